@@ -1,0 +1,1 @@
+"""One card a data source: YAML front matter (machine-read) and prose."""

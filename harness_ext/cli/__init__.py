@@ -1,0 +1,20 @@
+"""The ``harness-ext`` command: one module a subcommand; heavy imports happen inside the functions."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; a known error is one line on stderr and its own exit code."""
+    from harness_ext.cli.app import app
+    from harness_ext.errors import HarnessExtError
+
+    try:
+        app()
+    except HarnessExtError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,34 @@
+"""Assembles the ``harness-ext`` command from its subcommands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import harness_ext
+
+app = typer.Typer(
+    name="harness-ext",
+    help="Benchmarks, judges and comparison tables on top of lm-evaluation-harness.",
+    epilog="Exit codes: 0 done, 1 a check said no, 2 wrong input, 3 data missing or broken, 130 interrupted.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"harness-ext {harness_ext.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass

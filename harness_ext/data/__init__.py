@@ -1,0 +1,1 @@
+"""Pinned, verified data described by cards. Imports nothing of judges or models."""

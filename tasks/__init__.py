@@ -1,0 +1,1 @@
+"""Registered lm-eval tasks: one folder a benchmark (YAML, prompts, README, docs.py, sample.jsonl)."""

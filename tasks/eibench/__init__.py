@@ -1,0 +1,1 @@
+"""EiBench-R: a labelled reconstruction of EiBench from public sources."""

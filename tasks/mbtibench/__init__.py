@@ -1,0 +1,1 @@
+"""MBTIBench: soft-label MBTI detection and its Dreaddit downstream task."""
