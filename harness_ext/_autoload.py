@@ -1,1 +1,185 @@
-"""Makes lm-eval 0.4.13 find this package's tasks, models, filters and metrics without a flag (placeholder: see issue)."""
+"""Makes plain ``lm_eval`` find tasks, models, filters and metrics that installed packages declare as entry points.
+
+lm-eval 0.4.13 reads no entry points. Later releases do: models, filters, metrics and aggregations are merged upstream,
+the group ``lm_eval.tasks`` is proposed. This module brings the same groups, in upstream's order of precedence, to
+0.4.13, and steps aside where lm-eval does it itself.
+
+``harness_ext_autoload.pth`` imports this module when the interpreter starts, so it must cost next to nothing: it uses
+the standard library only, and all it does at start is to put one finder on ``sys.meta_path``, which waits until lm-eval
+is imported (if it ever is). ``HARNESS_EXT_AUTOLOAD=0`` switches even that off; `install` then does it on request.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False  # typing.TYPE_CHECKING without importing typing, which costs more than everything here
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from importlib.machinery import ModuleSpec
+    from importlib.metadata import EntryPoint
+    from types import ModuleType
+    from typing import Any
+
+
+def install() -> None:
+    """Add installed packages' components to lm-eval, now if it is imported already, otherwise once it is."""
+    if not any(isinstance(finder, _AfterImport) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _AfterImport())
+        for name in _ADAPTATIONS.keys() & sys.modules.keys():
+            _adapt(sys.modules[name])
+
+
+class _AfterImport:
+    """A finder that finds nothing itself: it lets the others find a module and adapts that module once it ran."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if name not in _ADAPTATIONS:
+            return None
+        for finder in sys.meta_path:
+            find = getattr(finder, "find_spec", None)
+            if find is None or finder is self:
+                continue
+            spec: ModuleSpec | None = find(name, path, target)
+            if spec is not None:
+                _run_adaptation_after(spec)
+                return spec
+        return None
+
+
+def _run_adaptation_after(spec: ModuleSpec) -> None:
+    run = spec.loader.exec_module  # type: ignore[union-attr]  # a regular module always has one
+
+    def run_and_adapt(module: ModuleType) -> None:
+        run(module)
+        if module.__name__ == spec.name:  # some loaders, a zip's for one, are shared by several modules
+            _adapt(module)
+
+    spec.loader.exec_module = run_and_adapt  # type: ignore[union-attr, method-assign]
+
+
+def _adapt(module: ModuleType) -> None:
+    try:
+        _ADAPTATIONS[module.__name__](module)
+    except Exception:  # whatever goes wrong here, lm-eval's own tasks and models must go on working
+        _warn("cannot extend %s; use `harness-ext path tasks` with --include_path", module.__name__)
+
+
+def _add_task_folders(manager: ModuleType) -> None:
+    """Make every ``TaskManager`` scan lm-eval's tasks, then installed packages' tasks, then ``include_path``."""
+    if hasattr(manager, "discover_plugin_task_paths"):
+        return
+    import functools
+    import inspect
+
+    original = manager.TaskManager.__init__
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def with_installed_tasks(self: Any, *args: Any, **kwargs: Any) -> None:
+        call = signature.bind(self, *args, **kwargs)
+        call.apply_defaults()
+        given = call.arguments["include_path"]
+        if call.arguments["include_defaults"]:
+            own = [given] if isinstance(given, (str, os.PathLike)) else list(given or [])
+            own_folders = {os.path.realpath(folder) for folder in own}  # named twice, each task would warn twice
+            found = [folder for folder in task_folders() if os.path.realpath(folder) not in own_folders]
+            call.arguments["include_path"] = [*found, *own]
+        original(*call.args, **call.kwargs)
+        self.include_path = given
+
+    manager.TaskManager.__init__ = with_installed_tasks
+
+
+def task_folders() -> list[str]:
+    """Return the folders of all packages that the entry-point group ``lm_eval.tasks`` names."""
+    import importlib.util
+
+    folders: list[str] = []
+    for entry in _entry_points("lm_eval.tasks"):
+        try:
+            spec = importlib.util.find_spec(entry.value)
+        except ImportError:
+            spec = None
+        if spec is None or spec.submodule_search_locations is None:
+            _warn("tasks of %r are left out: %s is not an importable package", entry.name, entry.value)
+        else:
+            folders += spec.submodule_search_locations
+    return folders
+
+
+def _add_models(_models: ModuleType) -> None:
+    _register_lazily("lm_eval.models", "model_registry")
+
+
+def _add_filters(_filters: ModuleType) -> None:
+    _register_lazily("lm_eval.filters", "filter_registry")
+
+
+def _register_lazily(group: str, registry_name: str) -> None:
+    """Register a group's classes by address; a class is imported when a run asks for it.
+
+    lm-eval fills a registry with its own components only while that registry is empty, so this runs after it has.
+    Names that lm-eval has are left alone. The address is given as text: only then does 0.4.13 accept that the class,
+    once imported, registers itself under the same name with a decorator.
+    """
+    registry = _registry_without_plugins(registry_name)
+    for entry in _entry_points(group) if registry is not None else ():
+        if entry.name not in registry:
+            registry.register(entry.name, target=f"{entry.module}:{entry.attr}")
+
+
+def _add_metrics(_metrics: ModuleType) -> None:
+    """Register aggregations, then metrics, by importing them.
+
+    Not lazily: a metric's direction and aggregation are known only after its decorator ran, and 0.4.13 lets classes,
+    but not functions, take the place of their address.
+    """
+    for group, registry_name in (
+        ("lm_eval.aggregations", "aggregation_registry"),
+        ("lm_eval.metrics", "metric_registry"),
+    ):
+        registry = _registry_without_plugins(registry_name)
+        for entry in _entry_points(group) if registry is not None else ():
+            if entry.name in registry:
+                continue
+            try:
+                function = entry.load()
+            except Exception:  # another package's code
+                _warn("%s %r is left out: %s cannot be imported", group, entry.name, entry.value)
+                continue
+            if entry.name not in registry:
+                registry.register(entry.name, target=function)
+
+
+def _registry_without_plugins(name: str) -> Any:
+    """Return lm-eval's registry of that name, or ``None`` where lm-eval reads the entry points itself."""
+    from lm_eval.api import registry
+
+    return None if hasattr(registry, "load_plugins") else getattr(registry, name)
+
+
+def _entry_points(group: str) -> Sequence[EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return sorted(entry_points(group=group), key=lambda entry: (entry.name, entry.value))
+
+
+def _warn(message: str, *args: object) -> None:
+    import logging
+
+    logging.getLogger("harness_ext").warning(message, *args, exc_info=sys.exc_info()[0] is not None)
+
+
+_ADAPTATIONS: dict[str, Callable[[ModuleType], None]] = {
+    "lm_eval.tasks.manager": _add_task_folders,
+    "lm_eval.models": _add_models,
+    "lm_eval.filters": _add_filters,
+    "lm_eval.api.metrics": _add_metrics,
+}
+
+if os.environ.get("HARNESS_EXT_AUTOLOAD") != "0":
+    install()
