@@ -1,0 +1,50 @@
+"""Docs and scoring of the toy tasks: small enough to check every number by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import datasets
+
+CAPITALS = {"fr": ("France", "Paris"), "it": ("Italy", "Rome"), "jp": ("Japan", "Tokyo"), "pe": ("Peru", "Lima")}
+COMPLETIONS = [
+    ("The sky is", ["blue", "green"], 0, 0.7),
+    ("Grass is", ["blue", "green"], 1, 0.2),
+    ("Snow is", ["white", "black"], 0, 0.5),
+]
+
+
+def capitals(ids: bool = True, **_: Any) -> dict[str, datasets.Dataset]:
+    rows = [{"id": key, "country": country, "capital": city} for key, (country, city) in CAPITALS.items()]
+    docs = datasets.Dataset.from_list(rows)
+    return {"test": docs if ids else docs.remove_columns("id")}
+
+
+def pictures(**_: Any) -> dict[str, datasets.Dataset]:
+    rows = [{"id": name, "colour": name} for name in ("red", "green", "blue")]
+    return {"test": datasets.Dataset.from_list(rows)}
+
+
+def picture(doc: dict[str, Any]) -> list[bytes]:
+    """Stands for an image: the replay backend must not look at it."""
+    return [doc["colour"].encode()]
+
+
+def completions(**_: Any) -> dict[str, datasets.Dataset]:
+    rows = [
+        {"id": number, "text": text, "choices": choices, "answer": answer, "soft": soft}
+        for number, (text, choices, answer, soft) in enumerate(COMPLETIONS, start=101)
+    ]
+    return {"test": datasets.Dataset.from_list(rows)}
+
+
+def score_completion(doc: dict[str, Any], results: list[tuple[float, bool]]) -> dict[str, Any]:
+    likelihoods = [math.exp(value) for value, _ in results]
+    first = likelihoods[0] / sum(likelihoods)
+    best = likelihoods.index(max(likelihoods))
+    return {"acc": float(best == doc["answer"]), "rmse": (first, doc["soft"])}
+
+
+def rmse(pairs: list[tuple[float, float]]) -> float:
+    return math.sqrt(sum((predicted - gold) ** 2 for predicted, gold in pairs) / len(pairs))
