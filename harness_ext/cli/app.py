@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import harness_ext
+from harness_ext.cli import path as _path
 
 app = typer.Typer(
     name="harness-ext",
@@ -32,3 +33,6 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+app.command("path")(_path.path)

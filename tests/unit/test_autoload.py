@@ -159,9 +159,13 @@ def test_install_on_request_extends_an_lm_eval_that_is_already_imported(plugin):
         import json, lm_eval.models, lm_eval.tasks.manager as manager
         from lm_eval.api.registry import model_registry
         import harness_ext._autoload
-        before = "plug-model" in model_registry, hasattr(manager.TaskManager.__init__, "__wrapped__")
+
+        def extended():
+            return ["plug-model" in model_registry, hasattr(manager.TaskManager.__init__, "__wrapped__")]
+
+        before = extended()
         harness_ext._autoload.install()
-        print(json.dumps([*before, "plug-model" in model_registry, hasattr(manager.TaskManager.__init__, "__wrapped__")]))
+        print(json.dumps(before + extended()))
         """
     run = run_python(code, PYTHONPATH=str(plugin), HARNESS_EXT_AUTOLOAD="0")
     assert json_from(run) == [False, False, True, True]
@@ -306,4 +310,4 @@ def test_an_lm_eval_that_changed_shape_still_imports(monkeypatch, caplog):
 def test_version_is_the_installed_distributions():
     assert harness_ext.__version__ == version("harness-ext")
     with pytest.raises(AttributeError, match="no attribute 'versoin'"):
-        harness_ext.versoin
+        _ = harness_ext.versoin
