@@ -1,0 +1,45 @@
+# make test and make demo need nothing but a Python (>= 3.10) with venv, and a package index.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PACKAGING := pyproject.toml constraints.txt hatch_build.py harness_ext_autoload.pth
+
+# One thread a process: with more, processes that share few cores spend their time waiting for each other.
+test: export OMP_NUM_THREADS ?= 1
+test: export HF_HUB_OFFLINE := 1
+
+.PHONY: test demo lint format clean
+
+test: lint
+	$(BIN)/pytest -n 2 --dist loadfile --doctest-modules harness_ext tasks methods leaderboards tests
+
+demo: .venv/installed-demo
+	$(BIN)/harness-ext demo
+
+# Import rules and types are checked where all folders are inside the package: in the unpacked wheel.
+lint: .venv/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	rm -rf build
+	$(BIN)/python -m build --wheel --no-isolation --outdir build/dist .
+	$(BIN)/python -m zipfile --extract build/dist/*.whl build/wheel
+	cd build/wheel && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --cache-dir ../../.import_linter_cache
+	cd build/wheel && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p harness_ext
+
+format: .venv/installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed-demo: .venv/bin/python $(PACKAGING)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[demo]'
+	touch $@
+
+.venv/installed-dev: .venv/bin/python $(PACKAGING)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,demo]'
+	touch $@ .venv/installed-demo
