@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 import harness_ext
+from harness_ext.cli import data as _data
 from harness_ext.cli import path as _path
+from harness_ext.cli import table as _table
 
 app = typer.Typer(
     name="harness-ext",
@@ -36,3 +38,5 @@ def _options(
 
 
 app.command("path")(_path.path)
+app.command("table")(_table.table)
+app.add_typer(_data.app, name="data")

@@ -1,0 +1,122 @@
+"""``harness-ext table``: comparison tables from result files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from harness_ext.leaderboards.table import Table
+    from harness_ext.results.reader import Reading
+
+Format = Literal["md", "csv"]
+
+
+def table(
+    results: Annotated[
+        list[Path], typer.Argument(metavar="RESULTS...", help="Result files of lm-eval, or folders that hold them.")
+    ],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the table here (.md or .csv).")] = None,
+    format_: Annotated[
+        Format | None, typer.Option("--format", help="Format of the output; default: by the ending of --output.")
+    ] = None,
+    published: Annotated[
+        bool, typer.Option(help="Show published numbers and trivial baselines of the same benchmark as rows.")
+    ] = True,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Average the parts that are there where a mean lacks some; names them.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a file could not be used.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print tables and problems as JSON for machines.")] = False,
+) -> None:
+    """Compare runs: a table a benchmark, beside published numbers and trivial baselines.
+
+    Markdown and the terminal show one table a benchmark; CSV is the tidy frame, one line a number. Files that cannot
+    be used are named on stderr with the reason.
+
+    Examples:
+
+        harness-ext table results/
+        harness-ext table results/ --output table.md
+        harness-ext table run1/ run2/ --format csv > numbers.csv
+
+    Exit codes: 0 a table was made, 1 with --strict and an unusable file, 2 wrong input or no result at all.
+    """
+    from harness_ext.errors import InputError
+    from harness_ext.leaderboards import build, markdown
+    from harness_ext.results.reader import read
+
+    form = format_ or (_format_of(output) if output else None)
+    reading = read(results)
+    _warn(reading)
+    if reading.frame.empty:
+        raise InputError("no result of lm-eval was found; give the folder of its --output_path.")
+    frame = build.with_published(reading.frame) if published else reading.frame
+    tables = build.tables(frame, partial=partial)
+    text = frame.to_csv(index=False) if form == "csv" else markdown.render(tables)
+    if output:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+    if json_:
+        typer.echo(_as_json(tables, reading))
+    elif form and not output:
+        typer.echo(text, nl=False)
+    else:
+        from rich.console import Console
+
+        from harness_ext.leaderboards import terminal
+
+        terminal.show(tables, Console())
+    if output:
+        typer.echo(f"Wrote {output}.", err=True)
+    if strict and reading.problems:
+        raise typer.Exit(1)
+
+
+def _format_of(output: Path) -> Format:
+    from harness_ext.errors import InputError
+
+    formats: dict[str, Format] = {".md": "md", ".csv": "csv"}
+    if output.suffix not in formats:
+        raise InputError(f"{output}: tables are written as .md or .csv; name the file so or give --format.")
+    return formats[output.suffix]
+
+
+_NAMED = 20
+"""Unusable files named on stderr; --json names all of them."""
+
+
+def _warn(reading: Reading) -> None:
+    if reading.problems:
+        count = len(reading.problems)
+        typer.echo(f"warning: {count} {'file' if count == 1 else 'files'} could not be used:", err=True)
+        for problem in reading.problems[:_NAMED]:
+            typer.echo(f"  {problem.path}: {problem.reason}", err=True)
+        if count > _NAMED:
+            typer.echo(f"  … and {count - _NAMED} more; --json names all of them.", err=True)
+    for note in reading.notes:
+        typer.echo(f"note: {note}", err=True)
+
+
+def _as_json(tables: list[Table], reading: Reading) -> str:
+    return json.dumps(
+        {
+            "tables": [
+                {
+                    "title": table.title,
+                    "kind": table.kind,
+                    "columns": [column.name for column in table.columns],
+                    "rows": [[cell.text for cell in row] for row in table.rows],
+                    "notes": table.notes,
+                }
+                for table in tables
+            ],
+            "problems": [{"file": str(problem.path), "reason": problem.reason} for problem in reading.problems],
+            "notes": reading.notes,
+        },
+        ensure_ascii=False,
+        indent=2,
+    )

@@ -1,0 +1,300 @@
+"""Reads folders of lm-eval output (0.4.3 to 0.4.13) into the tidy frame and names every file that it could not use."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from harness_ext.errors import InputError
+from harness_ext.results.frame import Row, to_frame
+from harness_ext.results.placement import bare_name, place
+
+# lm-eval names a run after these model arguments and draws a random name when none is given.
+_NAMING_ARGUMENTS = ("peft", "delta", "pretrained", "model", "path", "engine")
+
+# Choices made with --metadata that change what a task asks or how it is scored.
+_SETTINGS = ("truncation", "aliases", "option_order", "personality")
+
+
+class Problem(NamedTuple):
+    """A file that was not used, or not in full, and why."""
+
+    path: Path
+    reason: str
+
+
+class Reading(NamedTuple):
+    """What a set of files held: the frame, the sample files beside it, and everything left out."""
+
+    frame: pd.DataFrame
+    samples: list[Path]
+    problems: list[Problem]
+    notes: list[str]
+
+
+def read(paths: Iterable[Path]) -> Reading:
+    """Read result files and folders of them.
+
+    A run that was repeated (same model, task, settings) appears once: the newest file wins, the others are counted in
+    ``notes``. Scores of ``--predict_only`` (``bypass``) are dropped and counted.
+
+    Raises:
+        InputError: a path does not exist.
+    """
+    rows: list[Row] = []
+    samples: list[Path] = []
+    problems: list[Problem] = []
+    bypassed = 0
+    for path in _files(paths):
+        if _stem(path).endswith(".jsonl"):
+            problem = check_samples(path)
+            if problem is None:
+                samples.append(path)
+            else:
+                problems.append(problem)
+            continue
+        if not _stem(path).endswith(".json"):
+            problems.append(Problem(path, "not a result file of lm-eval"))
+            continue
+        try:
+            content = _load(path)
+            found, dropped = rows_of(content, path)
+        except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+            problems.append(Problem(path, str(error)))
+            continue
+        rows += found
+        bypassed += dropped
+    frame, superseded = newest(to_frame(rows))
+    notes = []
+    if bypassed:
+        notes.append(f"{bypassed} scores of --predict_only runs (bypass) are no scores and were left out.")
+    if superseded:
+        notes.append(f"{superseded} numbers of repeated runs were left out: the newest run of each task is shown.")
+    return Reading(frame, samples, problems, notes)
+
+
+def rows_of(content: object, path: Path) -> tuple[list[Row], int]:
+    """The rows of one parsed result file and the number of dropped ``bypass`` scores.
+
+    Raises:
+        ValueError: the content is not a result file of lm-eval 0.4.
+    """
+    if not (isinstance(content, dict) and isinstance(content.get("results"), dict) and "configs" in content):
+        raise ValueError("JSON, but not a result file of lm-eval (no results and configs)")
+    run = _Run(content, path)
+    rows: list[Row] = []
+    bypassed = 0
+    for task, scores in content["results"].items():
+        if not isinstance(scores, dict):
+            raise ValueError(f"results of {task} are not a mapping of metrics")
+        for key, value in scores.items():
+            metric, comma, name = key.partition(",")
+            if not comma or (metric.endswith("_stderr") and f"{metric.removesuffix('_stderr')},{name}" in scores):
+                continue  # name, alias, sample_len, … and the errors that belong to a metric
+            if metric == "bypass":
+                bypassed += 1
+                continue
+            rows.append(run.row(task, metric, name, value, scores.get(f"{metric}_stderr,{name}")))
+    if not rows and not bypassed:
+        raise ValueError("a result file of lm-eval without a single score")
+    return rows, bypassed
+
+
+class _Run:
+    """The parts of one result file that its rows share."""
+
+    def __init__(self, content: Mapping[str, Any], path: Path) -> None:
+        config = _mapping(content, "config")
+        self.content = content
+        self.shared = {
+            "origin": "measured",
+            "run": str(path),
+            "model": model_name(content),
+            "limit": _number(config.get("limit")),
+            "lm_eval_version": str(content.get("lm_eval_version") or ""),
+            "model_hash": str(config.get("model_sha") or ""),
+            "chat_template_hash": str(content.get("chat_template_sha") or ""),
+            "date": _number(content.get("date")),
+        }
+        self.groups = {
+            bare_name(name): [bare_name(child) for child in children]
+            for name, children in _mapping(content, "group_subtasks").items()
+            if children
+        }
+
+    def row(self, task: str, metric: str, name: str, value: object, stderr: object) -> Row:
+        """One score. A group takes from its leaves what lm-eval records for leaves only."""
+        if not _is_score(value):
+            raise ValueError(f"{task}: {metric},{name} is {type(value).__name__}, not a number")
+        plain = bare_name(task)
+        leaves = list(self._leaves(plain))
+        sources = [self._metadata(leaf) for leaf in (leaves or [task])]
+        metadata = sources[0]
+        bench, variant, part = place(plain, {} if leaves else metadata, self.groups)
+        counts = [self._counts(leaf) for leaf in (leaves or [task])]
+        return Row.model_validate(
+            {
+                **self.shared,
+                "bench": bench,
+                "variant": variant,
+                "task": plain,
+                "part": part,
+                "level": "group" if leaves else "task",
+                "metric": metric,
+                "filter": name,
+                "value": _number(value),
+                "stderr": _number(stderr),
+                "n": math.fsum(effective for effective, _ in counts),
+                "n_total": math.fsum(original for _, original in counts),
+                "data": "sample" if any(source.get("data") == "sample" for source in sources) else "real",
+                "cap": _text(metadata.get("cap")),
+                "setting": ", ".join(f"{key} {metadata[key]}" for key in _SETTINGS if metadata.get(key) is not None),
+                "num_fewshot": _number(self._of("n-shot", task)),
+                "prompt_pack": _text(metadata.get("prompt_pack")),
+                "judge": _text(metadata.get("judge")),
+                "higher_is_better": self._direction(task, metric),
+                "task_version": _text(self._of("versions", task)),
+                "task_hash": _text(self._of("task_hashes", task)),
+            }
+        )
+
+    def _of(self, section: str, task: str) -> Any:
+        values = _mapping(self.content, section)
+        return values.get(task, values.get(bare_name(task)))
+
+    def _metadata(self, task: str) -> Mapping[str, Any]:
+        config = self._of("configs", task)
+        metadata = config.get("metadata") if isinstance(config, dict) else None
+        return metadata if isinstance(metadata, dict) else {}
+
+    def _leaves(self, group: str) -> Iterator[str]:
+        pending, seen = list(self.groups.get(group, [])), {group}
+        while pending:
+            name = pending.pop(0)
+            if name in seen:
+                continue
+            seen.add(name)
+            if name in self.groups:
+                pending += self.groups[name]
+            else:
+                yield name
+
+    def _counts(self, task: str) -> tuple[float, float]:
+        counts = self._of("n-samples", task)
+        if not isinstance(counts, dict):
+            return math.nan, math.nan
+        return _number(counts.get("effective")), _number(counts.get("original"))
+
+    def _direction(self, task: str, metric: str) -> bool | None:
+        directions = self._of("higher_is_better", task)
+        direction = directions.get(metric) if isinstance(directions, dict) else None
+        return direction if isinstance(direction, bool) else None
+
+
+def model_name(content: Mapping[str, Any]) -> str:
+    """The model's name as a reader knows it.
+
+    >>> model_name({"config": {"model": "hf", "model_args": "pretrained=/data/tiny,peft=/data/lora"}})
+    'tiny + lora'
+    >>> model_name({"config": {"model": "dummy", "model_args": {}}, "model_name": "x7kd92ba"})
+    'dummy'
+    """
+    config = _mapping(content, "config")
+    arguments = _model_arguments(config.get("model_args"))
+    if not any(key in arguments for key in _NAMING_ARGUMENTS):
+        return str(config.get("model") or content.get("model_source") or "unknown")
+    base = next((arguments[key] for key in ("pretrained", "model", "path", "engine") if key in arguments), "")
+    changes = [arguments[key] for key in ("delta", "peft") if key in arguments]
+    return " + ".join(_short(name) for name in (base, *changes) if name)
+
+
+def _model_arguments(value: object) -> dict[str, str]:
+    if isinstance(value, dict):
+        return {str(key): str(argument) for key, argument in value.items()}
+    pairs = (item.partition("=") for item in value.split(",")) if isinstance(value, str) else ()
+    return {key.strip(): argument.strip() for key, _, argument in pairs}
+
+
+def _short(name: str) -> str:
+    """A hub name stays whole, a local path is cut to its last part."""
+    path = Path(name)
+    return path.name if path.is_absolute() or name.startswith(".") or len(path.parts) > 2 else name
+
+
+def newest(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Keep the newest of numbers that answer the same question, and count the others.
+
+    Same question: same model, method, task, metric, filter, data, cap, limit, shots, prompt pack and task version.
+    Of runs with the same start time the last path in alphabetical order wins.
+    """
+    question = [
+        "model", "method", "base", "task", "metric", "filter", "data", "cap", "limit", "num_fewshot", "prompt_pack",
+        "judge", "task_version", "chat_template_hash", "model_hash",
+    ]  # fmt: skip
+    ordered = frame.sort_values(["date", "run"], kind="stable", na_position="first")
+    kept = ordered.drop_duplicates(question, keep="last").sort_index()
+    return kept.reset_index(drop=True), len(frame) - len(kept)
+
+
+def check_samples(path: Path) -> Problem | None:
+    """Read a samples file line by line; the first line that is no sample is the problem."""
+    number = 0
+    try:
+        with _open(path) as lines:
+            for number, line in enumerate(lines, 1):
+                sample = json.loads(line)
+                if not (isinstance(sample, dict) and "doc_id" in sample):
+                    return Problem(path, f"line {number} is not a sample of lm-eval (no doc_id)")
+    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        return Problem(path, f"cut off or broken after line {max(number - 1, 0)}: {error}")
+    return None if number else Problem(path, "empty")
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Every file once, folders walked in a fixed order, hidden files and folders left alone."""
+    seen: set[Path] = set()
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give result files of lm-eval or the folder of its --output_path.")
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in inside:
+            hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
+            if file.is_file() and not hidden and file not in seen:
+                seen.add(file)
+                yield file
+
+
+def _load(path: Path) -> object:
+    with _open(path) as file:
+        return json.load(file)
+
+
+def _open(path: Path) -> Any:
+    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz")
+
+
+def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = content.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _is_score(value: object) -> bool:
+    return value is None or isinstance(value, int | float) or value == "N/A"
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

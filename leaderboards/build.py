@@ -1,0 +1,36 @@
+"""Chooses the tables for a frame: one or more a benchmark."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from harness_ext.leaderboards import eibench, generic, mbtibench
+from harness_ext.leaderboards.table import Table
+from harness_ext.results.frame import Row, to_rows
+from harness_ext.results.published import load
+
+_BUILDERS = {"mbtibench": mbtibench.build, "eibench": eibench.build}
+
+
+def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
+    """The comparison tables of all benchmarks in the frame, sample data always in tables of its own.
+
+    Args:
+        frame: columns of :data:`harness_ext.results.frame.COLUMNS`.
+        partial: average the parts that are there where a benchmark's mean lacks some; they are named either way.
+    """
+    benches: dict[str, list[Row]] = {}
+    for row in to_rows(frame):
+        benches.setdefault(row.bench, []).append(row)
+    built = []
+    for bench in sorted(benches):
+        built += _BUILDERS.get(bench, generic.build)(benches[bench], partial=partial)
+    return built
+
+
+def with_published(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the published numbers and trivial baselines of every benchmark that was measured on real data."""
+    benches = sorted(frame[frame.data == "real"].bench.unique())
+    parts = [frame, *(load(kind, bench) for bench in benches for kind in ("baselines", "published"))]
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else frame

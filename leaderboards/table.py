@@ -1,0 +1,138 @@
+"""What every renderer draws: a titled table of cells with notes below it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from harness_ext.results.frame import Row
+
+Kind = Literal["benchmark", "sample"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, the number behind it (to sort by; NaN for none) and whether it is the best of its column."""
+
+    text: str
+    value: float = math.nan
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's heading and whether it holds numbers (aligned to the right)."""
+
+    name: str
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A comparison table. ``kind`` is ``benchmark`` for scores and ``sample`` for runs on the bundled sample data."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    kind: Kind = "benchmark"
+
+
+class Entry(NamedTuple):
+    """What stays the same along one line of a table: who was measured, and with which settings."""
+
+    origin: str
+    model: str
+    method: str
+    base: str
+    variant: str
+    filter: str
+    cap: str
+    prompt_pack: str
+    setting: str
+    judge: str
+
+    @classmethod
+    def of(cls, row: Row) -> Entry:
+        """The line that a number belongs to."""
+        return cls(*(getattr(row, name) for name in cls._fields))
+
+    @property
+    def measured(self) -> bool:
+        """Whether the numbers come from a result file."""
+        return self.origin == "measured"
+
+    @property
+    def name(self) -> str:
+        """Model and method; numbers that were not measured say where they come from."""
+        name = " + ".join(part for part in (self.model, self.method) if part)
+        return name if self.measured else f"{name} [{self.origin}]"
+
+    def words(self, rows: Iterable[Row] = ()) -> str:
+        """The settings in words, with a warning where ``rows`` do not cover all docs.
+
+        >>> row = Row(origin="measured", model="m", bench="b", task="t", metric="acc", value=1, n=40, n_total=50)
+        >>> Entry.of(row).words([row])
+        'first 40 of 50 docs'
+        """
+        named = (
+            ("", self.variant),
+            ("filter", self.filter.removeprefix("none")),
+            ("cap", self.cap),
+            ("pack", self.prompt_pack),
+            ("judge", self.judge),
+            ("", self.setting),
+        )
+        words = [f"{name} {value}".strip() for name, value in named if value]
+        parts = sorted({(row.n, row.n_total) for row in rows if row.n < row.n_total})
+        return ", ".join(words + [f"first {n:.0f} of {total:.0f} docs" for n, total in parts])
+
+
+def lines(rows: Iterable[Row]) -> dict[Entry, list[Row]]:
+    """The rows of each line of a table, in the order in which the lines first appear."""
+    found: dict[Entry, list[Row]] = {}
+    for row in rows:
+        found.setdefault(Entry.of(row), []).append(row)
+    return found
+
+
+def kinds(rows: Sequence[Row]) -> list[tuple[Kind, list[Row]]]:
+    """Benchmark scores and sample-data runs, apart; published rows belong to the benchmark."""
+    parts: list[tuple[Kind, list[Row]]] = [
+        ("benchmark", [row for row in rows if row.data == "real"]),
+        ("sample", [row for row in rows if row.data == "sample"]),
+    ]
+    return [(kind, part) for kind, part in parts if part]
+
+
+def title(words: str, kind: Kind) -> str:
+    """The title of a table, which says so when the numbers are no benchmark scores."""
+    return words if kind == "benchmark" else f"{words}, on the bundled sample data: no benchmark scores"
+
+
+NOTHING = Cell("–")
+
+
+def number(value: float, digits: int = 2, *, best: bool = False) -> Cell:
+    """A number as a cell; NaN is an en dash.
+
+    >>> number(2.6628).text, number(float("nan")).text
+    ('2.66', '–')
+    """
+    return Cell(f"{value:.{digits}f}", value, best) if math.isfinite(value) else NOTHING
+
+
+def percent(share: float) -> Cell:
+    """A share in [0, 1] as a cell in percent.
+
+    >>> percent(1.0).text
+    '100.0 %'
+    """
+    return Cell(f"{100 * share:.1f} %", share) if math.isfinite(share) else NOTHING
+
+
+def unique(notes: Iterable[str]) -> tuple[str, ...]:
+    """The notes without repetitions, in order."""
+    return tuple(dict.fromkeys(note for note in notes if note))
