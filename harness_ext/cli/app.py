@@ -8,6 +8,7 @@ import typer
 
 import harness_ext
 from harness_ext.cli import data as _data
+from harness_ext.cli import data as _data
 from harness_ext.cli import path as _path
 from harness_ext.cli import table as _table
 
@@ -39,4 +40,5 @@ def _options(
 
 app.command("path")(_path.path)
 app.command("table")(_table.table)
+app.add_typer(_data.app, name="data")
 app.add_typer(_data.app, name="data")

@@ -100,6 +100,8 @@ class CardFile(BaseModel):
             raise ValueError(f"{self.name}: {parts[2]!r} in path is not a full commit (40 hexadecimal digits)")
         if not f"/{self.path}".endswith(f"/{self.name}"):
             raise ValueError(f"{self.name}: name is not a tail of the path {self.path!r}")
+        if self.rows is not None and self.row_rule is None:
+            raise ValueError(f"{self.name}: rows are given, but rows_by does not say how they are counted")
         url = urlsplit(self.url)
         if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
             raise ValueError(f"{self.name}: url {self.url!r} is not https")

@@ -13,9 +13,17 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-RowRule = Annotated[
-    str, Field(pattern=r"^(lines|lines after a header|csv records|json lines|json( [^ ]+)?|numbered blocks|dashed blocks|sqlite rows)$")
-]
+_RULES = (
+    "lines",
+    "lines after a header",
+    "csv records",
+    "json lines",
+    "json( [^ ]+)?",
+    "numbered blocks",
+    "dashed blocks",
+    "sqlite rows",
+)
+RowRule = Annotated[str, Field(pattern=f"^({'|'.join(_RULES)})$")]
 """One of the rules of :func:`count_rows`."""
 
 _BY_SUFFIX = {

@@ -1,0 +1,260 @@
+"""``harness-ext data``: see, fetch and check the data that tasks and methods read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from harness_ext.data.cards import Card
+
+app = typer.Typer(
+    help="See, fetch and check the data that tasks and methods read.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+# A subcommand that lives in a file of its own is added here, by one import above and one line:
+#     app.command("soft-labels")(soft_labels.soft_labels)
+
+Source = Annotated[str, typer.Argument(help="Name of a card; `harness-ext data list` shows all.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List all data sources: licence, what is sensitive, and how many of the files are here.
+
+    Examples:
+
+    ```
+    harness-ext data list
+    harness-ext data list --json
+    ```
+    """
+    from harness_ext.data.cards import list_sources, load_card
+    from harness_ext.data.fetching import local_copies
+
+    rows: list[dict[str, Any]] = []
+    for card in map(load_card, list_sources()):
+        here = sum(bool(local_copies(file)) for file in card.files)
+        rows.append(
+            {
+                "source": card.source,
+                "name": card.hub.pretty_name,
+                "licence": card.hub.license,
+                "sensitive": list(card.sensitive),
+                "files": len(card.files),
+                "present": here,
+                "missing": len(card.files) - here,
+                "bytes": sum(file.bytes for file in card.files),
+            }
+        )
+    if as_json:
+        _print_json(rows)
+        return
+    _print_table(
+        ["source", "name", "licence", "sensitive", "files here"],
+        [
+            [
+                row["source"],
+                row["name"],
+                row["licence"],
+                ", ".join(row["sensitive"]),
+                f"{row['present']} of {row['files']}",
+            ]
+            for row in rows
+        ],
+    )
+
+
+@app.command()
+def show(source: Source, as_json: AsJson = False) -> None:
+    """Show a card: licence, defects, fields, and where each file is or would be downloaded from.
+
+    Examples:
+
+    ```
+    harness-ext data show tweeteval
+    ```
+    """
+    from harness_ext.data.cards import load_card
+    from harness_ext.data.fetching import local_copies
+
+    card = load_card(source)
+    if as_json:
+        _print_json(card.model_dump(mode="json"))
+        return
+    for name, value in _facts(card):
+        typer.echo(f"{name + ':':<14}{value}")
+    typer.echo(f"\n{card.prose}\n")
+    rows = []
+    for file in card.files:
+        copies = local_copies(file)
+        rows.append([file.name, str(file.bytes), "" if file.rows is None else str(file.rows), _place(copies)])
+    _print_table(["file", "bytes", "rows", "here"], rows)
+
+
+@app.command()
+def fetch(
+    source: Source,
+    files: Annotated[
+        list[str] | None, typer.Argument(help="Names of files of the card.", metavar="FILE", show_default=False)
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Fetch every file of the card.")] = False,
+) -> None:
+    """Fetch files of a source and print their local paths.
+
+    A file that is in `HARNESS_EXT_MIRROR` or in the cache is only checked; any other is downloaded into the cache.
+
+    Examples:
+
+    ```
+    harness-ext data fetch tweeteval emotion/test_text.txt
+    harness-ext data fetch reccon --all
+    ```
+
+    Exit codes: 2 no such card or file, 3 the file cannot be had or is not the one that the card pins.
+    """
+    from harness_ext.data import fetch as fetch_file
+    from harness_ext.data import load_card
+    from harness_ext.errors import InputError
+
+    names = load_card(source).names
+    if everything == bool(files):
+        raise InputError(f"give either names of files of {source!r} or --all; it has: {', '.join(names)}.")
+    for name in names if everything else files or []:
+        typer.echo(fetch_file(source, name))
+
+
+@app.command()
+def verify(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names of cards.", metavar="SOURCE", show_default="all cards"),
+    ] = None,
+) -> None:
+    """Check every local copy against its card: size and SHA-256, computed anew.
+
+    Examples:
+
+    ```
+    harness-ext data verify
+    harness-ext data verify meld reccon
+    ```
+
+    Exit codes: 0 every copy that is here is right (missing files are only counted), 3 a copy is wrong.
+    """
+    from harness_ext.data.cards import list_sources, load_card
+    from harness_ext.data.checks import check_copies
+    from harness_ext.errors import DataError
+
+    wrong: list[str] = []
+    for card in map(load_card, sources or list_sources()):
+        report = check_copies(card)
+        wrong += report.wrong
+        typer.echo(f"{card.source}: {report.right} right, {len(report.wrong)} wrong, {report.missing} missing")
+        for message in report.wrong:
+            typer.echo(f"  {message}")
+    if wrong:
+        raise DataError(f"{len(wrong)} local files are not what their cards say; they are listed above.")
+
+
+@app.command()
+def page(
+    output: Annotated[Path, typer.Argument(help="Markdown file to write.", show_default=False)],
+) -> None:
+    """Write one Markdown page of all cards.
+
+    Examples:
+
+    ```
+    harness-ext data page cards.md
+    ```
+    """
+    from harness_ext.data.cards import list_sources, load_card
+    from harness_ext.data.cards_page import cards_page
+
+    _write(output, cards_page([load_card(source) for source in list_sources()]))
+
+
+@app.command()
+def croissant(
+    source: Source,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write.", show_default="standard output")
+    ] = None,
+) -> None:
+    """Print a card as Croissant 1.0 JSON-LD.
+
+    Examples:
+
+    ```
+    harness-ext data croissant tweeteval
+    harness-ext data croissant tweeteval -o tweeteval.croissant.json
+    ```
+    """
+    import json
+
+    from harness_ext.data.cards import load_card
+    from harness_ext.data.croissant import to_croissant
+
+    text = json.dumps(to_croissant(load_card(source)), ensure_ascii=False, indent=2)
+    if output is None:
+        typer.echo(text)
+    else:
+        _write(output, text + "\n")
+
+
+def _facts(card: Card) -> list[tuple[str, str]]:
+    return [
+        ("source", f"{card.source} ({card.hub.pretty_name})"),
+        ("licence", card.licence),
+        ("passing on", "allowed by the licence" if card.redistributable else "not clearly allowed"),
+        ("sensitive", ", ".join(card.sensitive) or "nothing marked"),
+        ("languages", ", ".join(card.hub.language)),
+        ("homepage", card.homepage),
+        ("citation", card.citation),
+        *((f"split {split}", ", ".join(names)) for split, names in card.splits.items()),
+    ]
+
+
+def _place(copies: list[Path]) -> str:
+    return str(copies[0]) if copies else "missing"
+
+
+def _print_json(value: object) -> None:
+    import json
+
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def _print_table(header: list[str], rows: list[list[str]]) -> None:
+    """A rich table on a terminal; tab-separated lines for a pipe, so that no cell is ever cut."""
+    import sys
+
+    if not sys.stdout.isatty():
+        for line in [header, *rows]:
+            typer.echo("\t".join(line))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*header, box=None, header_style="bold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # Text: a name with brackets is not markup
+    Console().print(table)
+
+
+def _write(output: Path, text: str) -> None:
+    from harness_ext.errors import InputError
+
+    try:
+        output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{output} cannot be written ({error.strerror}). Give another path.") from error
+    typer.echo(output)

@@ -1,0 +1,110 @@
+"""A card as Croissant 1.0 JSON-LD (https://docs.mlcommons.org/croissant/docs/croissant-spec-1.0.html).
+
+The files are described, not their records: nearly every source has a defect that a generic reader would read into the
+records (rows that are no data, labels that need mending, files that pair up by line), and mending those is what the
+tasks' converters are for.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from typing import Any
+from urllib.parse import quote
+
+from harness_ext.data.cards import Card, CardFile
+
+_CONTEXT: dict[str, Any] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+_MEDIA_TYPES = {
+    ".jsonl": "application/jsonlines",
+    ".tsv": "text/tab-separated-values",
+    ".db": "application/vnd.sqlite3",
+    ".yaml": "application/yaml",
+    ".md": "text/markdown",
+    ".csv": "text/csv",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+
+
+def to_croissant(card: Card) -> dict[str, Any]:
+    """The JSON-LD document of a card: what the source is and every file of it with address, size and digest."""
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": card.source,
+        "alternateName": card.hub.pretty_name,
+        "description": _description(card),
+        "url": card.homepage,
+        "license": card.licence,
+        "citeAs": card.citation,
+        "inLanguage": card.hub.language,
+        "keywords": card.hub.tags,
+        "isLiveDataset": False,
+        "distribution": [_file_object(card, file) for file in card.files],
+    }
+
+
+def _description(card: Card) -> str:
+    paragraphs = [" ".join(block.split()) for block in card.prose.split("\n\n") if not block.startswith("#")]
+    warning = f" Sensitive: {', '.join(card.sensitive)}." if card.sensitive else ""
+    return (paragraphs[0] if paragraphs else card.hub.pretty_name) + warning
+
+
+def _file_object(card: Card, file: CardFile) -> dict[str, Any]:
+    about = [file.about, f"Licence: {file.licence}" if file.licence else None]
+    about += [f"Split: {split}" for split, names in card.splits.items() if file.name in names]
+    described = {"description": ". ".join(part for part in about if part) + "."} if any(about) else {}
+    return {
+        "@type": "cr:FileObject",
+        "@id": quote(file.name),
+        "name": file.name,
+        **described,
+        "contentUrl": file.url,
+        "contentSize": f"{file.bytes} B",
+        "encodingFormat": _media_type(file.name),
+        "sha256": file.sha256,
+    }
+
+
+def _media_type(name: str) -> str:
+    # Our own table first: what mimetypes knows depends on the machine.
+    suffix = name[name.rfind(".") :].lower()
+    return _MEDIA_TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"

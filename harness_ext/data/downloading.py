@@ -1,0 +1,225 @@
+"""One pinned file over HTTP: streamed to ``<target>.part``, resumed after a break, checked, then moved into place."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from harness_ext.data.checksums import different_digests, sha256_of
+
+if TYPE_CHECKING:
+    import requests
+
+_log = logging.getLogger(__name__)
+_PIECE = 1 << 16
+_SHOW_PROGRESS_AFTER_S = 2.0
+
+
+class DownloadError(Exception):
+    """The server did not give us the file; the text says why and needs no more context than the file's name."""
+
+
+class _TryAgainError(Exception):
+    def __init__(self, reason: str, wait_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait_s = wait_s
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to insist: ``attempts`` requests, with pauses that double from ``first_pause_s`` in between."""
+
+    attempts: int = 5
+    first_pause_s: float = 0.5
+    longest_pause_s: float = 30.0
+    connect_timeout_s: float = 10.0
+    read_timeout_s: float = 30.0
+
+
+def download(url: str, target: Path, *, size: int, sha256: str, patience: Patience | None = None) -> None:
+    """Put the file of ``size`` bytes with digest ``sha256`` at ``target``, whole or not at all.
+
+    Bytes that arrived before a break stay in ``<target>.part`` and the next request, in this or a later process, asks
+    only for the rest. A file that arrives whole but wrong is kept beside the target as ``<target>.rejected``. The
+    caller makes sure that no other process downloads to the same target.
+
+    Raises:
+        DownloadError: the server does not have the file, has another one, or keeps failing.
+        OSError: the file cannot be stored; ``ENOSPC`` when the disk has less room than the file needs.
+    """
+    patience = patience or Patience()
+    part = _Part(target, size)
+    for attempt in range(1, patience.attempts + 1):
+        try:
+            _one_attempt(url, part, sha256, patience)
+        except _TryAgainError as problem:
+            if attempt == patience.attempts:
+                raise DownloadError(f"{problem} ({attempt} attempts)") from problem
+            pause = max(problem.wait_s, patience.first_pause_s * 2 ** (attempt - 1))
+            _log.info("%s: %s; attempt %d follows", target.name, problem, attempt + 1)
+            time.sleep(min(pause, patience.longest_pause_s))
+        else:
+            return
+
+
+class _Part:
+    """What has arrived so far, and the server's strong entity tag for it."""
+
+    def __init__(self, target: Path, size: int) -> None:
+        self.target = target
+        self.size = size
+        self.file = target.with_name(target.name + ".part")
+        self._tag_file = target.with_name(target.name + ".part.etag")
+
+    def arrived(self) -> int:
+        """Bytes that can be built upon; a part longer than the file cannot."""
+        arrived = self.file.stat().st_size if self.file.is_file() else 0
+        if arrived > self.size:
+            self.discard()
+            return 0
+        return arrived
+
+    def tag(self) -> str | None:
+        return self._tag_file.read_text(encoding="latin-1") if self._tag_file.is_file() else None
+
+    def remember_tag(self, tag: str | None) -> None:
+        if tag and tag.startswith('"'):  # only a strong tag may stand in If-Range (RFC 9110, section 13.1.5)
+            self._tag_file.write_text(tag, encoding="latin-1")
+        else:
+            self._tag_file.unlink(missing_ok=True)
+
+    def discard(self) -> None:
+        self.file.unlink(missing_ok=True)
+        self._tag_file.unlink(missing_ok=True)
+
+    def reject(self) -> Path:
+        rejected = self.target.with_name(self.target.name + ".rejected")
+        self.file.replace(rejected)
+        self._tag_file.unlink(missing_ok=True)
+        return rejected
+
+    def accept(self) -> None:
+        self.file.replace(self.target)
+        self._tag_file.unlink(missing_ok=True)
+
+
+def _one_attempt(url: str, part: _Part, sha256: str, patience: Patience) -> None:
+    arrived_earlier = part.arrived()
+    if arrived_earlier < part.size:
+        arrived_earlier = _receive(url, part, arrived_earlier, patience)
+    seen = sha256_of(part.file)
+    if seen == sha256:
+        part.accept()
+    elif arrived_earlier:
+        part.discard()
+        raise _TryAgainError("what an interrupted download had left does not fit the rest")
+    else:
+        kept = part.reject()
+        raise DownloadError(f"the server sent another file (kept as {kept}): {different_digests(seen, sha256)}")
+
+
+def _receive(url: str, part: _Part, arrived: int, patience: Patience) -> int:
+    """Append to the part what is missing; return how many of its bytes are from earlier attempts."""
+    import requests
+
+    _check_room(part, arrived)
+    headers = {"Accept-Encoding": "identity", "User-Agent": "harness-ext"}
+    if arrived:
+        headers["Range"] = f"bytes={arrived}-"
+        if tag := part.tag():
+            headers["If-Range"] = tag
+    timeout = (patience.connect_timeout_s, patience.read_timeout_s)
+    try:
+        with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
+            arrived = _start_of_body(response, part, arrived)
+            part.remember_tag(response.headers.get("ETag"))
+            received = _store(response, part, arrived)
+    except requests.Timeout as error:
+        raise _TryAgainError("the server did not answer in time") from error
+    except requests.RequestException as error:
+        raise _TryAgainError(f"the connection failed ({type(error).__name__})") from error
+    if arrived + received < part.size:
+        raise _TryAgainError(f"the connection ended after {arrived + received} of {part.size} bytes")
+    return arrived
+
+
+def _start_of_body(response: requests.Response, part: _Part, arrived: int) -> int:
+    """Offset in the file at which the response's body starts."""
+    status = response.status_code
+    if status == 200:  # also the answer to a Range that the server ignores, or to an If-Range that no longer holds
+        return 0
+    if status == 206 and arrived:
+        if response.headers.get("Content-Range", "").startswith(f"bytes {arrived}-"):
+            return arrived
+        part.discard()
+        raise _TryAgainError("the server sent another part than the one asked for")
+    if status == 416 and arrived:
+        part.discard()
+        raise _TryAgainError("the server cannot continue where the download had stopped")
+    if status in {408, 425, 429} or status >= 500:
+        raise _TryAgainError(f"the server answered {status}", _retry_after(response))
+    raise DownloadError(f"the server answered {status} {response.reason}".strip())
+
+
+def _retry_after(response: requests.Response) -> float:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else 0.0
+
+
+def _store(response: requests.Response, part: _Part, start: int) -> int:
+    received = 0
+    with part.file.open("ab" if start else "wb") as stream, _progress(part.target.name, part.size, start) as progress:
+        for piece in response.iter_content(_PIECE):
+            received += len(piece)
+            if start + received > part.size:
+                stream.close()
+                part.discard()
+                raise DownloadError(f"the server sent more than the expected {part.size} bytes")
+            stream.write(piece)
+            stream.flush()
+            progress.advance(len(piece))
+        os.fsync(stream.fileno())
+    return received
+
+
+def _check_room(part: _Part, arrived: int) -> None:
+    part.target.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(part.target.parent).free < part.size - arrived:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part.file))
+
+
+class _Progress(Protocol):
+    def advance(self, count: int) -> None: ...
+
+
+@contextmanager
+def _progress(name: str, size: int, start: int) -> Iterator[_Progress]:
+    """A bar on a terminal's stderr, shown only when the download takes longer than a moment."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task(name, total=size, completed=start)
+    began = time.monotonic()
+
+    class Shown:
+        def advance(self, count: int) -> None:
+            bar.advance(task, count)
+            if not bar.live.is_started and sys.stderr.isatty() and time.monotonic() - began > _SHOW_PROGRESS_AFTER_S:
+                bar.start()
+
+    try:
+        yield Shown()
+    finally:
+        if bar.live.is_started:  # stopping a bar that was never shown prints an empty line
+            bar.stop()
