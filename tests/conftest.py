@@ -1,8 +1,10 @@
-"""Where the tests find real data: both folders are optional, tests that need them skip with a reason."""
+"""Where the tests find real data (both folders are optional: tests that need them skip) and the built package."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,24 @@ def mirror() -> Path:
 def golden() -> Path:
     """Golden numbers of the specifications, one folder a benchmark."""
     return _folder("HARNESS_EXT_GOLDEN")
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The root of this checkout, where the installed package can be built from."""
+    return Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout, built without downloading anything."""
+    return build_distribution(checkout, tmp_path_factory.mktemp("dist"), "--wheel")
+
+
+def build_distribution(source: Path, folder: Path, kind: str) -> Path:
+    """Build the ``--wheel`` or ``--sdist`` of a source tree and return the file."""
+    command = [sys.executable, "-m", "build", kind, "--no-isolation", "--outdir", str(folder), str(source)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (file,) = folder.iterdir()
+    return file

@@ -20,7 +20,7 @@ class Folder(str, Enum):
 def path(folder: Annotated[Folder, typer.Argument(help="Which folder.")]) -> None:
     """Print where an installed folder is.
 
-    For places where the start-up hook is not wanted (HARNESS_EXT_AUTOLOAD=0, python -S).
+    For places where the start-up hook is not wanted (HARNESS_EXT_AUTOLOAD=0).
 
     Examples:
 
