@@ -54,10 +54,10 @@ def _summary(rows: Sequence[Row], kind: Kind, partial: bool) -> Table:
         )
         if scores.missing:
             done = "the others are averaged" if partial else "nothing is averaged over the rest (--partial does)"
-            notes.append(f"{entry.name}: {len(scores.missing)} leaves missing, {done}: {', '.join(scores.missing)}.")
+            notes.append(f"{entry.label}: {len(scores.missing)} leaves missing, {done}: {', '.join(scores.missing)}.")
     names = ("ei_ep", "ei_ec", "ei_ee", "ei_aspect_macro", "ei_task_macro", "Leaves")
     columns = (Column("Model", numeric=False), Column("Setting", numeric=False), *map(Column, names))
-    return Table(title("EiBench-R: aspects", kind), columns, tuple(cells), unique(notes), kind)
+    return Table(title("EiBench-R: aspects", kind), columns, tuple(cells), unique(notes), kind).compact()
 
 
 def _leaves(rows: Sequence[Row], kind: Kind) -> Table:
@@ -76,7 +76,7 @@ def _leaves(rows: Sequence[Row], kind: Kind) -> Table:
                 cells.append(tuple(line))
     columns = [Column("Aspect", numeric=False), Column("Leaf", numeric=False)]
     for entry in entries:
-        columns += [Column(", ".join(word for word in (entry.name, entry.words()) if word)), Column("unparsable")]
+        columns += [Column(entry.label), Column("unparsable")]
     return Table(title("EiBench-R: ei_score by leaf", kind), tuple(columns), tuple(cells), unique(_notes(rows)), kind)
 
 

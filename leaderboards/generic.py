@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from harness_ext.leaderboards.table import NOTHING, Cell, Column, Kind, Table, kinds, lines, title, unique
+from harness_ext.leaderboards.table import NOTHING, SOURCES, Cell, Column, Kind, Table, kinds, lines, title, unique
 from harness_ext.results.frame import Row
 
 _ARROWS = {True: " ↑", False: " ↓", None: ""}
@@ -30,15 +30,16 @@ def _table(rows: Sequence[Row], kind: Kind) -> Table:
                 (
                     Cell(task),
                     Cell(entry.name),
+                    Cell(SOURCES[entry.origin]),
                     Cell(entry.words(numbers)),
                     *(_cell(values.get(metric), best) for metric in directions),
                 )
             )
     columns = (
-        *(Column(name, numeric=False) for name in ("Task", "Model", "Setting")),
+        *(Column(name, numeric=False) for name in ("Task", "Model", "Source", "Setting")),
         *(Column(metric + _ARROWS[direction]) for metric, direction in directions.items()),
     )
-    return Table(title(rows[0].bench, kind), columns, tuple(cells), unique(_notes(rows)), kind)
+    return Table(title(rows[0].bench, kind), columns, tuple(cells), unique(_notes(rows)), kind).compact()
 
 
 def _cell(row: Row | None, best: dict[tuple[str, str], float]) -> Cell:

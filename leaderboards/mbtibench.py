@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from harness_ext.leaderboards.table import (
     NOTHING,
+    SOURCES,
     Cell,
     Column,
     Entry,
@@ -31,14 +32,15 @@ _CONSTANT = "constant mean"
 _VARIANTS = ("zero_shot", "step_by_step", "few_shot", "psycot")
 _COLUMNS = (
     Column("Model", numeric=False),
+    Column("Source", numeric=False, optional=True),
     Column("Setting", numeric=False),
-    *(Column(dimension) for dimension in DIMENSIONS),
+    *(Column(dimension, optional=True) for dimension in DIMENSIONS),
     Column("Mean"),
     Column("Δ constant"),
-    Column("Rank"),
+    Column("Rank", optional=True),
     Column("Parse failure"),
     Column("Spearman"),
-    Column("S-RMSE worst"),
+    Column("S-RMSE worst", optional=True),
 )
 
 
@@ -90,13 +92,13 @@ def _table(rows: Sequence[Row], kind: Kind) -> Table:
         delta = line.mean("s_rmse") - reference.mean("s_rmse") if reference and line.whole else math.nan
         # A model that never answers repeats the constant up to rounding.
         if line.entry.measured and delta > -1e-6:
-            losers.append(f"{line.entry.name} ({line.entry.words()}) does not beat the constant.")
+            losers.append(f"{line.entry.label} does not beat the constant.")
         cells.append(_cells(line, best, delta))
-    return Table(title("MBTIBench", kind), _COLUMNS, tuple(cells), unique(_notes(drawn, losers, kind)), kind)
+    return Table(title("MBTIBench", kind), _COLUMNS, tuple(cells), unique(_notes(drawn, losers, kind)), kind).compact()
 
 
 def _order(line: _Line) -> tuple[int, str, int]:
-    origin = ("baseline", "published", "measured").index(line.entry.origin)
+    origin = list(SOURCES).index(line.entry.origin)
     if not line.entry.measured:
         return origin, "", 0  # as in the file
     variant = line.entry.variant
@@ -145,6 +147,7 @@ def _cells(line: _Line, best: dict[str, float], delta: float) -> tuple[Cell, ...
     not_beaten = " not beaten" if line.entry.measured and delta > -1e-6 else ""
     return (
         Cell(line.entry.name),
+        Cell(SOURCES[line.entry.origin]),
         Cell(line.entry.words(line.rows)),
         *(pair(dimension, line.get("s_rmse", dimension), line.get("s_mae", dimension)) for dimension in DIMENSIONS),
         pair("Mean", line.mean("s_rmse"), line.mean("s_mae")),
@@ -169,14 +172,24 @@ def _notes(drawn: list[_Line], losers: list[str], kind: Kind) -> Iterator[str]:
     yield definition(mean_rank)
     yield (
         f"Bold: the best measured row that beats the constant, with at most {MOST_PARSE_FAILURES:.0%} parse failures "
-        "and a defined Spearman correlation; published rows report neither and are never bold. S-RMSE worst, shown where a "
-        "row fails these, gives every unparsable answer the far end of the scale."
+        "and a defined Spearman correlation; published rows report neither and are never bold. S-RMSE worst, shown "
+        "where a row fails these, gives every unparsable answer the far end of the scale."
     )
     if any(line.entry.origin == "published" for line in drawn):
         yield (
             "Published rows (arXiv:2412.12510) used the authors' prompts, a chat template and posts cut to 80 tokens; "
-            "measured rows that differ in one of these are not directly comparable. Their Δ uses the printed baseline."
+            "rows that differ are not directly comparable. Their Δ uses the printed baseline; Qwen and Llama rows are "
+            "means of 5 greedy reruns, GPT rows 1 run."
         )
-    for line in drawn:
-        if line.entry.measured and not line.entry.prompt_pack:
-            yield f"{line.entry.name} ({line.entry.words()}): the project's own prompts, not the authors'."
+        for line in drawn:
+            if line.entry.measured and (deviations := ", ".join(_deviations(line))):
+                yield f"{line.entry.label} differs from the published setting: {deviations}."
+
+
+def _deviations(line: _Line) -> Iterator[str]:
+    if not line.entry.prompt_pack:
+        yield "the project's own prompts"
+    if not any(row.chat_template_hash for row in line.rows):
+        yield "no chat template"
+    if "truncation o200k80" not in line.entry.setting and "truncation tokens:" not in line.entry.setting:
+        yield "posts not cut to 80 tokens"

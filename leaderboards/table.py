@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Literal, NamedTuple
 
 from harness_ext.results.frame import Row
@@ -23,10 +24,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column's heading and whether it holds numbers (aligned to the right)."""
+    """A column's heading, whether it holds numbers (aligned to the right) and whether a narrow terminal may hide it."""
 
     name: str
     numeric: bool = True
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,22 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
     kind: Kind = "benchmark"
+
+    def compact(self) -> Table:
+        """The table without columns that say nothing in any row."""
+        filled = [any(row[at].text not in ("", NOTHING.text) for row in self.rows) for at in range(len(self.columns))]
+        return self._of(filled)
+
+    def without(self, at: int) -> Table:
+        """The table without one column."""
+        return self._of([index != at for index in range(len(self.columns))])
+
+    def _of(self, chosen: Sequence[bool]) -> Table:
+        rows = tuple(tuple(compress(row, chosen)) for row in self.rows)
+        return replace(self, columns=tuple(compress(self.columns, chosen)), rows=rows)
+
+
+NOTHING = Cell("–")
 
 
 class Entry(NamedTuple):
@@ -66,9 +84,17 @@ class Entry(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Model and method; numbers that were not measured say where they come from."""
-        name = " + ".join(part for part in (self.model, self.method) if part)
-        return name if self.measured else f"{name} [{self.origin}]"
+        """Model and method."""
+        return " + ".join(part for part in (self.model, self.method) if part)
+
+    @property
+    def label(self) -> str:
+        """Model, method and settings in one phrase.
+
+        >>> Entry.of(Row(origin="measured", model="m", bench="b", task="t", cap="50", metric="a", value=1)).label
+        'm (cap 50)'
+        """
+        return f"{self.name} ({self.words()})" if self.words() else self.name
 
     def words(self, rows: Iterable[Row] = ()) -> str:
         """The settings in words, with a warning where ``rows`` do not cover all docs.
@@ -98,6 +124,10 @@ def lines(rows: Iterable[Row]) -> dict[Entry, list[Row]]:
     return found
 
 
+SOURCES = {"measured": "measured", "baseline": "trivial", "published": "published"}
+"""How tables call the origin of a row, in the order in which they list them."""
+
+
 def kinds(rows: Sequence[Row]) -> list[tuple[Kind, list[Row]]]:
     """Benchmark scores and sample-data runs, apart; published rows belong to the benchmark."""
     parts: list[tuple[Kind, list[Row]]] = [
@@ -110,9 +140,6 @@ def kinds(rows: Sequence[Row]) -> list[tuple[Kind, list[Row]]]:
 def title(words: str, kind: Kind) -> str:
     """The title of a table, which says so when the numbers are no benchmark scores."""
     return words if kind == "benchmark" else f"{words}, on the bundled sample data: no benchmark scores"
-
-
-NOTHING = Cell("–")
 
 
 def number(value: float, digits: int = 2, *, best: bool = False) -> Cell:

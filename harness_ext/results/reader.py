@@ -18,8 +18,16 @@ from harness_ext.results.placement import bare_name, place
 # lm-eval names a run after these model arguments and draws a random name when none is given.
 _NAMING_ARGUMENTS = ("peft", "delta", "pretrained", "model", "path", "engine")
 
-# Choices made with --metadata that change what a task asks or how it is scored.
-_SETTINGS = ("truncation", "aliases", "option_order", "personality")
+# Choices that change what a task asks or how it is scored, and the value that goes without saying.
+_SETTINGS = {
+    "truncation": None,
+    "gold": "em",
+    "system_role": "text",
+    "aliases": "on",
+    "option_order": None,
+    "personality": None,
+    "digits_single_token": True,
+}
 
 
 class Problem(NamedTuple):
@@ -154,9 +162,13 @@ class _Run:
                 "n_total": math.fsum(original for _, original in counts),
                 "data": "sample" if any(source.get("data") == "sample" for source in sources) else "real",
                 "cap": _text(metadata.get("cap")),
-                "setting": ", ".join(f"{key} {metadata[key]}" for key in _SETTINGS if metadata.get(key) is not None),
+                "setting": ", ".join(
+                    f"{key} {metadata[key]}"
+                    for key, usual in _SETTINGS.items()
+                    if metadata.get(key) is not None and metadata[key] != usual
+                ),
                 "num_fewshot": _number(self._of("n-shot", task)),
-                "prompt_pack": _text(metadata.get("prompt_pack")),
+                "prompt_pack": _pack(metadata),
                 "judge": _text(metadata.get("judge")),
                 "higher_is_better": self._direction(task, metric),
                 "task_version": _text(self._of("versions", task)),
@@ -171,7 +183,8 @@ class _Run:
     def _metadata(self, task: str) -> Mapping[str, Any]:
         config = self._of("configs", task)
         metadata = config.get("metadata") if isinstance(config, dict) else None
-        return metadata if isinstance(metadata, dict) else {}
+        # Loaders write what a run really used into ``recorded``.
+        return {**metadata, **_mapping(metadata, "recorded")} if isinstance(metadata, dict) else {}
 
     def _leaves(self, group: str) -> Iterator[str]:
         pending, seen = list(self.groups.get(group, [])), {group}
@@ -219,6 +232,14 @@ def _model_arguments(value: object) -> dict[str, str]:
         return {str(key): str(argument) for key, argument in value.items()}
     pairs = (item.partition("=") for item in value.split(",")) if isinstance(value, str) else ()
     return {key.strip(): argument.strip() for key, _, argument in pairs}
+
+
+def _pack(metadata: Mapping[str, Any]) -> str:
+    """Name and short hash of a prompt pack; empty for the project's own prompts."""
+    name = _text(metadata.get("prompt_pack"))
+    if name in ("", "default"):
+        return ""
+    return f"{Path(name).name} {_text(metadata.get('prompt_pack_sha256'))[:12]}".strip()
 
 
 def _short(name: str) -> str:
