@@ -8,8 +8,8 @@ import typer
 
 import harness_ext
 from harness_ext.cli import data as _data
-from harness_ext.cli import data as _data
 from harness_ext.cli import path as _path
+from harness_ext.cli import run as _run
 from harness_ext.cli import table as _table
 
 app = typer.Typer(
@@ -39,6 +39,6 @@ def _options(
 
 
 app.command("path")(_path.path)
+app.command("run", context_settings=_run.PASS_THROUGH)(_run.run)
 app.command("table")(_table.table)
-app.add_typer(_data.app, name="data")
 app.add_typer(_data.app, name="data")
