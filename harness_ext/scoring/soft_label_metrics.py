@@ -72,7 +72,8 @@ def _correlation(statistic: Callable[[Floats, Floats], tuple[float, float]], d: 
 def _concordance(d: SoftLabelPairs) -> float:
     covariance = np.mean((d.y - d.y.mean()) * (d.c - d.c.mean()))
     spread = d.y.var() + d.c.var() + (d.y.mean() - d.c.mean()) ** 2
-    return float(2 * covariance / spread) if spread > 0 else float("nan")
+    # not spread > 0: the variance of a constant can be rounding noise
+    return float(2 * covariance / spread) if np.ptp([d.y, d.c]) > 0 else float("nan")
 
 
 def _two_class_cross_entropy(d: SoftLabelPairs) -> float:
@@ -121,7 +122,7 @@ FORMULAS: dict[str, Callable[[SoftLabelPairs], float]] = {
     "polarisation_gap": lambda d: float(np.mean(np.abs(2 * d.c - 1)) - np.mean(np.abs(2 * d.y - 1))),
     "extreme_share_pred": lambda d: _extreme_share(d.c),
     "extreme_share_gold": lambda d: _extreme_share(d.y),
-    "var_ratio": lambda d: float(d.c.var() / d.y.var()) if d.y.var() > 0 else float("nan"),
+    "var_ratio": lambda d: float(d.c.var() / d.y.var()) if np.ptp(d.y) > 0 else float("nan"),
     "tie_share": lambda d: float(np.mean(d.c == 0.5)),
 }
 """The 27 metrics of two soft-label vectors; S-metrics, rmse and mae take p as given, all others clip it to [0, 1]."""
