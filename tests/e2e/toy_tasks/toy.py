@@ -48,3 +48,7 @@ def score_completion(doc: dict[str, Any], results: list[tuple[float, bool]]) -> 
 
 def rmse(pairs: list[tuple[float, float]]) -> float:
     return math.sqrt(sum((predicted - gold) ** 2 for predicted, gold in pairs) / len(pairs))
+
+
+def last_answers(responses: list[list[str]], _docs: list[dict[str, Any]]) -> list[str]:
+    return [repeats[-1] for repeats in responses]
