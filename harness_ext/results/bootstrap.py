@@ -1,0 +1,132 @@
+"""Seeded bootstrap intervals for any statistic of documents, single runs and differences alike.
+
+scipy draws, and computes the interval; this module feeds it document numbers instead of documents, so that a
+:class:`~harness_ext.results.resampled.Resampled` metric evaluates a batch of draws at once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from harness_ext.results.resampled import Resampled
+
+Floats = npt.NDArray[np.float64]
+Statistic = Callable[..., Floats]
+"""Values, shape (...), from one array of unit numbers a sample, each of shape (..., any number of units)."""
+
+DRAWS = 10_000
+SEED = 0
+CONFIDENCE = 0.95
+
+_BATCH = 2**19
+"""Numbers drawn at a time: a batch stays in the processor's cache, which is twice as fast as one of 100 MB."""
+_MOST_UNDEFINED = 0.05
+"""Share of undefined draws above which there is no interval."""
+
+
+class Interval(NamedTuple):
+    """A value with its bootstrap interval; NaN where undefined."""
+
+    value: float
+    low: float
+    high: float
+    stderr: float
+    method: Literal["bca", "percentile", "none"]
+    undefined: int
+    """Draws in which the metric is undefined (e.g. a correlation with a constant); left out."""
+
+
+def resample(
+    statistic: Statistic, sizes: Sequence[int] | None = None, *, draws: int = DRAWS, seed: int = SEED
+) -> Floats:
+    """Values of the statistic on bootstrap resamples, shape (draws,).
+
+    Args:
+        statistic: a resampled metric, or any function of unit numbers; of several samples, which are drawn
+            independently of one another, it takes one array each.
+        sizes: number of units of each sample; not needed for a resampled metric.
+        draws: number of resamples.
+        seed: seed of numpy's default generator. The draws are those of ``scipy.stats.bootstrap`` with that seed.
+
+    Raises:
+        ValueError: a sample has fewer than two units.
+    """
+    return np.asarray(_draw(statistic, _sizes(statistic, sizes), draws, seed).bootstrap_distribution)
+
+
+def interval(
+    statistic: Statistic,
+    sizes: Sequence[int] | None = None,
+    *,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    confidence: float = CONFIDENCE,
+) -> Interval:
+    """Bootstrap interval: BCa, or percentile where BCa is undefined; arguments as for :func:`resample`.
+
+    BCa corrects the bias that F1, S-RMSE and correlations of resamples have (a resample holds fewer distinct
+    documents, so rare labels vanish) and their skew. It is undefined when leaving out a document never changes the
+    value or all draws lie on one side of it.
+
+    Returns:
+        The interval; low and high are NaN when the value is undefined, a sample has fewer than two units, or more than
+        5 % of the draws are undefined.
+
+    >>> from harness_ext.results.resampled import resampled
+    >>> found = interval(resampled("acc", [1.0] * 60 + [0.0] * 40), draws=999)
+    >>> found.value, round(found.low, 2), round(found.high, 2), found.method
+    (0.6, 0.51, 0.69, 'bca')
+    """
+    units = _sizes(statistic, sizes)
+    value = float(statistic(*(np.arange(size) for size in units)))
+    nan = float("nan")
+    if np.isnan(value) or min(units) < 2:
+        return Interval(value, nan, nan, nan, "none", 0)
+    result = _draw(statistic, units, draws, seed, confidence)
+    values = np.asarray(result.bootstrap_distribution)
+    defined = values[~np.isnan(values)]
+    undefined = len(values) - len(defined)
+    if undefined > _MOST_UNDEFINED * draws:
+        return Interval(value, nan, nan, nan, "none", undefined)
+    stderr = float(defined.std(ddof=1))
+    if not undefined and stderr > 0:
+        bca = _scipy_bootstrap(
+            statistic, units, confidence, method="BCa", n_resamples=0, bootstrap_result=result
+        ).confidence_interval
+        if np.isfinite([bca.low, bca.high]).all():
+            return Interval(value, float(bca.low), float(bca.high), stderr, "bca", undefined)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return Interval(value, float(low), float(high), stderr, "percentile", undefined)
+
+
+def _sizes(statistic: Statistic, sizes: Sequence[int] | None) -> tuple[int, ...]:
+    if sizes is not None:
+        return tuple(sizes)
+    if isinstance(statistic, Resampled):
+        return (len(statistic),)
+    raise ValueError("say how many units each sample has")
+
+
+def _draw(statistic: Statistic, units: Sequence[int], draws: int, seed: int, confidence: float = CONFIDENCE) -> Any:
+    generator = np.random.default_rng(seed)
+    return _scipy_bootstrap(statistic, units, confidence, method="percentile", n_resamples=draws, rng=generator)
+
+
+def _scipy_bootstrap(statistic: Statistic, units: Sequence[int], confidence: float, **settings: Any) -> Any:
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # the caller looks for NaN
+        return stats.bootstrap(
+            tuple(np.arange(size) for size in units),
+            lambda *numbers, axis: statistic(*numbers),
+            vectorized=True,
+            batch=max(1, _BATCH // sum(units)),
+            confidence_level=confidence,
+            **settings,
+        )

@@ -1,0 +1,193 @@
+"""Which resampled form belongs to which aggregation: add a line to ``VECTORISED`` to make a metric fast.
+
+An aggregation of :mod:`harness_ext.scoring` without a line here is still resampled, one draw at a time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness_ext import scoring
+from harness_ext.results.resampled import labels, numbers, texts
+from harness_ext.results.resampled.statistic import Floats, NotResampledError, Resampled
+from harness_ext.scoring import classification, generation, regression, soft_labels
+
+Factory = Callable[[Sequence[Any]], Resampled]
+Aggregation = Callable[[Sequence[Any]], float]
+
+_MEANS: tuple[Aggregation, ...] = (
+    regression.agg_mae,
+    soft_labels.agg_acc,
+    soft_labels.agg_bias,
+    soft_labels.agg_extreme_share_pred,
+    soft_labels.agg_extremity_pred,
+    soft_labels.agg_hard_acc,
+    soft_labels.agg_mae,
+    soft_labels.agg_mean_score,
+    soft_labels.agg_out_of_range,
+    soft_labels.agg_polarisation_gap,
+    soft_labels.agg_s_mae,
+    soft_labels.agg_s_mae_9,
+    soft_labels.agg_s_mae_parsed,
+    soft_labels.agg_s_mae_worst,
+    soft_labels.agg_share_5,
+    soft_labels.agg_tie_share,
+)
+_ROOT_MEANS: tuple[Aggregation, ...] = (
+    soft_labels.agg_rmse,
+    soft_labels.agg_s_rmse,
+    soft_labels.agg_s_rmse_9,
+    soft_labels.agg_s_rmse_parsed,
+    soft_labels.agg_s_rmse_worst,
+)
+
+VECTORISED: Mapping[Aggregation, Factory] = {
+    **{aggregation: numbers.mean_over_documents(aggregation) for aggregation in _MEANS},
+    **{aggregation: numbers.root_mean_over_documents(aggregation) for aggregation in _ROOT_MEANS},
+    classification.agg_decision_macro_f1: labels.decision_macro_f1,
+    classification.agg_f1_irony: labels.f1_of_second,
+    classification.agg_macro_f1: labels.macro_f1,
+    classification.agg_macro_recall: labels.macro_recall,
+    classification.agg_micro_f1: labels.micro_f1,
+    classification.agg_micro_f1_excl: labels.micro_f1_without_first,
+    classification.agg_neg_f1: labels.neg_f1,
+    classification.agg_pair_f1: labels.pair_f1,
+    classification.agg_pos_f1: labels.pos_f1,
+    classification.agg_precision: labels.precision,
+    classification.agg_recall: labels.recall,
+    classification.agg_weighted_f1: labels.weighted_f1,
+    generation.agg_bleu_13a: texts.bleu("13a"),
+    generation.agg_bleu_none: texts.bleu("none"),
+    generation.agg_dist_1: texts.distinct_ngrams,
+    generation.agg_dist_2: texts.distinct_ngrams,
+    generation.agg_gold_byte_ppl: texts.perplexity,
+    generation.agg_gold_word_ppl: texts.perplexity,
+    regression.agg_pearson: numbers.pearson(scale=100, constant=0.0),
+    regression.agg_spearman: numbers.spearman(scale=100, constant=0.0),
+    soft_labels.agg_ccc: numbers.concordance,
+    soft_labels.agg_hard_f1: labels.hard_f1,
+    soft_labels.agg_hard_f1_compat: labels.hard_f1_compat,
+    soft_labels.agg_nanmean: numbers.nanmean,
+    soft_labels.agg_ordinal_w1: numbers.nanmean,
+    soft_labels.agg_parse_failure: numbers.nanmean,
+    soft_labels.agg_pearson: numbers.pearson(clip=True),
+    soft_labels.agg_spearman: numbers.spearman(clip=True),
+    soft_labels.agg_var_ratio: numbers.variance_ratio,
+    soft_labels.agg_w1_marginal: numbers.wasserstein,
+}
+"""Resampled forms of the aggregations in :mod:`harness_ext.scoring`."""
+
+BUILT_IN: Mapping[str, Factory] = {
+    "mean": numbers.mean,
+    "nanmean": numbers.nanmean,
+    "perplexity": lambda items: texts.perplexity([(item, 1.0) for item in items]),
+    "weighted_perplexity": texts.perplexity,
+    "bits_per_byte": texts.bits_per_unit,
+}
+"""lm-eval's own aggregations by their registered name."""
+
+
+def one_draw_at_a_time(aggregation: Aggregation) -> Factory:
+    """The slow form of any aggregation that does not depend on the order of its items."""
+
+    def build(items: Sequence[Any]) -> Resampled:
+        def of_counts(counts: Floats) -> Floats:
+            drawn = (np.repeat(np.arange(len(items)), draw).tolist() for draw in counts.astype(int))
+            return np.array([aggregation([items[i] for i in draw]) for draw in drawn])
+
+        return Resampled(np.arange(len(items)), of_counts)
+
+    return build
+
+
+def resampled(
+    metric: str, items: Sequence[Any], *, aggregation: str | None = None, reported: float | None = None
+) -> Resampled:
+    """The resampled form of a metric, checked against the number that lm-eval wrote.
+
+    Args:
+        metric: the metric's name; its aggregation is looked up as ``agg_<metric>`` when none is given.
+        items: one value per document as ``process_results`` returned it and the samples file holds it.
+        aggregation: what the result file records: a name of lm-eval's, or the source text of a function.
+        reported: lm-eval's value over the same documents. Of several functions of that name the one that gives it is
+            taken; without it there must be only one.
+
+    Raises:
+        NotResampledError: the metric has no resampled form, or none that gives the reported number.
+
+    >>> resampled("acc", [1.0, 0.0]).point
+    0.5
+    >>> resampled("s_rmse", [(0.0, 0.0), (1.0, 0.5)]).point
+    3.5355339059327378
+    """
+    if not items:
+        raise NotResampledError(f"{metric}: there are no documents")
+    values: list[float] = []
+    for factories in _candidates(metric, aggregation, items):
+        fitting: list[Resampled] = []
+        for factory in factories:
+            try:
+                statistic = factory(items)
+                value = statistic.point
+            except NotResampledError:
+                raise
+            except (IndexError, KeyError, TypeError, ValueError):
+                continue  # a function of the same name for items of another form
+            values.append(value)
+            if reported is None or _same(value, reported):
+                fitting.append(statistic)
+        if len(fitting) == 1 or (fitting and reported is not None):
+            return fitting[0]
+        if len(fitting) > 1:
+            break
+    raise NotResampledError(_why_not(metric, values, reported))
+
+
+def _why_not(metric: str, values: Sequence[float], reported: float | None) -> str:
+    if not values:
+        return f"{metric}: no aggregation for documents of this form is known (results/resampled/registry.py)"
+    if reported is None:
+        return f"{metric}: several aggregations have this name; the result file beside the samples would tell which"
+    return f"{metric}: the samples give {values[0]:.6g}, the result file {reported:.6g}; they do not belong together"
+
+
+def _same(value: float, reported: float) -> bool:
+    return math.isclose(value, reported, rel_tol=1e-9, abs_tol=1e-9) or (math.isnan(value) and math.isnan(reported))
+
+
+def _candidates(metric: str, aggregation: str | None, items: Sequence[Any]) -> list[list[Factory]]:
+    """Forms to try: those the name stands for, then, for plain numbers, their mean."""
+    name = f"agg_{metric}" if aggregation is None else _function_name(aggregation)
+    named = [VECTORISED.get(function) or one_draw_at_a_time(function) for function in functions(name)]
+    if name in BUILT_IN:
+        named = [BUILT_IN[name]]
+    plain = all(isinstance(item, int | float) for item in items)
+    return [named, [numbers.mean] if plain else []]
+
+
+def _function_name(aggregation: str) -> str:
+    """Name of the function whose source text lm-eval wrote into the result file.
+
+    >>> _function_name("def agg_s_rmse(items: Sequence[Item]) -> float:"), _function_name("mean")
+    ('agg_s_rmse', 'mean')
+    """
+    defined = re.search(r"^\s*def (\w+)", aggregation, re.MULTILINE)
+    return defined[1] if defined else aggregation
+
+
+def functions(name: str) -> list[Aggregation]:
+    """Every function of that name in the modules of :mod:`harness_ext.scoring`, in the modules' order.
+
+    >>> [function.__module__ for function in functions("agg_pearson")]
+    ['harness_ext.scoring.regression', 'harness_ext.scoring.soft_labels']
+    """
+    modules = (f"{scoring.__name__}.{module.name}" for module in pkgutil.iter_modules(scoring.__path__))
+    found = (getattr(importlib.import_module(module), name, None) for module in sorted(modules))
+    return list(dict.fromkeys(function for function in found if callable(function)))

@@ -1,0 +1,121 @@
+"""A corpus-level metric as a function of how often each document counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.intp]
+Row = TypeVar("Row", bound=Hashable)
+
+
+class NotResampledError(ValueError):
+    """A metric has no resampled form, or resampling says nothing about it; the message says why."""
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """A metric that can be evaluated on many resamples of its documents at once.
+
+    Documents that the metric cannot tell apart share a row, so that a resample is a short vector of counts.
+
+    >>> mean = from_sums([[0.0], [1.0], [1.0]], lambda sums: sums[:, 0] / 3)
+    >>> mean.rows.tolist(), mean.n_rows, mean.point
+    ([0, 1, 1], 2, 0.6666666666666666)
+    >>> mean(np.array([[0, 0, 0], [0, 1, 2], [2, 2, 2]])).tolist()
+    [0.0, 0.6666666666666666, 1.0]
+    """
+
+    rows: Integers
+    """Row of every document, shape (n,), numbered from 0 without gaps."""
+    of_counts: Callable[[Floats], Floats]
+    """Values, shape (draws,), from counts of the rows, shape (draws, n_rows)."""
+    n_rows: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "n_rows", int(self.rows.max()) + 1 if self.rows.size else 0)
+
+    def __len__(self) -> int:
+        """Number of documents."""
+        return len(self.rows)
+
+    def __call__(self, documents: Integers) -> Floats:
+        """Values of resamples given as document numbers, shape (..., k); the result has shape (...)."""
+        rows = self.rows[documents]
+        draws = rows.reshape(-1, rows.shape[-1])
+        first = np.arange(len(draws))[:, None] * self.n_rows
+        counts = np.bincount((draws + first).ravel(), minlength=len(draws) * self.n_rows)
+        return self.of_counts(counts.reshape(len(draws), self.n_rows).astype(float)).reshape(rows.shape[:-1])
+
+    @property
+    def point(self) -> float:
+        """The metric on every document once."""
+        return float(self(np.arange(len(self))))
+
+
+def from_sums(features: npt.ArrayLike, value: Callable[[Floats], Floats]) -> Resampled:
+    """A metric that needs nothing of the documents but the sums of some numbers over them.
+
+    Args:
+        features: the numbers, shape (n, k), no NaN.
+        value: metric from the sums; (draws, k) to (draws,).
+
+    >>> precision = from_sums([[1, 2], [0, 1]], lambda sums: sums[:, 0] / sums[:, 1])
+    >>> precision.point
+    0.3333333333333333
+    """
+    distinct, rows = np.unique(np.asarray(features, dtype=float), axis=0, return_inverse=True)
+    return Resampled(rows.reshape(-1), lambda counts: value(counts @ distinct))
+
+
+def from_rows(documents: Iterable[Row], of_counts: Callable[[list[Row], Floats], Floats]) -> Resampled:
+    """A metric of hashable documents; ``of_counts`` gets the distinct ones and how often each counts.
+
+    >>> longest = from_rows(["a", "bbb", "a"], lambda texts, counts: (counts > 0) @ np.array([len(t) for t in texts]))
+    >>> longest(np.array([[0, 2, 2], [0, 1, 2]])).tolist()
+    [1, 4]
+    """
+    seen: dict[Row, int] = {}
+    rows = np.array([seen.setdefault(document, len(seen)) for document in documents], dtype=np.intp)
+    distinct = list(seen)
+    return Resampled(rows, lambda counts: of_counts(distinct, counts))
+
+
+def by_cluster(statistic: Resampled, clusters: npt.ArrayLike) -> Resampled:
+    """The same metric with clusters of documents (dialogues, authors) as the units that are resampled.
+
+    Args:
+        statistic: metric over n documents.
+        clusters: cluster of each document, shape (n,); the units are the distinct values in sorted order.
+
+    >>> mean = from_sums([[0.0, 1], [1.0, 1], [1.0, 1]], lambda sums: sums[:, 0] / sums[:, 1])
+    >>> by_cluster(mean, ["first", "second", "second"])(np.array([[0, 1], [0, 0], [1, 1]])).tolist()
+    [0.6666666666666666, 0.0, 1.0]
+    """
+    names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    if cluster.shape != statistic.rows.shape:
+        raise ValueError(f"{len(statistic)} documents have {cluster.size} clusters; each needs one")
+    members = incidence(cluster, statistic.rows, (len(names), statistic.n_rows))
+    return Resampled(np.arange(len(names)), lambda counts: statistic.of_counts(counts @ members))
+
+
+def incidence(units: Integers, rows: Integers, shape: tuple[int, int]) -> sparse.csr_array:
+    """How many documents of each unit lie in each row, shape (units, rows)."""
+    return sparse.csr_array((np.ones(len(rows)), (units, rows)), shape=shape)
+
+
+def ratio(numerator: Floats, denominator: Floats, otherwise: float = 0.0) -> Floats:
+    """Element-wise quotient; ``otherwise`` where the denominator is 0.
+
+    >>> ratio(np.array([1.0, 1.0]), np.array([4.0, 0.0])).tolist()
+    [0.25, 0.0]
+    """
+    filled = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), otherwise)
+    quotient: Floats = np.divide(numerator, denominator, out=filled, where=denominator != 0)
+    return quotient
