@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness_ext.cli import soft_labels as _soft_labels
+
 if TYPE_CHECKING:
     from harness_ext.data.cards import Card
 
@@ -17,8 +19,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# A subcommand that lives in a file of its own is added here, by one import above and one line:
-#     app.command("soft-labels")(soft_labels.soft_labels)
+# Subcommands that live in files of their own.
+app.command("soft-labels")(_soft_labels.soft_labels)
 
 Source = Annotated[str, typer.Argument(help="Name of a card; `harness-ext data list` shows all.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]

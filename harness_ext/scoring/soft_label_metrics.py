@@ -20,9 +20,8 @@ Floats = npt.NDArray[np.float64]
 
 
 def _jsd_bits(a: Floats, b: Floats) -> Floats:
-    """Jensen-Shannon divergence of distributions on the last axis, in bits (scipy's can be NaN for equal inputs)."""
-    middle = (a + b) / 2
-    nats = (special.rel_entr(a, middle) + special.rel_entr(b, middle)).sum(-1) / 2
+    """Jensen-Shannon divergence of distributions on the last axis, in bits; never NaN or infinite through rounding."""
+    nats = special.entr((a + b) / 2).sum(-1) - (special.entr(a).sum(-1) + special.entr(b).sum(-1)) / 2
     return np.asarray(np.maximum(nats, 0) / np.log(2))
 
 
@@ -72,8 +71,12 @@ def _correlation(statistic: Callable[[Floats, Floats], tuple[float, float]], d: 
 def _concordance(d: SoftLabelPairs) -> float:
     covariance = np.mean((d.y - d.y.mean()) * (d.c - d.c.mean()))
     spread = d.y.var() + d.c.var() + (d.y.mean() - d.c.mean()) ** 2
-    # not spread > 0: the variance of a constant can be rounding noise
-    return float(2 * covariance / spread) if np.ptp([d.y, d.c]) > 0 else float("nan")
+    # The variance of a constant can be rounding noise, and that of tiny differences can underflow to 0.
+    return float(2 * covariance / spread) if np.ptp([d.y, d.c]) > 0 and spread > 0 else float("nan")
+
+
+def _variance_ratio(d: SoftLabelPairs) -> float:
+    return float(d.c.var() / d.y.var()) if np.ptp(d.y) > 0 and d.y.var() > 0 else float("nan")
 
 
 def _two_class_cross_entropy(d: SoftLabelPairs) -> float:
@@ -122,7 +125,7 @@ FORMULAS: dict[str, Callable[[SoftLabelPairs], float]] = {
     "polarisation_gap": lambda d: float(np.mean(np.abs(2 * d.c - 1)) - np.mean(np.abs(2 * d.y - 1))),
     "extreme_share_pred": lambda d: _extreme_share(d.c),
     "extreme_share_gold": lambda d: _extreme_share(d.y),
-    "var_ratio": lambda d: float(d.c.var() / d.y.var()) if np.ptp(d.y) > 0 else float("nan"),
+    "var_ratio": _variance_ratio,
     "tie_share": lambda d: float(np.mean(d.c == 0.5)),
 }
 """The 27 metrics of two soft-label vectors; S-metrics, rmse and mae take p as given, all others clip it to [0, 1]."""
@@ -240,9 +243,10 @@ class RecalibratedMetrics(TypedDict):
 
 def _least_squares(c: Floats, y: Floats) -> Line:
     variance = c.var()
-    # A constant predictor carries rounding noise at most; dividing by it would invent a slope.
-    slope = float(np.mean((c - c.mean()) * (y - y.mean())) / variance) if np.ptp(c) > 0 else 0.0
-    return Line(a=float(y.mean() - slope * c.mean()) if slope else float(y.mean()), b=slope)
+    # The variance of a constant can be rounding noise; dividing by it would invent a slope.
+    constant = np.ptp(c) == 0 or variance == 0
+    slope = 0.0 if constant else float(np.mean((c - c.mean()) * (y - y.mean())) / variance)
+    return Line(a=float(y.mean() - slope * c.mean()), b=slope)
 
 
 def recalibrate(y: npt.ArrayLike, p: npt.ArrayLike, ids: npt.ArrayLike) -> RecalibratedMetrics:

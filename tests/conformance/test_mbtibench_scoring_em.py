@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -144,3 +146,14 @@ def test_agreement_of_the_annotators_equals_the_golden_values(records: Any, expe
     for i, j in combinations(range(3), 2):
         kappa = cohen_kappa(poles[:, i].tolist(), poles[:, j].tolist())
         assert kappa == pytest.approx(wanted["cohen2"][f"A{i + 1}-A{j + 1}"], abs=1e-12)
+
+
+def test_the_command_reproduces_the_released_labels(mirror: Path, records: Any, tmp_path: Path) -> None:
+    output = tmp_path / "labels.jsonl"
+    command = Path(sys.executable).with_name("harness-ext")
+    subprocess.run([command, "data", "soft-labels", mirror / DATA, "-o", output], check=True, capture_output=True)
+    rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    for row, record in zip(rows, records, strict=True):
+        assert row["id"] == record["id"]
+        assert row["hardlabels"] == record["hardlabels"]
+        assert row["softlabels"] == pytest.approx(record["softlabels"], abs=1e-12)
