@@ -45,8 +45,8 @@ def check_relative_path(path: str) -> str:
     """Return ``path`` unchanged if it stays inside whatever folder it is appended to, on every operating system.
 
     Raises:
-        ValueError: it is empty, absolute, or has an empty, ``.``, ``..``, over-long or unprintable part, a backslash
-            or a drive letter.
+        ValueError: it is empty, absolute, or has a part that is empty, only dots, padded with blanks, over-long or
+            unprintable, a backslash or a drive letter.
 
     >>> check_relative_path("emotion/test_text.txt")
     'emotion/test_text.txt'
@@ -55,11 +55,11 @@ def check_relative_path(path: str) -> str:
     ValueError: unsafe path '../secret': '..' is not allowed as a part
     """
     for part in path.split("/"):
-        if part in {"", ".", ".."} or part != part.strip():
+        if not part.strip(".") or part != part.strip():  # Windows ignores dots and blanks at the end of a name
             raise ValueError(f"unsafe path {path!r}: {part!r} is not allowed as a part")
         if "\\" in part or not part.isprintable() or len(part.encode("utf-8", "surrogatepass")) > 200:
             raise ValueError(f"unsafe path {path!r}: {part!r} has a backslash, a control character or over 200 bytes")
-    if re.match(r"[A-Za-z]:", path):
+    if path[1:2] == ":":
         raise ValueError(f"unsafe path {path!r}: starts with a drive letter")
     return path
 
