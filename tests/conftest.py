@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,15 +37,20 @@ def checkout() -> Path:
 
 
 @pytest.fixture(scope="session")
-def wheel(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout, built without downloading anything."""
-    return build_distribution(checkout, tmp_path_factory.mktemp("dist"), "--wheel")
+def build_wheel() -> Callable[[Path, Path], Path]:
+    """Return a function that builds the wheel of a source tree into an empty folder, downloading nothing."""
+
+    def build(source: Path, folder: Path) -> Path:
+        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
+        built = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert built.returncode == 0, built.stdout + built.stderr
+        (wheel,) = folder.iterdir()
+        return wheel
+
+    return build
 
 
-def build_distribution(source: Path, folder: Path, kind: str) -> Path:
-    """Build the ``--wheel`` or ``--sdist`` of a source tree and return the file."""
-    command = [sys.executable, "-m", "build", kind, "--no-isolation", "--outdir", str(folder), str(source)]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert built.returncode == 0, built.stdout + built.stderr
-    (file,) = folder.iterdir()
-    return file
+@pytest.fixture(scope="session")
+def wheel(checkout: Path, build_wheel: Callable[[Path, Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return build_wheel(checkout, tmp_path_factory.mktemp("dist"))
