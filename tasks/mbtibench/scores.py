@@ -146,7 +146,7 @@ def item_likelihoods(doc: Doc, results: Likelihoods) -> dict[str, Any]:
     """
     item = {"option_to_pole": dict(zip(doc["keyed"], doc["keyed_poles"], strict=True))}
     p = psycot_ll([[likelihood for likelihood, _ in results]], [item], doc["second"])["p"]
-    return dict.fromkeys(PAIR_METRICS, (doc["id"], doc["soft"], p))
+    return {**dict.fromkeys(PAIR_METRICS, (doc["id"], doc["soft"], p)), "parse_failure": 0.0}
 
 
 def _of_authors(
