@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import requests
 
 _log = logging.getLogger(__name__)
-_PIECE = 1 << 16
+_PIECE = 1 << 15
 _SHOW_PROGRESS_AFTER_S = 2.0
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +75,7 @@ def test_a_killed_download_is_resumed_by_the_next_process(toy: Any, server: Any)
         assert sent.wait(30)
         while not toy.part.exists() or toy.part.stat().st_size == 0:
             assert process.poll() is None
+            time.sleep(0.01)
     finally:
         process.kill()
         process.communicate()
@@ -250,3 +254,31 @@ def test_a_disk_that_fills_up_keeps_what_arrived_and_resumes_later(toy: Any, ser
     assert toy.part.stat().st_size == limit
     assert toy.fetch().read_bytes() == toy.content
     assert server.ranges == [None, f"bytes={limit}-"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize(("slow", "shown"), [(True, True), (False, False)])
+def test_a_slow_download_shows_a_bar_on_a_terminal_and_a_fast_one_shows_nothing(
+    toy: Any, server: Any, slow: bool, shown: bool
+) -> None:
+    def slowly(handler: Any, content: bytes) -> None:
+        def pause_and_finish() -> None:
+            time.sleep(2.2)
+            handler.wfile.write(content[100_000:])
+
+        server.send_first(100_000, pause_and_finish)(handler, content)
+
+    server.script = [slowly] if slow else []
+    terminal, end = os.openpty()
+    command = [sys.executable, "-c", FETCH, toy.cards]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, text=True) as process:
+        os.close(end)
+        printed = b""
+        with contextlib.suppress(OSError):  # Linux reports the other end's closing as an error
+            while piece := os.read(terminal, 4096):
+                printed += piece
+        os.close(terminal)
+    assert process.returncode == 0
+    assert (b"data.txt" in printed) == shown, printed
+    assert shown or printed == b""
+    assert server.asked == 1
