@@ -1,4 +1,4 @@
-"""Corpus-level metrics between gold and predicted soft labels, and between hard labels.
+"""Corpus-level metrics between gold and predicted soft labels.
 
 Throughout, ``y`` are gold soft labels in [0, 1] and ``p`` predicted ones (0 = first pole, 1 = second pole). Undefined
 values are NaN.
@@ -6,7 +6,7 @@ values are NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypedDict
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
+from harness_ext.scoring.hard_labels import macro_f1
 from harness_ext.scoring.segments import bins, segmented_mae, segmented_rmse
 
 Floats = npt.NDArray[np.float64]
@@ -23,14 +24,6 @@ def _jsd_bits(a: Floats, b: Floats) -> Floats:
     """Jensen-Shannon divergence of distributions on the last axis, in bits; never NaN or infinite through rounding."""
     nats = special.entr((a + b) / 2).sum(-1) - (special.entr(a).sum(-1) + special.entr(b).sum(-1)) / 2
     return np.asarray(np.maximum(nats, 0) / np.log(2))
-
-
-def _macro_f1(gold: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], labels: Sequence[int]) -> float:
-    """Macro F1 in [0, 1]; numpy, because sklearn's checks dominate the thousands of calls of a bootstrap."""
-    classes = np.asarray(labels)[:, None]
-    truth, guess = gold == classes, predicted == classes
-    sizes = truth.sum(1) + guess.sum(1)
-    return float(np.mean(2 * (truth & guess).sum(1) / np.maximum(sizes, 1)))
 
 
 @dataclass(frozen=True)
@@ -135,7 +128,7 @@ def _hard_agreement(c: Floats, hard: npt.NDArray[np.int64]) -> dict[str, float]:
     values: dict[str, float] = {}
     for rule, second in (("first", c > 0.5), ("second", c >= 0.5)):
         values[f"acc_tie_{rule}"] = 100 * float(np.mean(second == hard))
-        values[f"f1_tie_{rule}"] = 100 * _macro_f1(hard, second.astype(int), (0, 1))
+        values[f"f1_tie_{rule}"] = 100 * macro_f1(hard, second.astype(int), (0, 1))
     return values
 
 
@@ -168,172 +161,6 @@ def metrics(y: npt.ArrayLike, p: npt.ArrayLike, hard01: npt.ArrayLike) -> dict[s
         raise ValueError(f"hard01 must be 0 or 1 for each of the {pairs.y.size} gold labels")
     values = {name: formula(pairs) for name, formula in FORMULAS.items()}
     return {**values, **_hard_agreement(pairs.c, hard.astype(int))}
-
-
-class FailureMetrics(TypedDict):
-    """What :func:`with_failures` returns."""
-
-    parse_failure: float
-    n_parsed: int
-    s_rmse: float
-    s_rmse_9: float
-    s_mae_9: float
-    s_rmse_parsed: float
-    s_mae_parsed: float
-    s_rmse_worst: float
-    s_mae_worst: float
-
-
-def with_failures(y: npt.ArrayLike, p: npt.ArrayLike, failed: npt.ArrayLike) -> FailureMetrics:
-    """S-metrics of a run in which some answers could not be parsed, under three readings of a failure.
-
-    Args:
-        y: gold soft labels in [0, 1], shape (n,).
-        p: predicted soft labels, shape (n,); ignored (NaN allowed) where ``failed``.
-        failed: truth values, shape (n,).
-
-    Returns:
-        ``parse_failure`` (share) and ``n_parsed``; ``s_rmse`` (released segments), ``s_rmse_9`` and ``s_mae_9`` with
-        failures at 0.5, as in the paper; ``*_parsed`` over parsed answers only (NaN if there are none); ``*_worst``
-        with failures at the far end of the scale. The last four use strict segments.
-
-    Raises:
-        ValueError: shapes differ, n is 0, a parsed prediction is NaN, or a gold label lies outside [0, 1].
-
-    >>> values = with_failures([0.0, 1.0], [0.125, float("nan")], [False, True])
-    >>> values["parse_failure"], values["s_mae_9"], values["s_mae_parsed"], values["s_mae_worst"]
-    (0.5, 2.5, 1.0, 4.5)
-    """
-    gold, missing = np.asarray(y, dtype=float), np.asarray(failed, dtype=bool)
-    if missing.shape != gold.shape:
-        raise ValueError(f"failed must have the shape of y, {gold.shape}, not {missing.shape}")
-    d = SoftLabelPairs(gold, np.where(missing, 0.5, np.asarray(p, dtype=float)))
-    worst = np.where(missing, np.where(d.y >= 0.5, 0.0, 1.0), d.c)
-    parsed, nan = ~missing, float("nan")
-    return FailureMetrics(
-        parse_failure=float(missing.mean()),
-        n_parsed=int(parsed.sum()),
-        s_rmse=segmented_rmse(d.y, d.p, "compat"),
-        s_rmse_9=segmented_rmse(d.y, d.c),
-        s_mae_9=segmented_mae(d.y, d.c),
-        s_rmse_parsed=segmented_rmse(d.y[parsed], d.c[parsed]) if parsed.any() else nan,
-        s_mae_parsed=segmented_mae(d.y[parsed], d.c[parsed]) if parsed.any() else nan,
-        s_rmse_worst=segmented_rmse(d.y, worst),
-        s_mae_worst=segmented_mae(d.y, worst),
-    )
-
-
-class Line(TypedDict):
-    """Intercept and slope of ``y ~ a + b c``."""
-
-    a: float
-    b: float
-
-
-class RecalibratedMetrics(TypedDict):
-    """What :func:`recalibrate` returns."""
-
-    s_rmse_recal: float
-    s_mae_recal: float
-    s_rmse_9_recal: float
-    s_mae_9_recal: float
-    rmse_recal: float
-    coef: dict[str, Line]
-
-
-def _least_squares(c: Floats, y: Floats) -> Line:
-    variance = c.var()
-    # The variance of a constant can be rounding noise; dividing by it would invent a slope.
-    constant = np.ptp(c) == 0 or variance == 0
-    slope = 0.0 if constant else float(np.mean((c - c.mean()) * (y - y.mean())) / variance)
-    return Line(a=float(y.mean() - slope * c.mean()), b=slope)
-
-
-def recalibrate(y: npt.ArrayLike, p: npt.ArrayLike, ids: npt.ArrayLike) -> RecalibratedMetrics:
-    """Errors after an affine correction learnt on the other half of the items: separates shifted from uninformed.
-
-    The items with even ids are corrected by the least-squares line ``y ~ a + b c`` of those with odd ids and the other
-    way round (c: predictions clipped to [0, 1]), clipped again and pooled.
-
-    Args:
-        y: gold soft labels in [0, 1], shape (n,).
-        p: predicted soft labels, shape (n,).
-        ids: whole numbers, shape (n,), with at least one even and one odd.
-
-    Returns:
-        The errors, and under ``coef`` the two lines. A constant predictor gets slope 0 and the mean of the other half.
-
-    Raises:
-        ValueError: shapes differ, a half is empty, a value is NaN, or a gold label lies outside [0, 1].
-
-    >>> values = recalibrate([0.2, 0.2, 0.8, 0.8], [0.6, 0.6, 0.9, 0.9], [1, 2, 3, 4])
-    >>> round(values["rmse_recal"], 9), round(values["coef"]["applied_to_even_ids"]["b"], 9)
-    (0.0, 2.0)
-    """
-    d = SoftLabelPairs(np.asarray(y, dtype=float), np.asarray(p, dtype=float))
-    even = np.asarray(ids).astype(int) % 2 == 0
-    if even.shape != d.y.shape or even.all() or not even.any():
-        raise ValueError(f"ids must be {d.y.size} whole numbers with at least one even and one odd")
-    corrected, lines = np.empty_like(d.y), {}
-    for name, fold in (("applied_to_even_ids", even), ("applied_to_odd_ids", ~even)):
-        line = lines[name] = _least_squares(d.c[~fold], d.y[~fold])
-        corrected[fold] = np.clip(line["a"] + line["b"] * d.c[fold], 0, 1)
-    return RecalibratedMetrics(
-        s_rmse_recal=segmented_rmse(d.y, corrected, "compat"),
-        s_mae_recal=segmented_mae(d.y, corrected, "compat"),
-        s_rmse_9_recal=segmented_rmse(d.y, corrected),
-        s_mae_9_recal=segmented_mae(d.y, corrected),
-        rmse_recal=float(np.sqrt(np.mean((d.y - corrected) ** 2))),
-        coef=lines,
-    )
-
-
-class HardMetrics(TypedDict):
-    """What :func:`hard_metrics` returns."""
-
-    n_fail: int
-    acc: float
-    f1: float
-    f1_compat: float
-
-
-def hard_metrics(gold: Sequence[str], pred: Sequence[str | None], poles: Sequence[str]) -> HardMetrics:
-    """Accuracy and macro F1 of hard labels, in percent; an unparsable answer is wrong but never a class.
-
-    Args:
-        gold: labels, each one of ``poles``, length n > 0.
-        pred: predicted labels of the same length; None for an unparsable answer.
-        poles: the two labels.
-
-    Returns:
-        ``n_fail`` (count), ``acc``, ``f1`` (macro over exactly the two poles), and ``f1_compat``, the released
-        computation: macro over all labels seen, where failures are a class of their own, so that one failure in a
-        perfect run costs a third.
-
-    Raises:
-        ValueError: lengths differ, n is 0, there are not two poles, or a label is not a pole.
-
-    Source: MBTIBench (arXiv 2412.12510), released evaluation for ``acc`` and ``f1_compat``.
-
-    >>> hard_metrics(["E", "I", "I", "E"], ["E", "I", None, "E"], ("E", "I"))
-    {'n_fail': 1, 'acc': 75.0, 'f1': 83.33333333333333, 'f1_compat': 55.55555555555555}
-    """
-    if len(gold) != len(pred) or not gold:
-        raise ValueError(f"gold and pred must be equally long and not empty; lengths are {len(gold)} and {len(pred)}")
-    if len(set(poles)) != 2 or len(poles) != 2:
-        raise ValueError(f"poles must be two different labels, not {poles!r}")
-    codes: dict[str | None, int] = {poles[0]: 0, poles[1]: 1, None: 2}
-    strangers = (set(gold) - set(poles)) | (set(pred) - set(codes))
-    if strangers:
-        raise ValueError(f"labels {sorted(map(repr, strangers))} are neither of the poles {poles!r}")
-    truth, guess = np.array([codes[label] for label in gold]), np.array([codes[label] for label in pred])
-    seen = sorted({*truth.tolist(), *guess.tolist()})
-    return HardMetrics(
-        n_fail=int((guess == 2).sum()),
-        acc=100 * float(np.mean(truth == guess)),
-        f1=100 * _macro_f1(truth, guess, (0, 1)),
-        f1_compat=100 * _macro_f1(truth, guess, seen),
-    )
 
 
 class ScoreDescription(TypedDict):

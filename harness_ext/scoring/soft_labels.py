@@ -18,16 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness_ext.scoring.choice_likelihoods import expected_score, flip, order_bias, ordinal_w1, pool4, psycot_ll
+from harness_ext.scoring.hard_labels import hard_metrics
+from harness_ext.scoring.recalibration import recalibrate
 from harness_ext.scoring.segments import bins, segmented_mae, segmented_rmse
-from harness_ext.scoring.soft_label_metrics import (
-    FORMULAS,
-    SoftLabelPairs,
-    describe_scores,
-    hard_metrics,
-    metrics,
-    recalibrate,
-    with_failures,
-)
+from harness_ext.scoring.soft_label_failures import with_failures
+from harness_ext.scoring.soft_label_metrics import FORMULAS, SoftLabelPairs, describe_scores, metrics
 from harness_ext.scoring.soft_label_parsers import POLES, parse_choice, parse_score, parse_stress
 
 __all__ = [

@@ -1,0 +1,64 @@
+"""Soft-label errors of a run in which some answers could not be parsed."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from harness_ext.scoring.segments import segmented_mae, segmented_rmse
+from harness_ext.scoring.soft_label_metrics import SoftLabelPairs
+
+
+class FailureMetrics(TypedDict):
+    """What :func:`with_failures` returns."""
+
+    parse_failure: float
+    n_parsed: int
+    s_rmse: float
+    s_rmse_9: float
+    s_mae_9: float
+    s_rmse_parsed: float
+    s_mae_parsed: float
+    s_rmse_worst: float
+    s_mae_worst: float
+
+
+def with_failures(y: npt.ArrayLike, p: npt.ArrayLike, failed: npt.ArrayLike) -> FailureMetrics:
+    """S-metrics of a run in which some answers could not be parsed, under three readings of a failure.
+
+    Args:
+        y: gold soft labels in [0, 1], shape (n,).
+        p: predicted soft labels, shape (n,); ignored (NaN allowed) where ``failed``.
+        failed: truth values, shape (n,).
+
+    Returns:
+        ``parse_failure`` (share) and ``n_parsed``; ``s_rmse`` (released segments), ``s_rmse_9`` and ``s_mae_9`` with
+        failures at 0.5, as in the paper; ``*_parsed`` over parsed answers only (NaN if there are none); ``*_worst``
+        with failures at the far end of the scale. The last four use strict segments.
+
+    Raises:
+        ValueError: shapes differ, n is 0, a parsed prediction is NaN, or a gold label lies outside [0, 1].
+
+    >>> values = with_failures([0.0, 1.0], [0.125, float("nan")], [False, True])
+    >>> values["parse_failure"], values["s_mae_9"], values["s_mae_parsed"], values["s_mae_worst"]
+    (0.5, 2.5, 1.0, 4.5)
+    """
+    gold, missing = np.asarray(y, dtype=float), np.asarray(failed, dtype=bool)
+    if missing.shape != gold.shape:
+        raise ValueError(f"failed must have the shape of y, {gold.shape}, not {missing.shape}")
+    d = SoftLabelPairs(gold, np.where(missing, 0.5, np.asarray(p, dtype=float)))
+    worst = np.where(missing, np.where(d.y >= 0.5, 0.0, 1.0), d.c)
+    parsed, nan = ~missing, float("nan")
+    return FailureMetrics(
+        parse_failure=float(missing.mean()),
+        n_parsed=int(parsed.sum()),
+        s_rmse=segmented_rmse(d.y, d.p, "compat"),
+        s_rmse_9=segmented_rmse(d.y, d.c),
+        s_mae_9=segmented_mae(d.y, d.c),
+        s_rmse_parsed=segmented_rmse(d.y[parsed], d.c[parsed]) if parsed.any() else nan,
+        s_mae_parsed=segmented_mae(d.y[parsed], d.c[parsed]) if parsed.any() else nan,
+        s_rmse_worst=segmented_rmse(d.y, worst),
+        s_mae_worst=segmented_mae(d.y, worst),
+    )
