@@ -14,7 +14,13 @@ from harness_ext.data import fetch
 from harness_ext.errors import DataError, InputError
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS, dimension_of
 from harness_ext.tasks.mbtibench.docs import Docs, Record, place_system, read_jsonl
-from harness_ext.tasks.mbtibench.personality import Estimates, estimates_from_rows, personality_lines, read_estimates
+from harness_ext.tasks.mbtibench.personality import (
+    Estimates,
+    Mode,
+    estimates_from_rows,
+    personality_lines,
+    read_estimates,
+)
 from harness_ext.tasks.mbtibench.prompts import (
     DEFAULT,
     Message,
@@ -53,7 +59,7 @@ def load_stress(condition: Condition, recorded: dict[str, Any] | None = None, **
     known = {"data": chosen.get("data", "real"), **_pack_facts(pack, chosen)}
     lines: dict[int, str] = {}
     if condition != "none":
-        estimates = _estimates(condition, posts, chosen)
+        estimates = _estimates(condition, chosen)
         lines = _lines(condition, posts, estimates)
         known |= {"personality": estimates.name, "personality_sha256": estimates.sha256}
         if condition == "hard":
@@ -90,8 +96,7 @@ def load_personality(dimension: str, recorded: dict[str, Any] | None = None, **c
 def _posts(chosen: Mapping[str, Any]) -> list[Record]:
     data = chosen.get("data", "real")
     if data == "sample":
-        text = (resources.files("harness_ext.tasks.mbtibench") / "sample_dreaddit.jsonl").read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.split("\n") if line]
+        return _sample()
     if data != "real":
         raise InputError(f"data is {data!r}; give 'real' or 'sample'.")
     path = fetch("dreaddit", "test.jsonl")
@@ -101,25 +106,34 @@ def _posts(chosen: Mapping[str, Any]) -> list[Record]:
     return records
 
 
-def _estimates(condition: Condition, posts: Sequence[Record], chosen: Mapping[str, Any]) -> Estimates:
-    given = (chosen.get("personality_hard") if condition == "hard" else None) or chosen.get("personality")
+def _sample() -> list[Record]:
+    text = (resources.files("harness_ext.tasks.mbtibench") / "sample_dreaddit.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line]
+
+
+def sample_estimates() -> Estimates:
+    """The invented personality scores of the bundled sample."""
+    return estimates_from_rows([{"id": post["id"], **post["personality"]} for post in _sample()], "sample")
+
+
+def _estimates(mode: Mode, chosen: Mapping[str, Any]) -> Estimates:
+    given = (chosen.get("personality_hard") if mode == "hard" else None) or chosen.get("personality")
     if given:
         estimates = read_estimates(Path(given).expanduser())
     elif chosen.get("data") == "sample":
-        estimates = estimates_from_rows([{"id": post["id"], **post["personality"]} for post in posts], "sample")
+        estimates = sample_estimates()
     else:
         estimates = read_estimates(fetch("dreaddit", _RELEASED))
-    if estimates.letters and condition != "hard":
-        raise InputError(f"personality: {estimates.name} has letters, but {condition} shows scores; give scores too.")
+    if estimates.letters and mode != "hard":
+        raise InputError(f"personality: {estimates.name} has letters, but {mode} shows scores; give scores too.")
     return estimates
 
 
-def _lines(condition: Condition, posts: Sequence[Record], estimates: Estimates) -> dict[int, str]:
+def _lines(mode: Mode, posts: Sequence[Record], estimates: Estimates) -> dict[int, str]:
     missing = [post["id"] for post in posts if post["id"] not in estimates.by_id]
     if missing:
         raise DataError(f"personality: {estimates.name} lacks {len(missing)} authors, the first is id {missing[0]}.")
     dimensions = tuple(DIMENSIONS.values())
-    mode = "soft" if condition == "none" else condition
     return {post["id"]: personality_lines(estimates.by_id[post["id"]], dimensions, mode) for post in posts}
 
 
