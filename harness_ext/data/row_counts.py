@@ -68,7 +68,8 @@ def count_rows(file: Path, rule: RowRule) -> int:
         rows of all tables together.
 
     Raises:
-        ValueError: the file cannot be read this way.
+        ValueError: there is no such rule.
+        csv.Error, json.JSONDecodeError, LookupError, sqlite3.Error: the file is not what the rule says.
     """
     if rule == "sqlite rows":
         return _count_sqlite_rows(file)
