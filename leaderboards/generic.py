@@ -14,10 +14,11 @@ _ARROWS = {True: " ↑", False: " ↓", None: ""}
 def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
     """The tables of a benchmark without a layout of its own."""
     del partial  # lm-eval's group means are shown as they were computed
-    return [_table(part, kind) for kind, part in kinds(rows)]
+    return [table(part, rows[0].bench, kind) for kind, part in kinds(rows)]
 
 
-def _table(rows: Sequence[Row], kind: Kind) -> Table:
+def table(rows: Sequence[Row], words: str, kind: Kind) -> Table:
+    """One table with all numbers of the rows, under a title of these words."""
     directions: dict[str, bool | None] = {}
     for row in rows:
         directions[row.metric] = directions.get(row.metric) if row.higher_is_better is None else row.higher_is_better
@@ -39,7 +40,7 @@ def _table(rows: Sequence[Row], kind: Kind) -> Table:
         *(Column(name, numeric=False) for name in ("Task", "Model", "Source", "Setting")),
         *(Column(metric + _ARROWS[direction]) for metric, direction in directions.items()),
     )
-    return Table(title(rows[0].bench, kind), columns, tuple(cells), unique(_notes(rows)), kind).compact()
+    return Table(title(words, kind), columns, tuple(cells), unique(_notes(rows)), kind).compact()
 
 
 def _cell(row: Row | None, best: dict[tuple[str, str], float]) -> Cell:

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 
+from harness_ext.leaderboards import generic
 from harness_ext.leaderboards.table import (
     NOTHING,
     SOURCES,
@@ -77,7 +78,13 @@ class _Line:
 def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
     """The tables of MBTIBench: benchmark scores and, apart, runs on sample data."""
     del partial  # a mean is never taken over fewer than the four dimensions
-    return [_table(part, kind) for kind, part in kinds(rows)]
+    tables = []
+    for kind, part in kinds(rows):
+        scored = {Entry.of(row) for row in part if row.metric == "s_rmse" and row.part in DIMENSIONS}
+        tables.append(_table([row for row in part if Entry.of(row) in scored or row.metric == "rank"], kind))
+        if others := [row for row in part if Entry.of(row) not in scored and row.origin == "measured"]:
+            tables.append(generic.table(others, "MBTIBench: tasks without soft-label scores", kind))
+    return [table for table in tables if table.rows]
 
 
 def _table(rows: Sequence[Row], kind: Kind) -> Table:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -15,25 +15,29 @@ from harness_ext.leaderboards.table import Table
 WIDTH_OF_FILES = 160
 """Columns of output that goes into a file or a pipe, which has no width of its own."""
 
+NARROWEST = 12
+"""Text is folded down to this width before a column is hidden."""
+
+_GAP = 3  # between two columns: padding on either side and the box
+
 
 def show(tables: Iterable[Table], console: Console) -> None:
     """Print every table with its notes. Model names are shown as they are, never read as markup."""
     if not console.is_terminal:
         console.width = WIDTH_OF_FILES
     for table in tables:
-        fitting, hidden = _fitted(table, console)
+        fitting, hidden = _fitted(table, console.width)
         console.print(Text(table.title, style="bold"))
-        console.print(_drawn(fitting))
+        console.print(_drawn(fitting, console.width))
         for note in (*table.notes, *hidden):
             console.print(Text(f"• {note}", style="dim"), highlight=False)
         console.print()
 
 
-def _fitted(table: Table, console: Console) -> tuple[Table, list[str]]:
-    """The table with as many optional columns as the console has room for, and a note that names the others."""
+def _fitted(table: Table, width: int) -> tuple[Table, list[str]]:
+    """The table with as many optional columns as there is room for, and a note that names the others."""
     hidden: list[str] = []
-    unlimited = console.options.update(max_width=10_000)
-    while Measurement.get(console, unlimited, _drawn(table)).minimum > console.width:
+    while sum(_narrowest(table)) + _GAP * len(table.columns) > width:
         optional = [at for at, column in enumerate(table.columns) if column.optional]
         if not optional:
             break
@@ -42,14 +46,36 @@ def _fitted(table: Table, console: Console) -> tuple[Table, list[str]]:
     return table, [f"Not shown, the terminal is too narrow: {', '.join(hidden)}."] if hidden else []
 
 
-def _drawn(table: Table) -> RichTable:
-    drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in table.columns:
+def _natural(table: Table) -> list[int]:
+    """The width at which nothing is folded; headings of numbers may break between words."""
+    return [
+        max(
+            *(cell_len(word) for word in (column.name.split() if column.numeric else [column.name])),
+            *(cell_len(row[at].text) for row in table.rows),
+        )
+        for at, column in enumerate(table.columns)
+    ]
+
+
+def _narrowest(table: Table) -> list[int]:
+    return [
+        natural if column.numeric else min(natural, NARROWEST)
+        for column, natural in zip(table.columns, _natural(table), strict=True)
+    ]
+
+
+def _drawn(table: Table, width: int) -> RichTable:
+    # rich would squeeze columns of numbers, too: give what is left to the columns of text, first come, first served.
+    widths = _narrowest(table)
+    spare = width - sum(widths) - _GAP * len(widths)
+    drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
+    for column, narrowest, natural in zip(table.columns, widths, _natural(table), strict=True):
+        more = max(0, min(spare, natural - narrowest))
+        spare -= more
         drawn.add_column(
-            Text(column.name.replace(" ", "\n") if column.numeric else column.name),
+            Text("\n".join(column.name.split()) if column.numeric else column.name),
             justify="right" if column.numeric else "left",
-            no_wrap=column.numeric,
-            min_width=None if column.numeric else 12,
+            width=narrowest + more,
             overflow="fold",
         )
     source = next((at for at, column in enumerate(table.columns) if column.name == "Source"), None)

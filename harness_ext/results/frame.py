@@ -40,6 +40,7 @@ class Row(BaseModel):
     data: Literal["real", "sample"] = Field("real", description="sample rows are never benchmark scores")
     cap: str = Field("", description="the task's own cap on docs, where it has one")
     setting: str = Field("", description="anything else a published number depends on, in the source's words")
+    chance: float = Field(float("nan"), description="the task's headline metric for a trivial predictor, from its YAML")
     num_fewshot: float = Field(float("nan"), description="demonstrations in the prompt")
     prompt_pack: str = Field("", description="prompt pack and its hash; empty for the project's own prompts")
     judge: str = Field("", description="who judged: a rule, a classifier, a model, human; empty for unjudged")

@@ -167,6 +167,7 @@ class _Run:
                     for key, usual in _SETTINGS.items()
                     if metadata.get(key) is not None and metadata[key] != usual
                 ),
+                "chance": _number(metadata.get("chance")),
                 "num_fewshot": _number(self._of("n-shot", task)),
                 "prompt_pack": _pack(metadata),
                 "judge": _text(metadata.get("judge")),
@@ -237,7 +238,7 @@ def _model_arguments(value: object) -> dict[str, str]:
 def _pack(metadata: Mapping[str, Any]) -> str:
     """Name and short hash of a prompt pack; empty for the project's own prompts."""
     name = _text(metadata.get("prompt_pack"))
-    if name in ("", "default"):
+    if name in ("", "default", "harness-ext"):
         return ""
     return f"{Path(name).name} {_text(metadata.get('prompt_pack_sha256'))[:12]}".strip()
 
