@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from harness_ext.data.row_counts import count_rows, default_row_rule
 
 # The folder of the test is shared by all examples; each writes its file anew.
-same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+same_folder = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.mark.parametrize(
