@@ -84,7 +84,9 @@ class Entry(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Model and method."""
+        """Model and what was done to it."""
+        if self.method and self.base:
+            return f"{self.model} ({self.method} of {self.base})"
         return " + ".join(part for part in (self.model, self.method) if part)
 
     @property

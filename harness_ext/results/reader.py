@@ -18,6 +18,9 @@ from harness_ext.results.placement import bare_name, place
 # lm-eval names a run after these model arguments and draws a random name when none is given.
 _NAMING_ARGUMENTS = ("peft", "delta", "pretrained", "model", "path", "engine")
 
+METHOD_FILE = "method.json"
+"""Written by this package's methods beside the checkpoint: how it was made, and from what."""
+
 # Choices that change what a task asks or how it is scored, and the value that goes without saying.
 _SETTINGS = {
     "truncation": None,
@@ -67,6 +70,8 @@ def read(paths: Iterable[Path]) -> Reading:
             else:
                 problems.append(problem)
             continue
+        if path.name == METHOD_FILE:
+            continue  # read with the results that belong to it
         if not _stem(path).endswith(".json"):
             problems.append(Problem(path, "not a result file of lm-eval"))
             continue
@@ -120,10 +125,13 @@ class _Run:
     def __init__(self, content: Mapping[str, Any], path: Path) -> None:
         config = _mapping(content, "config")
         self.content = content
+        method, base = _method(_model_arguments(config.get("model_args")), path)
         self.shared = {
             "origin": "measured",
             "run": str(path),
             "model": model_name(content),
+            "method": method,
+            "base": base,
             "limit": _number(config.get("limit")),
             "lm_eval_version": str(content.get("lm_eval_version") or ""),
             "model_hash": str(config.get("model_sha") or ""),
@@ -131,9 +139,9 @@ class _Run:
             "date": _number(content.get("date")),
         }
         self.groups = {
-            bare_name(name): [bare_name(child) for child in children]
+            bare_name(name): [bare_name(str(child)) for child in children]
             for name, children in _mapping(content, "group_subtasks").items()
-            if children
+            if isinstance(children, list) and children
         }
 
     def row(self, task: str, metric: str, name: str, value: object, stderr: object) -> Row:
@@ -228,6 +236,21 @@ def model_name(content: Mapping[str, Any]) -> str:
     return " + ".join(_short(name) for name in (base, *changes) if name)
 
 
+def _method(arguments: Mapping[str, str], path: Path) -> tuple[str, str]:
+    """Method and base model from the ``method.json`` in the model's folder or beside the result file."""
+    folders = [Path(arguments[key]) for key in _NAMING_ARGUMENTS if arguments.get(key)]
+    for file in (folder / METHOD_FILE for folder in (*folders, path.parent)):
+        if file.is_file():
+            try:
+                record = _load(file)
+            except ValueError as error:
+                raise ValueError(f"{file}, which belongs to it, is broken: {error}") from error
+            if not (isinstance(record, dict) and isinstance(record.get("method"), str)):
+                raise ValueError(f"{file}, which belongs to it, names no method")
+            return record["method"], _short(_text(record.get("base")))
+    return "", ""
+
+
 def _model_arguments(value: object) -> dict[str, str]:
     if isinstance(value, dict):
         return {str(key): str(argument) for key, argument in value.items()}
@@ -294,7 +317,10 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 def _load(path: Path) -> object:
     with _open(path) as file:
-        return json.load(file)
+        try:
+            return json.load(file)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"broken or cut-off JSON: {error}") from error
 
 
 def _open(path: Path) -> Any:
