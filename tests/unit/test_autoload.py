@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-import harness_ext
+import harness_ext.tasks
 from harness_ext import _autoload
 
-REPOSITORY = Path(harness_ext.__file__).parent.parent
+REPOSITORY = Path(__file__).parents[2]
 PTH = REPOSITORY / "harness_ext_autoload.pth"
 
 
@@ -250,7 +250,7 @@ def test_folders_are_scanned_in_upstreams_order(scanned, plugin, tmp_path):
     mine = tmp_path / "mine"
     manager, folders = scanned(include_path=str(mine))
     assert folders[0] == Path(lm_eval.tasks.__file__).parent
-    assert set(folders[1:-1]) == {plugin / "plug", REPOSITORY / "tasks"}
+    assert set(folders[1:-1]) == {plugin / "plug", Path(harness_ext.tasks.__file__).parent}
     assert folders[-1] == mine
     assert manager.include_path == str(mine)
 
@@ -267,8 +267,8 @@ def test_nothing_is_added_without_the_defaults(scanned, tmp_path):
     assert scanned(include_path=tmp_path, include_defaults=False)[1] == [tmp_path]
 
 
-def test_a_folder_the_user_names_too_is_scanned_once_and_last(scanned, plugin):
-    _, folders = scanned(include_path=[REPOSITORY / "tasks" / "..", plugin / "plug" / ".." / "plug"])
+def test_a_folder_the_user_names_too_is_scanned_once_and_last(scanned, plugin, tmp_path):
+    _, folders = scanned(include_path=[tmp_path, plugin / "plug" / ".." / "plug"])
     assert folders.count(plugin / "plug") == 1
     assert folders[-1] == plugin / "plug"
 
