@@ -57,7 +57,7 @@ def root_mean_over_documents(aggregation: Aggregation) -> Factory:
 
     def build(items: Sequence[Any]) -> Resampled:
         squares = nanmean(np.array([aggregation([item]) for item in items]) ** 2)
-        return Resampled(squares.rows, lambda counts: np.sqrt(squares.of_counts(counts)))
+        return Resampled(squares.rows, squares.n_rows, lambda counts: np.sqrt(squares.of_counts(counts)))
 
     return build
 

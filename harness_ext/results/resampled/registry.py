@@ -102,7 +102,7 @@ def one_draw_at_a_time(aggregation: Aggregation) -> Factory:
             drawn = (np.repeat(np.arange(len(items)), draw).tolist() for draw in counts.astype(int))
             return np.array([aggregation([items[i] for i in draw]) for draw in drawn])
 
-        return Resampled(np.arange(len(items)), of_counts)
+        return Resampled(np.arange(len(items)), len(items), of_counts)
 
     return build
 
@@ -110,52 +110,67 @@ def one_draw_at_a_time(aggregation: Aggregation) -> Factory:
 def resampled(
     metric: str, items: Sequence[Any], *, aggregation: str | None = None, reported: float | None = None
 ) -> Resampled:
-    """The resampled form of a metric, checked against the number that lm-eval wrote.
-
-    Args:
-        metric: the metric's name; its aggregation is looked up as ``agg_<metric>`` when none is given.
-        items: one value per document as ``process_results`` returned it and the samples file holds it.
-        aggregation: what the result file records: a name of lm-eval's, or the source text of a function.
-        reported: lm-eval's value over the same documents. Of several functions of that name the one that gives it is
-            taken; without it there must be only one.
-
-    Raises:
-        NotResampledError: the metric has no resampled form, or none that gives the reported number.
+    """The resampled form of a metric over the items of one run; arguments as for :func:`form`.
 
     >>> resampled("acc", [1.0, 0.0]).point
     0.5
     >>> resampled("s_rmse", [(0.0, 0.0), (1.0, 0.5)]).point
     3.5355339059327378
     """
-    if not items:
+    return form(metric, [(items, reported)], aggregation=aggregation)(items)
+
+
+def form(metric: str, runs: Sequence[tuple[Sequence[Any], float | None]], *, aggregation: str | None = None) -> Factory:
+    """How to build the resampled form of a metric, checked against the numbers that lm-eval wrote.
+
+    Args:
+        metric: the metric's name; its aggregation is looked up as ``agg_<metric>`` when none is given.
+        runs: for each run one item per document, as ``process_results`` returned it and the samples file holds it, and
+            lm-eval's value over them. Of several functions of one name the first that gives the reported values is
+            taken; without them there must be only one.
+        aggregation: what the result file records: a name of lm-eval's, or the source text of a function.
+
+    Raises:
+        NotResampledError: the metric has no resampled form, or none that gives the reported values.
+    """
+    if not all(items for items, _ in runs):
         raise NotResampledError(f"{metric}: there are no documents")
-    values: list[float] = []
-    for factories in _candidates(metric, aggregation, items):
-        fitting: list[Resampled] = []
-        for factory in factories:
-            try:
-                statistic = factory(items)
-                value = statistic.point
-            except NotResampledError:
-                raise
-            except (IndexError, KeyError, TypeError, ValueError):
-                continue  # a function of the same name for items of another form
-            values.append(value)
-            if reported is None or _same(value, reported):
-                fitting.append(statistic)
-        if len(fitting) == 1 or (fitting and reported is not None):
+    tried: list[list[float]] = []
+    for factories in _candidates(metric, aggregation, runs[0][0]):
+        values = [(factory, _points(factory, runs)) for factory in factories]
+        tried += [points for _, points in values if points]
+        fitting = [factory for factory, points in values if points and _as_reported(points, runs)]
+        if len(fitting) == 1 or (fitting and all(reported is not None for _, reported in runs)):
             return fitting[0]
-        if len(fitting) > 1:
-            break
-    raise NotResampledError(_why_not(metric, values, reported))
+        if fitting:
+            raise NotResampledError(
+                f"{metric}: several aggregations have this name; the result file beside the samples would tell which"
+            )
+    if not tried:
+        raise NotResampledError(
+            f"{metric}: no aggregation for documents of this form is known (results/resampled/registry.py)"
+        )
+    wrong = next(
+        (value, reported)
+        for value, (_, reported) in zip(tried[0], runs, strict=True)
+        if reported is not None and not _same(value, reported)
+    )
+    raise NotResampledError(
+        f"{metric}: the samples give {wrong[0]:.6g}, the result file {wrong[1]:.6g}; they do not belong together"
+    )
 
 
-def _why_not(metric: str, values: Sequence[float], reported: float | None) -> str:
-    if not values:
-        return f"{metric}: no aggregation for documents of this form is known (results/resampled/registry.py)"
-    if reported is None:
-        return f"{metric}: several aggregations have this name; the result file beside the samples would tell which"
-    return f"{metric}: the samples give {values[0]:.6g}, the result file {reported:.6g}; they do not belong together"
+def _points(factory: Factory, runs: Sequence[tuple[Sequence[Any], float | None]]) -> list[float] | None:
+    try:
+        return [factory(items).point for items, _ in runs]
+    except NotResampledError:
+        raise
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None  # a function of the same name for items of another form
+
+
+def _as_reported(points: Sequence[float], runs: Sequence[tuple[Sequence[Any], float | None]]) -> bool:
+    return all(reported is None or _same(value, reported) for value, (_, reported) in zip(points, runs, strict=True))
 
 
 def _same(value: float, reported: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -33,13 +33,10 @@ class Resampled:
     """
 
     rows: Integers
-    """Row of every document, shape (n,), numbered from 0 without gaps."""
+    """Row of every document, shape (n,), numbers from 0 to n_rows - 1."""
+    n_rows: int
     of_counts: Callable[[Floats], Floats]
     """Values, shape (draws,), from counts of the rows, shape (draws, n_rows)."""
-    n_rows: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "n_rows", int(self.rows.max()) + 1 if self.rows.size else 0)
 
     def __len__(self) -> int:
         """Number of documents."""
@@ -52,6 +49,10 @@ class Resampled:
         first = np.arange(len(draws))[:, None] * self.n_rows
         counts = np.bincount((draws + first).ravel(), minlength=len(draws) * self.n_rows)
         return self.of_counts(counts.reshape(len(draws), self.n_rows).astype(float)).reshape(rows.shape[:-1])
+
+    def only(self, documents: slice) -> Resampled:
+        """The same metric on some of the documents."""
+        return Resampled(self.rows[documents], self.n_rows, self.of_counts)
 
     @property
     def point(self) -> float:
@@ -71,7 +72,7 @@ def from_sums(features: npt.ArrayLike, value: Callable[[Floats], Floats]) -> Res
     0.3333333333333333
     """
     distinct, rows = np.unique(np.asarray(features, dtype=float), axis=0, return_inverse=True)
-    return Resampled(rows.reshape(-1), lambda counts: value(counts @ distinct))
+    return Resampled(rows.reshape(-1), len(distinct), lambda counts: value(counts @ distinct))
 
 
 def from_rows(documents: Iterable[Row], of_counts: Callable[[list[Row], Floats], Floats]) -> Resampled:
@@ -84,7 +85,7 @@ def from_rows(documents: Iterable[Row], of_counts: Callable[[list[Row], Floats],
     seen: dict[Row, int] = {}
     rows = np.array([seen.setdefault(document, len(seen)) for document in documents], dtype=np.intp)
     distinct = list(seen)
-    return Resampled(rows, lambda counts: of_counts(distinct, counts))
+    return Resampled(rows, len(distinct), lambda counts: of_counts(distinct, counts))
 
 
 def by_cluster(statistic: Resampled, clusters: npt.ArrayLike) -> Resampled:
@@ -102,7 +103,7 @@ def by_cluster(statistic: Resampled, clusters: npt.ArrayLike) -> Resampled:
     if cluster.shape != statistic.rows.shape:
         raise ValueError(f"{len(statistic)} documents have {cluster.size} clusters; each needs one")
     members = incidence(cluster, statistic.rows, (len(names), statistic.n_rows))
-    return Resampled(np.arange(len(names)), lambda counts: statistic.of_counts(counts @ members))
+    return Resampled(np.arange(len(names)), len(names), lambda counts: statistic.of_counts(counts @ members))
 
 
 def incidence(units: Integers, rows: Integers, shape: tuple[int, int]) -> sparse.csr_array:
