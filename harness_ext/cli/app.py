@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import harness_ext
+from harness_ext.cli import compare as _compare
 from harness_ext.cli import data as _data
 from harness_ext.cli import path as _path
 from harness_ext.cli import run as _run
@@ -38,6 +39,7 @@ def _options(
     pass
 
 
+app.command("compare")(_compare.compare)
 app.command("path")(_path.path)
 app.command("run", context_settings=_run.PASS_THROUGH)(_run.run)
 app.command("table")(_table.table)
