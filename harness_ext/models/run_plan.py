@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import statistics
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from lm_eval.api.instance import Instance
 REQUEST_TYPES = ("generate_until", "loglikelihood", "loglikelihood_rolling")
 
 _PROBE_TOKENS = 8
+_SHORT_PROMPT = 64
+"""Characters: enough for the time of one more token, which hardly depends on the prompt."""
 _ENCODED_TEXTS = 32
 _LENGTH_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 
@@ -133,6 +136,7 @@ def estimate(lm: Any, tasks: Mapping[str, Any]) -> Estimate | None:
 
     An upper bound in one respect: every generation is taken to be as long as it may be. Only for transformers models
     in one process: an API's time is not ours to predict, and a second process would wait for a probe it does not run.
+    On a CPU the time for a prompt grows with its tokens whatever the batch, so one prompt is enough there.
     """
     model = getattr(lm, "lm", lm)  # lm-eval's cache wraps the model
     if not _is_local_transformers_model(model) or model.world_size > 1:
@@ -142,11 +146,12 @@ def estimate(lm: Any, tasks: Mapping[str, Any]) -> Estimate | None:
         for request in task.instances:
             requests[request.request_type] += [request] * (request.repeats or 1)
     batch = model.batch_size if isinstance(model.batch_size, int) else 1
+    probed = 1 if str(model.device) == "cpu" else batch
     size = _token_counter(model, [str(request.args[0]) for group in requests.values() for request in group])
     with _unrecorded(model):
         seconds, basis = 0.0, [f"batch size {batch}"]
         if generating := requests["generate_until"]:
-            prompt, step = _time_generation(model, generating, batch, size)
+            prompt, step = _time_generation(model, generating, probed, batch, size)
             groups: defaultdict[str, list[Instance]] = defaultdict(list)
             for request in generating:
                 groups[str(request.args[1])].append(request)
@@ -159,16 +164,15 @@ def estimate(lm: Any, tasks: Mapping[str, Any]) -> Estimate | None:
         scoring = [(request.args[0], request.args[1]) for request in requests["loglikelihood"]]
         rolling = [("", request.args[0]) for request in requests["loglikelihood_rolling"]]
         if passes := _forward_passes(model, scoring) + rolling:
-            rate = _time_scoring(model, passes, batch, size)
+            rate = _time_scoring(model, passes, probed, size)
             seconds += rate * sum(size(context + continuation) for context, continuation in passes)
             basis.append(f"{1 / rate:.0f} tokens/s scoring, {len(passes)} forward passes")
     return Estimate(seconds, ", ".join(basis))
 
 
 def _is_local_transformers_model(model: Any) -> bool:
-    from lm_eval.models.huggingface import HFLM
-
-    return isinstance(model, HFLM)
+    module = sys.modules.get("lm_eval.models.huggingface")  # importing it takes torch, which need not be installed
+    return module is not None and isinstance(model, module.HFLM)
 
 
 def _token_counter(model: Any, texts: Sequence[str]) -> Callable[[str], float]:
@@ -195,35 +199,37 @@ def _median_batch(items: Sequence[Any], batch: int, size: Callable[[Any], float]
 
 
 def _time_generation(
-    model: Any, requests: Sequence[Instance], batch: int, size: Callable[[str], float]
+    model: Any, requests: Sequence[Instance], probed: int, batch: int, size: Callable[[str], float]
 ) -> tuple[float, float]:
     """Seconds a prompt token, and seconds a step that gives every answer of a batch one more token."""
-    chosen = _median_batch(requests, batch, lambda request: size(str(request.args[0])))
+    prompts = [str(request.args[0]) for request in requests]
+    median = _median_batch(prompts, probed, size)
+    short = [prompt[:_SHORT_PROMPT] for prompt in _median_batch(prompts, batch, size)]
 
-    def timed(tokens: int) -> float:
+    def timed(contexts: Sequence[str], tokens: int) -> float:
         options = {"until": [], "do_sample": False, "max_gen_toks": tokens, "min_new_tokens": tokens}
-        copies = [Instance("generate_until", request.doc, (request.args[0], options), 0) for request in chosen]
+        copies = [Instance("generate_until", {}, (context, options), 0) for context in contexts]
         start = time.perf_counter()
         model.generate_until(copies, disable_tqdm=True)
         return time.perf_counter() - start
 
-    timed(1)  # the first call of a process pays for what is set up lazily
-    first, more = timed(1), timed(1 + _PROBE_TOKENS)
-    return first / sum(size(str(request.args[0])) for request in chosen), max(more - first, 1e-9) / _PROBE_TOKENS
+    timed(short[:1], 1)  # the first call of a process pays for what is set up lazily
+    step = (timed(short, 1 + _PROBE_TOKENS) - timed(short, 1)) / _PROBE_TOKENS
+    return timed(median, 1) / sum(map(size, median)), max(step, 1e-6)
 
 
-def _time_scoring(model: Any, passes: Sequence[tuple[str, str]], batch: int, size: Callable[[str], float]) -> float:
+def _time_scoring(model: Any, passes: Sequence[tuple[str, str]], probed: int, size: Callable[[str], float]) -> float:
     """Seconds a token of context and continuation."""
-    chosen = _median_batch(passes, batch, lambda pair: size(pair[0] + pair[1]))
+    chosen = _median_batch(passes, probed, lambda pair: size(pair[0] + pair[1]))
 
-    def timed() -> float:
-        copies = [Instance("loglikelihood", {}, pair, 0) for pair in chosen]
+    def timed(pairs: Sequence[tuple[str, str]]) -> float:
+        copies = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
         start = time.perf_counter()
         model.loglikelihood(copies, disable_tqdm=True)
         return time.perf_counter() - start
 
-    timed()
-    return timed() / sum(size(context + continuation) for context, continuation in chosen)
+    timed([(chosen[0][0][:_SHORT_PROMPT], chosen[0][1])])
+    return timed(chosen) / sum(size(context + continuation) for context, continuation in chosen)
 
 
 @contextmanager
