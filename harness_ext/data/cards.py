@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import resources
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -207,6 +208,7 @@ def list_sources(cards: Traversable | None = None) -> list[str]:
     return sorted(name.stem for name in names if name.suffix == ".md" and _SOURCE.fullmatch(name.stem))
 
 
+@lru_cache(maxsize=64)  # a source of 32 files would otherwise parse its card 32 times
 def parse_card(source: str, text: str) -> Card:
     """Validate the text of a card.
 
