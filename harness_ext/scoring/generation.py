@@ -1,0 +1,222 @@
+"""Overlap, diversity and perplexity of free text, computed without any download.
+
+Names say the variant: ``rougeL`` is ROUGE-L F-measure without stemmer and ``rougeL_stem`` with Porter's; ``bleu_13a``
+is corpus BLEU with mteval-v13a tokenisation and ``bleu_none`` without, for text that is tokenised already. All scores
+are 0-100 except perplexities. ROUGE is useless for Chinese: the package keeps only ``[a-z0-9]``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import string
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu import corpus_bleu
+
+ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
+
+
+@cache
+def _scorer(kinds: tuple[str, ...], stemmer: bool) -> RougeScorer:
+    return RougeScorer(list(kinds), use_stemmer=stemmer)
+
+
+def rouge_pair(hypothesis: str, reference: str, stemmer: bool = False) -> dict[str, float]:
+    """ROUGE-1, ROUGE-2 and ROUGE-L F-measure of one text, 0-100.
+
+    Source: the ``rouge-score`` package.
+
+    >>> rouge_pair("I am sorry", "I am so sorry")["rougeL"]
+    85.71428571428571
+    """
+    scores = _scorer(ROUGE_TYPES, stemmer).score(reference, hypothesis)
+    return {kind: 100.0 * scores[kind].fmeasure for kind in ROUGE_TYPES}
+
+
+def rouge_l(hypothesis: str, reference: str, stemmer: bool = False) -> float:
+    """ROUGE-L F-measure of one text alone, 0-100.
+
+    >>> rouge_l("I am sorry", "I am so sorry")
+    85.71428571428571
+    """
+    return 100.0 * float(_scorer(("rougeL",), stemmer).score(reference, hypothesis)["rougeL"].fmeasure)
+
+
+def _same_length(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    if len(hypotheses) != len(references) or not hypotheses:
+        raise ValueError(
+            f"{len(hypotheses)} hypotheses, {len(references)} references: equally many are needed, at least 1"
+        )
+
+
+def rouge(hypotheses: Sequence[str], references: Sequence[str], stemmer: bool = False) -> dict[str, float]:
+    """ROUGE-1, ROUGE-2 and ROUGE-L: mean F-measure over docs, 0-100.
+
+    Raises:
+        ValueError: the lists are empty or differ in length.
+
+    >>> rouge(["I am sorry", "no"], ["I am so sorry", "yes"])["rougeL"]
+    42.857142857142854
+    """
+    _same_length(hypotheses, references)
+    rows = [rouge_pair(h, r, stemmer) for h, r in zip(hypotheses, references, strict=True)]
+    return {kind: math.fsum(row[kind] for row in rows) / len(rows) for kind in ROUGE_TYPES}
+
+
+def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> float:
+    """Corpus BLEU with one reference a doc, 0-100.
+
+    Args:
+        hypotheses: the answers.
+        references: the gold texts, same length.
+        tokenize: a sacrebleu tokeniser: ``"13a"``, ``"none"``, ``"zh"``, …
+
+    Raises:
+        ValueError: the lists are empty or differ in length.
+
+    Source: sacrebleu (exponential smoothing, its default).
+
+    >>> round(bleu(["the cat sat on the mat"], ["the cat sat on a mat"]), 4)
+    53.7285
+    """
+    _same_length(hypotheses, references)
+    # force: sacrebleu otherwise warns on stderr about text that looks tokenised, which for some corpora it rightly is
+    return min(100.0, float(corpus_bleu(list(hypotheses), [list(references)], tokenize=tokenize, force=True).score))
+
+
+def dist_n(texts: Iterable[str], n: int) -> float:
+    """Distinct n-grams over all n-grams of the whole corpus, 0-100; lower-cased, split at blanks.
+
+    0.0 when no text has n words.
+
+    >>> dist_n(["I see", "i see you"], 1), dist_n(["I see", "i see you"], 2)
+    (60.0, 66.66666666666667)
+    """
+    distinct: set[tuple[str, ...]] = set()
+    total = 0
+    for text in texts:
+        words = text.lower().split()
+        grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+        distinct.update(grams)
+        total += len(grams)
+    return 100.0 * len(distinct) / total if total else 0.0
+
+
+def perplexity(items: Iterable[tuple[float, int]]) -> float:
+    """``exp(-sum of log-likelihoods / sum of units)``: perplexity a word or a byte, >= 0.
+
+    Args:
+        items: (log-likelihood in nats, number of words or bytes) of each gold text.
+
+    Raises:
+        ValueError: no unit at all.
+
+    >>> perplexity([(-2.0, 1), (-1.0, 2)])
+    2.718281828459045
+    """
+    rows = list(items)
+    units = sum(n for _, n in rows)
+    if not units:
+        raise ValueError("perplexity of texts without words is undefined")
+    return math.exp(-math.fsum(ll for ll, _ in rows) / units)
+
+
+def normalise_superni(text: str) -> str:
+    """Lower-case without ASCII punctuation, blanks collapsed; articles stay.
+
+    Source: Super-NaturalInstructions' evaluation, as repeated in the SAPT repository.
+
+    >>> normalise_superni("The  Cat!")
+    'the cat'
+    """
+    return " ".join(text.lower().translate(str.maketrans("", "", string.punctuation)).split())
+
+
+def superni_exact(prediction: str, references: Sequence[str]) -> float:
+    """SuperNI exact match against the best reference, 0.0 or 100.0.
+
+    >>> superni_exact("Joy.", ["joy"]), superni_exact("the joy", ["joy"])
+    (100.0, 0.0)
+    """
+    return 100.0 * any(normalise_superni(prediction) == normalise_superni(reference) for reference in references)
+
+
+def superni_rouge(prediction: str, references: Sequence[str]) -> float:
+    """SuperNI ROUGE-L with stemmer against the best reference, 0-100.
+
+    >>> superni_rouge("running", ["runs"])
+    100.0
+    """
+    return max((rouge_l(prediction, reference, stemmer=True) for reference in references), default=0.0)
+
+
+_FIRST_LINE = re.compile(r"[^\n]*\S[^\n]*")
+
+
+def first_line(text: str) -> str:
+    r"""The first line that is not blank, stripped; empty when there is none.
+
+    >>> first_line("\n  joy \nbecause")
+    'joy'
+    """
+    found = _FIRST_LINE.search(text)
+    return found.group().strip() if found else ""
+
+
+def agg_bleu_13a(items: Iterable[tuple[str, str]]) -> float:
+    """Corpus BLEU (13a) of (hypothesis, reference) items, 0-100.
+
+    >>> round(agg_bleu_13a([("the cat sat on the mat", "the cat sat on the mat")]), 4)
+    100.0
+    """
+    hypotheses, references = zip(*items, strict=True)
+    return bleu(hypotheses, references, "13a")
+
+
+def agg_bleu_none(items: Iterable[tuple[str, str]]) -> float:
+    """Corpus BLEU without tokenisation of (hypothesis, reference) items, 0-100.
+
+    >>> round(agg_bleu_none([("the cat sat on the mat", "the cat sat on the mat")]), 4)
+    100.0
+    """
+    hypotheses, references = zip(*items, strict=True)
+    return bleu(hypotheses, references, "none")
+
+
+def agg_dist_1(items: Iterable[str]) -> float:
+    """Distinct words over all words of the answers, 0-100.
+
+    >>> agg_dist_1(["a b", "a"])
+    66.66666666666667
+    """
+    return dist_n(items, 1)
+
+
+def agg_dist_2(items: Iterable[str]) -> float:
+    """Distinct word pairs over all word pairs of the answers, 0-100.
+
+    >>> agg_dist_2(["a b a b"])
+    66.66666666666667
+    """
+    return dist_n(items, 2)
+
+
+def agg_gold_word_ppl(items: Iterable[tuple[float, int]]) -> float:
+    """Perplexity a whitespace word of (log-likelihood, words) items.
+
+    >>> agg_gold_word_ppl([(0.0, 3)])
+    1.0
+    """
+    return perplexity(items)
+
+
+def agg_gold_byte_ppl(items: Iterable[tuple[float, int]]) -> float:
+    """Perplexity a UTF-8 byte of (log-likelihood, bytes) items.
+
+    >>> agg_gold_byte_ppl([(0.0, 3)])
+    1.0
+    """
+    return perplexity(items)
