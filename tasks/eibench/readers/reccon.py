@@ -1,0 +1,89 @@
+"""RECCON, DailyDialog part: which utterances, and which words in them, caused an emotion.
+
+The evidence of a target utterance is a list with one entry a cause span: utterance numbers, repeated when one utterance
+holds several spans, and the literal ``"b"`` for a cause outside the dialogue, which is dropped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from harness_ext.data import fetch
+from harness_ext.tasks.eibench.dialogue import Utterance, numbered
+from harness_ext.tasks.eibench.parts import Part, Record, Split
+
+_FILES: Mapping[Split, str] = MappingProxyType({"test": "dailydialog_test.json", "dev": "dailydialog_valid.json"})
+EMOTIONS = MappingProxyType(
+    {"happy": "happiness", "happines": "happiness", "excited": "happiness"}
+    | {"sad": "sadness", "angry": "anger", "surprised": "surprise"}
+)
+"""Annotators' variants -> the six emotions."""
+
+
+class Cause(NamedTuple):
+    """One evidence entry: the utterance and the words in it."""
+
+    utterance: int
+    span: str
+
+
+class Target(NamedTuple):
+    """An emotional utterance with its history, itself included; utterances are numbered from 1."""
+
+    id: str
+    cluster: str
+    history: list[Utterance]
+    emotion: str
+    causes: list[tuple[int, Cause]]
+    """Evidence entries with their index in the released list."""
+
+    @property
+    def number(self) -> int:
+        """Number of the target utterance, and of the candidates 1 … number."""
+        return len(self.history)
+
+    @property
+    def causal(self) -> list[int]:
+        """Numbers of the causal utterances, ascending, each once; empty when the cause lies outside."""
+        return sorted({cause.utterance for _, cause in self.causes})
+
+    @property
+    def text(self) -> str:
+        """What a model reads: the numbered history and which utterance is asked about."""
+        return f"{numbered(self.history)}\nTarget: utterance {self.number}, emotion {self.emotion}"
+
+
+def targets(split: Split) -> Iterator[Target]:
+    """The emotional utterances of a split, in file order."""
+    dialogues = json.loads(fetch("reccon", _FILES[split]).read_text(encoding="utf-8"))
+    # Keys begin with tr_, va_ or te_, which names the split of DailyDialog and not the one of RECCON.
+    for key, (turns,) in dialogues.items():
+        dialogue = [Utterance(turn["speaker"], turn["utterance"]) for turn in turns]
+        for turn in turns:
+            emotion = EMOTIONS.get(turn["emotion"], turn["emotion"])
+            if emotion == "neutral":
+                continue
+            evidence = zip(turn["expanded emotion cause evidence"], turn["expanded emotion cause span"], strict=True)
+            causes = [(k, Cause(number, span)) for k, (number, span) in enumerate(evidence) if number != "b"]
+            yield Target(f"{key}_{turn['turn']}", key, dialogue[: turn["turn"]], emotion, causes)
+
+
+def _cee(split: Split) -> list[Record]:
+    return [
+        Record(
+            id=target.id,
+            input=target.text,
+            target=",".join(map(str, target.causal)),
+            gold=target.causal,
+            answer=", ".join(map(str, target.causal)) or "none",
+            cluster=target.cluster,
+            meta={"utterances": target.number},
+        )
+        for target in targets(split)
+    ]
+
+
+PARTS = (Part("cee", "cognition", "reccon", _cee, ("macro_f1", "pos_f1", "neg_f1")),)
