@@ -10,6 +10,7 @@ import functools
 import math
 import statistics
 import sys
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
