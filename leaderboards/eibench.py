@@ -18,7 +18,7 @@ from harness_ext.leaderboards.table import (
     percent,
     title,
     unique,
-)  # fmt: skip
+)
 from harness_ext.results.derived import EI_ASPECTS, definition, ei_scores
 from harness_ext.results.frame import Row
 
@@ -26,41 +26,60 @@ _ABOUT = (
     "EiBench-R is a labelled reconstruction from public sources; it is not the EiBench of arXiv:2402.10073, whose data "
     "and tables are not public."
 )
+_GROUPS = ("eibench", "eibench_full", "eibench_ll")
 _FAILURES = ("invalid", "parse_failure")
 _LEAVES = sum(map(len, EI_ASPECTS.values()))
+_COLUMNS = (
+    Column("Model", numeric=False),
+    Column("Setting", numeric=False),
+    *map(Column, ("ei_ep", "ei_ec", "ei_ee", "ei_aspect_macro", "ei_task_macro", "lm-eval mean", "Leaves")),
+)
 
 
 def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
     """Summary and leaf table of EiBench-R, benchmark scores apart from sample data."""
     tables = []
-    for kind, part in kinds([row for row in rows if row.level == "task" and row.origin == "measured"]):
-        if any(row.metric == "ei_score" for row in part):
-            tables += [_summary(part, kind, partial), _leaves(part, kind)]
+    for kind, part in kinds([row for row in rows if row.origin == "measured"]):
+        for cap in dict.fromkeys(row.cap for row in part if row.metric == "ei_score" and row.level == "task"):
+            capped = [row for row in part if row.cap == cap]
+            tables += [_summary(capped, kind, partial), _leaves(capped, kind)]
     return tables
 
 
+def _title(words: str, rows: Sequence[Row], kind: Kind) -> str:
+    cap = rows[0].cap
+    sizes = {"": "", "all": ", all docs"}
+    return title(f"EiBench-R: {words}{sizes.get(cap, f', at most {cap} docs a leaf')}", kind)
+
+
 def _summary(rows: Sequence[Row], kind: Kind, partial: bool) -> Table:
-    cells, notes = [], [definition(ei_scores), _ABOUT]
+    # A group row has no settings of its own beyond those of its leaves, so both fall into the same line.
+    cells, notes = [], [definition(ei_scores)]
     for entry, numbers in lines(row for row in rows if row.metric == "ei_score").items():
-        scores = ei_scores({row.part: row.value for row in numbers}, partial=partial)
+        leaves = [row for row in numbers if row.level == "task"]
+        scores = ei_scores({row.part: row.value for row in leaves}, partial=partial)
+        printed = next((row.value for row in numbers if row.task in _GROUPS), math.nan)
         present = _LEAVES - len(scores.missing)
+        macros = (scores.ep, scores.ec, scores.ee, scores.aspect_macro, scores.task_macro, printed)
         cells.append(
             (
                 Cell(entry.name),
-                Cell(entry.words(numbers)),
-                *(number(score) for score in (scores.ep, scores.ec, scores.ee, scores.aspect_macro, scores.task_macro)),
+                Cell(entry.words(leaves)),
+                *map(number, macros),
                 Cell(f"{present} of {_LEAVES}", present),
             )
         )
         if scores.missing:
             done = "the others are averaged" if partial else "nothing is averaged over the rest (--partial does)"
-            notes.append(f"{entry.label}: {len(scores.missing)} leaves missing, {done}: {', '.join(scores.missing)}.")
-    names = ("ei_ep", "ei_ec", "ei_ee", "ei_aspect_macro", "ei_task_macro", "Leaves")
-    columns = (Column("Model", numeric=False), Column("Setting", numeric=False), *map(Column, names))
-    return Table(title("EiBench-R: aspects", kind), columns, tuple(cells), unique(notes), kind).compact()
+            notes.append(
+                f"{entry.label}: {_LEAVES - present} of {_LEAVES} leaves missing, {done}: {', '.join(scores.missing)}."
+            )
+    notes += ["lm-eval mean: ei_score of its group, the plain mean over the leaves that ran.", _ABOUT]
+    return Table(_title("aspects", rows, kind), _COLUMNS, tuple(cells), unique(notes), kind)
 
 
-def _leaves(rows: Sequence[Row], kind: Kind) -> Table:
+def _leaves(group_rows: Sequence[Row], kind: Kind) -> Table:
+    rows = [row for row in group_rows if row.level == "task"]
     entries = list(lines(rows))
     found = {(Entry.of(row), row.part, row.metric): row for row in rows}
     cells = []
@@ -77,7 +96,7 @@ def _leaves(rows: Sequence[Row], kind: Kind) -> Table:
     columns = [Column("Aspect", numeric=False), Column("Leaf", numeric=False)]
     for entry in entries:
         columns += [Column(entry.label), Column("unparsable")]
-    return Table(title("EiBench-R: ei_score by leaf", kind), tuple(columns), tuple(cells), unique(_notes(rows)), kind)
+    return Table(_title("ei_score by leaf", rows, kind), tuple(columns), tuple(cells), unique(_notes(rows)), kind)
 
 
 def _leaf(score: Row | None, failures: Sequence[Row | None], best: float) -> list[Cell]:
@@ -93,4 +112,4 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
     yield _ABOUT
     for row in rows:
         if row.metric == "ei_score" and row.n < row.n_total:
-            yield f"{row.part}: {row.n:.0f} of {row.n_total:.0f} docs."
+            yield f"{row.part}: only the first {row.n:.0f} of {row.n_total:.0f} docs."

@@ -30,6 +30,7 @@ MOST_PARSE_FAILURES = 0.05
 """Above this share of unparsable answers a row is never the best of a column."""
 
 _CONSTANT = "constant mean"
+_ROUNDING = 1e-6  # a model that never answers repeats the constant up to rounding
 _VARIANTS = ("zero_shot", "step_by_step", "few_shot", "psycot")
 _COLUMNS = (
     Column("Model", numeric=False),
@@ -37,7 +38,7 @@ _COLUMNS = (
     Column("Setting", numeric=False),
     *(Column(dimension, optional=True) for dimension in DIMENSIONS),
     Column("Mean"),
-    Column("Δ constant"),
+    Column("Beats constant"),
     Column("Rank", optional=True),
     Column("Parse failure"),
     Column("Spearman"),
@@ -91,14 +92,14 @@ def _table(rows: Sequence[Row], kind: Kind) -> Table:
     drawn = sorted((line for line in (_Line(*item) for item in lines(rows).items()) if line.values), key=_order)
     constant = next((line for line in drawn if line.entry[:2] == ("baseline", _CONSTANT)), None)
     printed = next((line for line in drawn if line.entry.origin == "published" and not line.entry.variant), None)
-    _rank(drawn)
+    if kind == "benchmark":
+        _rank(drawn)
     best = _best(drawn, constant) if constant and kind == "benchmark" else {}
     cells, losers = [], []
     for line in drawn:
         reference = printed if line.entry.origin == "published" else constant
         delta = line.mean("s_rmse") - reference.mean("s_rmse") if reference and line.whole else math.nan
-        # A model that never answers repeats the constant up to rounding.
-        if line.entry.measured and delta > -1e-6:
+        if line.entry.measured and delta > -_ROUNDING:
             losers.append(f"{line.entry.label} does not beat the constant.")
         cells.append(_cells(line, best, delta))
     return Table(title("MBTIBench", kind), _COLUMNS, tuple(cells), unique(_notes(drawn, losers, kind)), kind).compact()
@@ -151,14 +152,14 @@ def _cells(line: _Line, best: dict[str, float], delta: float) -> tuple[Cell, ...
 
     failed = line.mean("parse_failure")
     doubtful = line.entry.measured and (failed > MOST_PARSE_FAILURES or line.has_undefined_spearman)
-    not_beaten = " not beaten" if line.entry.measured and delta > -1e-6 else ""
+    beats = "yes" if delta < -_ROUNDING else "no"
     return (
         Cell(line.entry.name),
         Cell(SOURCES[line.entry.origin]),
         Cell(line.entry.words(line.rows)),
         *(pair(dimension, line.get("s_rmse", dimension), line.get("s_mae", dimension)) for dimension in DIMENSIONS),
         pair("Mean", line.mean("s_rmse"), line.mean("s_mae")),
-        NOTHING if math.isnan(delta) else Cell(f"{delta:+.3f}{not_beaten}", delta),
+        NOTHING if math.isnan(delta) else Cell(f"{beats} ({delta:+.3f})", delta),
         number(line.rank),
         percent(failed) if line.entry.measured else NOTHING,
         Cell("undefined") if line.has_undefined_spearman else number(line.mean("spearman")),
@@ -172,8 +173,8 @@ def _notes(drawn: list[_Line], losers: list[str], kind: Kind) -> Iterator[str]:
         yield "Sample data was written for this project so that everything runs offline; it says nothing about a model."
         return
     yield (
-        "Δ constant: mean S-RMSE minus that of predicting the mean soft label for everyone. A model that never answers "
-        "scores exactly 0."
+        "Beats constant: mean S-RMSE minus that of predicting the mean soft label for everyone. A model that never "
+        "answers scores exactly 0."
     )
     yield from losers
     yield definition(mean_rank)
@@ -185,8 +186,8 @@ def _notes(drawn: list[_Line], losers: list[str], kind: Kind) -> Iterator[str]:
     if any(line.entry.origin == "published" for line in drawn):
         yield (
             "Published rows (arXiv:2412.12510) used the authors' prompts, a chat template and posts cut to 80 tokens; "
-            "rows that differ are not directly comparable. Their Δ uses the printed baseline; Qwen and Llama rows are "
-            "means of 5 greedy reruns, GPT rows 1 run."
+            "rows that differ are not directly comparable. Published rows are held against the printed baseline; Qwen "
+            "and Llama are means of 5 greedy reruns, GPT is 1 run."
         )
         for line in drawn:
             if line.entry.measured and (deviations := ", ".join(_deviations(line))):

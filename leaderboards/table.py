@@ -98,7 +98,7 @@ class Entry(NamedTuple):
         """
         return f"{self.name} ({self.words()})" if self.words() else self.name
 
-    def words(self, rows: Iterable[Row] = ()) -> str:
+    def words(self, rows: Sequence[Row] = ()) -> str:
         """The settings in words, with a warning where ``rows`` do not cover all docs.
 
         >>> row = Row(origin="measured", model="m", bench="b", task="t", metric="acc", value=1, n=40, n_total=50)
@@ -114,8 +114,13 @@ class Entry(NamedTuple):
             ("", self.setting),
         )
         words = [f"{name} {value}".strip() for name, value in named if value]
-        parts = sorted({(row.n, row.n_total) for row in rows if row.n < row.n_total})
-        return ", ".join(words + [f"first {n:.0f} of {total:.0f} docs" for n, total in parts])
+        cut = [row for row in rows if row.n < row.n_total]
+        sizes = {(row.n, row.n_total) for row in cut}
+        if len(sizes) == 1:
+            words.append(f"first {cut[0].n:.0f} of {cut[0].n_total:.0f} docs")
+        elif sizes:
+            words.append("only the first docs of " + ("all parts" if len(cut) == len(rows) else "some parts"))
+        return ", ".join(words)
 
 
 def lines(rows: Iterable[Row]) -> dict[Entry, list[Row]]:

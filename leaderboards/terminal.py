@@ -67,7 +67,9 @@ def _narrowest(table: Table) -> list[int]:
 def _drawn(table: Table, width: int) -> RichTable:
     # rich would squeeze columns of numbers, too: give what is left to the columns of text, first come, first served.
     widths = _narrowest(table)
-    spare = width - sum(widths) - _GAP * len(widths)
+    texts = [at for at, column in enumerate(table.columns) if not column.numeric]
+    while (spare := width - sum(widths) - _GAP * len(widths)) < 0 and any(widths[at] > 1 for at in texts):
+        widths[max(texts, key=lambda at: widths[at])] -= 1
     drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
     for column, narrowest, natural in zip(table.columns, widths, _natural(table), strict=True):
         more = max(0, min(spare, natural - narrowest))

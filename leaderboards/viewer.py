@@ -1,0 +1,268 @@
+"""The samples that a page carries: prompt, answer, parse, score and judge of each document, within stated limits.
+
+Samples of sources that hold personal or harmful text, or that nobody has described, are left out unless unlocked.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness_ext.data import load_card
+from harness_ext.errors import HarnessExtError
+from harness_ext.leaderboards.printable import shortened, visible
+from harness_ext.results.frame import Row
+from harness_ext.results.samples import TaskRun
+
+MOST_SAMPLES = 100
+"""Documents of one task and run that a page carries."""
+MOST_CHARACTERS = 4_000
+"""Characters of one prompt or answer."""
+MOST_BYTES = 8_000_000
+"""Characters of all samples together, shared equally between the tasks of all runs."""
+_MOST_CHOICES = 30
+
+_WITHHELD = {"harmful", "personal"}
+_FAILURES = ("parse_failure", "invalid")
+_FIRST_DOC_ID = re.compile(r'\{"doc_id": (\d+),')
+
+
+def withheld(metadata: Mapping[str, Any], data: str) -> str:
+    """Why samples of a task must not be shown unasked; empty if they may.
+
+    Args:
+        metadata: the task's metadata; ``source`` names its data cards.
+        data: ``sample`` for the records bundled with the package, which are written for it and hold nothing personal.
+
+    >>> withheld({"source": "mbtibench"}, "real")
+    'the source mbtibench holds personal text'
+    >>> withheld({"source": "mbtibench"}, "sample"), withheld({"source": "emobench"}, "real")
+    ('', '')
+    >>> withheld({}, "real")
+    'no data card says what the source holds'
+    """
+    named = metadata.get("source")
+    sources = [named] if isinstance(named, str) else named if isinstance(named, list) else []
+    if not sources:
+        return "" if data == "sample" else "no data card says what the source holds"
+    for source in sources:
+        try:
+            sensitive = _WITHHELD.intersection(load_card(str(source)).sensitive)
+        except HarnessExtError:
+            return f"no data card says what the source {source} holds"
+        if data == "sample":
+            sensitive -= {"personal"}
+        if sensitive:
+            return f"the source {source} holds {' and '.join(sorted(sensitive))} text"
+    return ""
+
+
+@dataclass
+class Shown:
+    """The samples of one task of one run: a line of the viewer's list."""
+
+    task: str
+    label: str
+    judge: str
+    total: int
+    why_withheld: str
+    samples: list[dict[str, Any]]
+
+
+@dataclass
+class Viewer:
+    """All samples of a page. Texts are kept once, however many runs were asked the same."""
+
+    share: int
+    """Characters that each task of each run may add."""
+    unlocked: bool = False
+    texts: list[str] = field(default_factory=list)
+    runs: list[Shown] = field(default_factory=list)
+    _numbers: dict[str, int] = field(default_factory=dict)
+
+    def add(self, task: TaskRun, row: Row, label: str, total: int) -> None:
+        """Take in the first samples of a task, as many as the limits allow.
+
+        Args:
+            task: the task's run; its samples file must be whole.
+            row: any number of it.
+            label: model and settings.
+            total: documents in the samples file.
+        """
+        reason = "" if self.unlocked else withheld(_metadata(task), row.data)
+        samples = [] if reason else list(self._samples(task))
+        self.runs.append(Shown(task.task, visible(label), visible(row.judge), total, reason, samples))
+
+    def _samples(self, task: TaskRun) -> Iterator[dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        free = self.share
+        for sample in _lines(task, found):
+            number = str(sample.get("doc_id"))
+            if number not in found:
+                if len(found) >= MOST_SAMPLES or (free <= 0 and found):
+                    continue
+                before = len(self.texts)
+                found[number] = self._document(number, sample)
+                free -= sum(map(len, self.texts[before:]))
+            found[number]["filters"].append(self._filter(sample, found[number]))
+        yield from found.values()
+
+    def _document(self, number: str, sample: Mapping[str, Any]) -> dict[str, Any]:
+        doc = sample.get("doc")
+        own_id = doc.get("id") if isinstance(doc, dict) else None
+        prompt, choices = _request(sample.get("arguments"))
+        return {
+            "id": visible(shortened(str(number if own_id is None else own_id), 80)),
+            "prompt": self._text(prompt),
+            "answer": self._text(_answer(sample.get("resps"), choices)),
+            "gold": self._text(_plain(sample.get("target"))),
+            "filters": [],
+        }
+
+    def _filter(self, sample: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+        """What one filter made of the answer: a parse (-1 where it is the answer as it stands) and the scores."""
+        names = sample.get("metrics")
+        scores = {name: sample.get(name) for name in names} if isinstance(names, list) else {}
+        parse = (
+            -1 if _is_likelihoods(sample.get("filtered_resps")) else self._text(_plain(sample.get("filtered_resps")))
+        )
+        return {
+            "name": visible(str(sample.get("filter", "none"))),
+            "parse": -1 if parse == document["answer"] else parse,
+            "scores": _by_value(scores),
+            "failed": any(scores.get(name) in (1, 1.0, True) for name in _FAILURES),
+        }
+
+    def _text(self, text: str) -> int:
+        kept = visible(shortened(text, MOST_CHARACTERS))
+        if kept not in self._numbers:
+            self._numbers[kept] = len(self.texts)
+            self.texts.append(kept)
+        return self._numbers[kept]
+
+    def as_json(self) -> str:
+        """Strict JSON that may stand inside a script element: no NaN, no ``<``, nothing that ends a line of script."""
+        content = {"texts": self.texts, "runs": [vars(run) for run in self.runs]}
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Samples that the page carries, and all that there are."""
+        return sum(len(run.samples) for run in self.runs), sum(run.total for run in self.runs)
+
+
+def _metadata(task: TaskRun) -> Mapping[str, Any]:
+    metadata = task.config.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _lines(task: TaskRun, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The samples of a file; lines of documents that are certainly not wanted are not even parsed."""
+    with task.open_samples() as lines:
+        for line in lines:
+            start = _FIRST_DOC_ID.match(line)
+            if len(found) < MOST_SAMPLES or start is None or start[1] in found:
+                yield json.loads(line)
+
+
+def _request(arguments: object) -> tuple[str, list[str]]:
+    """The prompt, and the continuations whose likelihood was asked for.
+
+    >>> _request({"gen_args_0": {"arg_0": "Sky?", "arg_1": " blue"}, "gen_args_1": {"arg_0": "Sky?", "arg_1": " red"}})
+    ('Sky?', [' blue', ' red'])
+    >>> _request({"gen_args_0": {"arg_0": "Sky?", "arg_1": {"until": []}}}), _request([["Sky?", {"until": []}]])
+    (('Sky?', []), ('Sky?', []))
+    """
+    requests = list(arguments.values()) if isinstance(arguments, dict) else arguments
+    rows = [list(row.values()) if isinstance(row, dict) else row for row in requests or []]
+    rows = [row for row in rows if isinstance(row, list) and row]
+    if not rows:
+        return "", []
+    return _conversation(rows[0][0]), [row[1] for row in rows if len(row) > 1 and isinstance(row[1], str)]
+
+
+def _conversation(prompt: object) -> str:
+    """A prompt as text; chat messages in JSON are written one below the other.
+
+    >>> print(_conversation('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Sky?"}]'))
+    system: Be brief.
+    <BLANKLINE>
+    user: Sky?
+    """
+    messages = prompt
+    if isinstance(prompt, str) and prompt.startswith('[{"') and len(prompt) < 1_000_000:
+        try:
+            messages = json.loads(prompt)
+        except ValueError:
+            return prompt
+    if isinstance(messages, list) and all(isinstance(turn, dict) and "role" in turn for turn in messages):
+        return "\n\n".join(f"{turn['role']}: {_plain(turn.get('content'))}" for turn in messages)
+    return _plain(prompt)
+
+
+def _answer(responses: object, choices: list[str]) -> str:
+    """The answer as text: what was generated (all repeats), or the likelihood of each choice.
+
+    >>> print(_answer([[["-0.25", "False"]], [["-1.5", "False"]]], [" blue", " red"]))
+    -0.2500   blue
+    -1.5000   red
+    """
+    if not isinstance(responses, list):
+        return _plain(responses)
+    flat = [item for response in responses for item in (response if isinstance(response, list) else [response])]
+    if _is_likelihoods(flat):
+        named = [*choices, *[""] * (len(flat) - len(choices))]
+        lines = [f"{float(pair[0]):.4f}  {choice}" for pair, choice in zip(flat, named, strict=False)]
+        more = [f"… and {len(lines) - _MOST_CHOICES} more choices"] if len(lines) > _MOST_CHOICES else []
+        return "\n".join(lines[:_MOST_CHOICES] + more)
+    return "\n\n— next answer —\n\n".join(map(_plain, flat))
+
+
+def _is_likelihoods(responses: object) -> bool:
+    """Whether these are (log-likelihood, greedy) pairs, which lm-eval writes as text."""
+
+    def is_pair(item: object) -> bool:
+        return isinstance(item, list) and len(item) == 2 and str(item[1]) in ("True", "False") and _is_number(item[0])
+
+    return isinstance(responses, list) and bool(responses) and all(map(is_pair, responses))
+
+
+def _is_number(value: object) -> bool:
+    try:
+        float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _plain(value: object) -> str:
+    """A value as a reader expects it: text as it is, a list of one as its element, the rest as JSON."""
+    if isinstance(value, list) and len(value) == 1:
+        return _plain(value[0])
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _by_value(scores: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Scores as (names, value); metrics that were given the same item share a line.
+
+    >>> _by_value({"s_rmse": [0.25, 0.5], "s_mae": [0.25, 0.5], "acc": float("nan")})
+    [('s_rmse, s_mae', '0.25, 0.5'), ('acc', 'undefined')]
+    """
+    names: dict[str, list[str]] = {}
+    for name, value in scores.items():
+        names.setdefault(_score(value), []).append(visible(name))
+    return [(", ".join(same), value) for value, same in names.items()]
+
+
+def _score(value: object) -> str:
+    if isinstance(value, float):
+        return "undefined" if value != value else f"{value:.4g}"
+    if isinstance(value, list):
+        return ", ".join(map(_score, value))
+    return visible(shortened(_plain(value), 200))
