@@ -10,7 +10,6 @@ import functools
 import math
 import statistics
 import sys
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
