@@ -9,6 +9,7 @@ import typer
 import harness_ext
 from harness_ext.cli import compare as _compare
 from harness_ext.cli import data as _data
+from harness_ext.cli import demo as _demo
 from harness_ext.cli import path as _path
 from harness_ext.cli import run as _run
 from harness_ext.cli import table as _table
@@ -39,6 +40,7 @@ def _options(
     pass
 
 
+app.command("demo")(_demo.demo)
 app.command("compare")(_compare.compare)
 app.command("path")(_path.path)
 app.command("run", context_settings=_run.PASS_THROUGH)(_run.run)

