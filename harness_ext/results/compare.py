@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -172,20 +171,14 @@ class _Leaf:
             raise NotResampledError(f"{metric},{name} is not in the samples of both runs")
         items = a.items[metric], [b.items[metric][i] for i in document_order(b.doc_hashes, like=a.doc_hashes)]
         reported = [self.value(label, measure) for label in labels]
-        aggregation = _aggregations(self.first.run).get(metric)
+        aggregation = self.first.run.aggregations.get(metric)
         build = form(metric, list(zip(items, reported, strict=True)), aggregation=aggregation)
         return Pair(build([*items[0], *items[1]]), np.array(a.ids if by_id else a.units))
 
 
-def _aggregations(run: TaskRun) -> dict[str, str]:
-    """How the task aggregates its metrics, in the order in which its YAML lists them."""
-    listed = run.config.get("metric_list") or []
-    return {str(entry["metric"]): str(entry.get("aggregation", "mean")) for entry in listed if "metric" in entry}
-
-
 def _headline(run: TaskRun) -> str:
     reported = [metric for metric, _ in run.rows]
-    return next((metric for metric in _aggregations(run) if metric in reported), reported[0])
+    return next((metric for metric in run.aggregations if metric in reported), reported[0])
 
 
 def _leaf_jobs(
@@ -225,12 +218,12 @@ def _group_jobs(
         except NotResampledError as error:
             notes.append(f"{group} was left out: {error}.")
             continue
-        reported = [run.groups[group].rows[measure].value for run in runs if _has_group(run, group, measure)]
-        weights = _weights(reported, own, measure, labels)
-        if weights is None:
+        ways = [run.groups[group].weightings(measure, run.tasks) for run in runs if _has_group(run, group, measure)]
+        both = [weights for weights in ways[0] if all(weights in way for way in ways)] if len(ways) == len(runs) else []
+        if not both:
             notes.append(f"{group} was left out: its {metric} is not the mean of its tasks in both runs.")
             continue
-        yield Job(group, *measure, *labels, pairs, weights, same_units, own[0].first.run.rows[measure].higher_is_better)
+        yield Job(group, *measure, *labels, pairs, both[0], same_units, own[0].first.run.rows[measure].higher_is_better)
 
 
 def _has_group(run: Run, group: str, measure: Measure) -> bool:
@@ -243,20 +236,3 @@ def _group_measures(run: Run, tasks: Sequence[str], metrics: Sequence[str]) -> I
         if len(group.leaves) > 1 and (not tasks or name in tasks):
             first = [next(iter(group.rows))[0]]
             yield from ((name, measure) for measure in group.rows if _asked(measure, metrics or first))
-
-
-def _weights(
-    reported: Sequence[float], leaves: Sequence[_Leaf], measure: Measure, labels: tuple[str, str]
-) -> tuple[float, ...] | None:
-    """The weights with which the leaves' values give the group's in both runs: equal ones, or their sizes."""
-    values = [np.array([leaf.value(label, measure) for leaf in leaves]) for label in labels]
-    sizes = np.array([leaf.first.run.rows[measure].n for leaf in leaves])
-    for weights in (np.full(len(leaves), 1 / len(leaves)), sizes / sizes.sum()):
-        means = [float(weights @ side) for side in values]
-        if len(reported) == len(means) and all(map(_close, means, reported)):
-            return tuple(weights.tolist())
-    return None
-
-
-def _close(value: float, told: float) -> bool:
-    return math.isclose(value, told, rel_tol=1e-9, abs_tol=1e-9)

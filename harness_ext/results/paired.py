@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from harness_ext.results.bootstrap import DRAWS, SEED, interval
+from harness_ext.results.bootstrap import DRAWS, SEED, interval, weighted_mean
 from harness_ext.results.resampled import Resampled, by_cluster
 from harness_ext.results.significance import (
     ALPHA,
@@ -18,8 +18,6 @@ from harness_ext.results.significance import (
     minimum_detectable_effect,
     permutation_p,
 )
-
-Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -94,34 +92,18 @@ class Comparison:
 
 def assess(job: Job, *, draws: int = DRAWS, seed: int = SEED) -> Comparison:
     """Compute one line: bootstrap interval of the difference, permutation p-value, effect size; ``p_holm`` is ``p``."""
-    weights = np.array(job.weights)
-
-    def combine(values: Floats) -> Floats:
-        return np.tensordot(weights, values, axes=1)
-
-    sides = [pair.sides(by_name=job.same_units) for pair in job.pairs]
-    sizes = [len(a) for a, _ in sides]
-
-    def values(*numbers: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
-        drawn = numbers * len(sides) if job.same_units else numbers
-        a, b = zip(*((a(own), b(own)) for (a, b), own in zip(sides, drawn, strict=True)), strict=True)
-        return combine(np.stack(a)), combine(np.stack(b))
-
-    def difference(*numbers: npt.NDArray[np.intp]) -> Floats:
-        a, b = values(*numbers)
-        return a - b
-
-    resampled_sizes = sizes[:1] if job.same_units else sizes
-    value_a, value_b = (float(value) for value in values(*(np.arange(size) for size in resampled_sizes)))
-    found = interval(difference, resampled_sizes, draws=draws, seed=seed)
+    sides = list(zip(*(pair.sides(by_name=job.same_units) for pair in job.pairs), strict=True))
+    a, b = (weighted_mean(side, job.weights, same_units=job.same_units) for side in sides)
+    found = interval(lambda *units: a.statistic(*units) - b.statistic(*units), a.sizes, draws=draws, seed=seed)
+    everything = [np.arange(size) for size in a.sizes]
     p = permutation_p(
         [exchange(pair.statistic, pair.units) for pair in job.pairs],
-        combine=combine,
+        combine=lambda values: np.tensordot(job.weights, values, axes=1),
         same_units=job.same_units,
         draws=draws,
         seed=seed,
     )
-    units = sum(resampled_sizes)
+    units = sum(a.sizes)
     return Comparison(
         task=job.task,
         metric=job.metric,
@@ -130,8 +112,8 @@ def assess(job: Job, *, draws: int = DRAWS, seed: int = SEED) -> Comparison:
         run_b=job.run_b,
         n=sum(len(pair.units) for pair in job.pairs),
         units=units,
-        value_a=value_a,
-        value_b=value_b,
+        value_a=float(a.statistic(*everything)),
+        value_b=float(b.statistic(*everything)),
         difference=found.value,
         low=found.low,
         high=found.high,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from harness_ext.errors import DataError, InputError
 from harness_ext.results.frame import Row
@@ -55,6 +58,12 @@ class TaskRun:
     rows: Mapping[tuple[str, str], Row]
     """The reported number of each (metric, filter), in the file's order."""
 
+    @property
+    def aggregations(self) -> dict[str, str]:
+        """How each metric is aggregated, as lm-eval recorded it, in the order in which the task lists its metrics."""
+        listed = self.config.get("metric_list") or []
+        return {str(entry["metric"]): str(entry.get("aggregation", "mean")) for entry in listed if "metric" in entry}
+
     def scores(self) -> dict[str, Scores]:
         """Read the samples file: the scored documents by filter.
 
@@ -73,6 +82,18 @@ class GroupRun:
     leaves: tuple[str, ...]
     rows: Mapping[tuple[str, str], Row]
     """By (metric, filter), in the file's order."""
+
+    def weightings(self, measure: tuple[str, str], tasks: Mapping[str, TaskRun]) -> list[tuple[float, ...]]:
+        """Weights of the leaves, equal or by size, with which their values give the reported one; often just one."""
+        rows = [tasks[leaf].rows[measure] for leaf in self.leaves]
+        told = self.rows[measure].value
+        values, sizes = np.array([row.value for row in rows]), np.array([row.n for row in rows])
+        found = (np.full(len(rows), 1 / len(rows)), sizes / sizes.sum())
+        return [
+            tuple(weights.tolist())
+            for weights in found
+            if math.isclose(float(weights @ values), told, rel_tol=1e-9, abs_tol=1e-9)
+        ]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import sklearn.metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from harness_ext.results.bootstrap import interval, resample
@@ -154,3 +156,19 @@ def test_draws_do_not_depend_on_how_many_fit_into_memory(monkeypatch: pytest.Mon
     whole = resample(statistic, draws=50)
     monkeypatch.setattr("harness_ext.results.bootstrap._BATCH", 60 * 7)
     np.testing.assert_array_equal(resample(statistic, draws=50), whole)
+
+
+def test_a_metric_that_resampling_distorts_has_an_error_but_no_interval() -> None:
+    """Two samples of one distribution: any resample of them is further apart than they are."""
+    values = np.random.default_rng(0).permutation(np.linspace(0, 1, 40))
+    found = interval(resampled("w1_marginal", list(zip(np.linspace(0, 1, 40), values, strict=True))), draws=500)
+    assert found.value == pytest.approx(0, abs=1e-9)
+    assert found.method == "none" and math.isnan(found.low) and found.stderr > 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=15))
+def test_an_interval_contains_its_value(items: list[tuple[float, float]]) -> None:
+    for metric in ("s_rmse", "ccc", "w1_marginal", "bias"):
+        found = interval(resampled(metric, items), draws=100)
+        assert found.method == "none" or found.low - 1e-9 <= found.value <= found.high + 1e-9

@@ -19,10 +19,14 @@ from typer.testing import CliRunner
 
 from harness_ext.cli.app import app
 from harness_ext.errors import DataError, InputError
+from harness_ext.results.bootstrap import interval
 from harness_ext.results.comparability import NotComparableError
 from harness_ext.results.compare import compare, plan
+from harness_ext.results.intervals import run_intervals
+from harness_ext.results.resampled import by_cluster, resampled
 from harness_ext.results.samples import load_run, read_scores
 from harness_ext.scoring.classification import agg_macro_f1
+from harness_ext.scoring.generation import agg_dist_1
 from harness_ext.scoring.soft_labels import agg_ccc, agg_s_rmse
 
 DATE = "2026-05-01T10-00-00.000001"
@@ -461,3 +465,35 @@ def test_a_metric_without_a_direction_names_no_better_run(two: Any) -> None:
     assert found.better == "first"
     assert replace(found, higher_is_better=None).better is None
     assert replace(found, p_holm=math.nan).better is None
+
+
+def test_every_number_of_a_run_gets_its_interval(tmp_path: Path) -> None:
+    clustered = [{"id": f"u{i}", "meta": {"cluster": f"dialogue {i // 5}"}} for i in range(30)]
+    tasks = {"x": accuracy(40, 0.7, 1), "y": accuracy(30, 0.5, 2, docs=clustered)}
+    run = load_run(write_run(tmp_path, "m", tasks, groups=group_of(tasks, "acc", mean)))
+    found, notes = run_intervals(run, draws=1000)
+    x, y, group = (found[name, "acc", "none"] for name in ("x", "y", "group"))
+    assert x == interval(resampled("acc", tasks["x"].items["acc"]), draws=1000)
+    dialogues = [f"dialogue {i // 5}" for i in range(30)]
+    assert y == interval(by_cluster(resampled("acc", tasks["y"].items["acc"]), dialogues), draws=1000)
+    assert group.value == pytest.approx((x.value + y.value) / 2)
+    assert group.stderr == pytest.approx(math.hypot(x.stderr, y.stderr) / 2, rel=0.15)
+    assert notes == []
+
+
+def test_a_group_over_the_same_authors_keeps_their_correlation(tmp_path: Path) -> None:
+    tasks = {part: accuracy(60, 0.5, 1) for part in ("ei", "sn")}
+    run = load_run(write_run(tmp_path, "m", tasks, groups=group_of(tasks, "acc", mean)))
+    found = run_intervals(run, draws=500).intervals
+    # were the parts independent, the error of their mean would be smaller by the square root of 2
+    assert found["group", "acc", "none"].stderr == pytest.approx(found["ei", "acc", "none"].stderr, rel=0.15)
+
+
+def test_numbers_without_an_interval_are_named_with_the_reason(tmp_path: Path) -> None:
+    words = Task({"dist_1": ["I see", "you see"]}, {"dist_1": agg_dist_1})
+    folder = write_run(tmp_path, "m", {"x": words, "y": accuracy(5, 0.5, 1)})
+    (folder / f"samples_y_{DATE}.jsonl").unlink()
+    found, notes = run_intervals(load_run(folder), draws=200)
+    assert found == {}
+    assert notes[0].startswith("x, dist_1: no interval. dist-n has no bootstrap interval")
+    assert notes[1] == "y: no intervals without a samples file (lm-eval --log_samples)."
