@@ -1,0 +1,145 @@
+"""``harness-ext run``: lm-eval's own run, with the plan said before the first request."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TOY_TASKS = Path(__file__).parent / "toy_tasks"
+LM_EVAL = ("-m", "lm_eval")
+HARNESS_EXT = ("-c", "from harness_ext.cli import main; main()")
+
+Run = subprocess.CompletedProcess[str]
+
+
+def call(program: tuple[str, ...], *arguments: str, **environment: str) -> Run:
+    return subprocess.run(
+        [sys.executable, *program, *arguments],
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def scores(folder: Path) -> dict[str, Any]:
+    (file,) = folder.glob("*/results_*.json")
+    content: dict[str, Any] = json.loads(file.read_text())["results"]
+    return content
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = [{"task": "toy_capitals", "id": name, "response": "Paris"} for name in ("fr", "it", "jp", "pe")]
+    rows += [{"task": "toy_capitals_twice", "id": row["id"], "response": ["Lima", "Rome"]} for row in rows]
+    file = tmp_path_factory.mktemp("answers") / "answers.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+@pytest.fixture(scope="module")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer model over bytes."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    tokenizers = pytest.importorskip("tokenizers")
+    folder = tmp_path_factory.mktemp("model")
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=258,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=256,
+        bos_token_id=256,
+        eos_token_id=257,
+        pad_token_id=257,
+    )
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: number for number, letter in enumerate([*alphabet, "<s>", "</s>"])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    ).save_pretrained(folder)
+    return folder
+
+
+def test_the_plan_counts_requests_and_the_extension_is_loaded_without_the_start_up_hook(answers: Path) -> None:
+    tasks = ["--tasks", "toy_capitals,toy_capitals_twice", "--include_path", str(TOY_TASKS)]
+    done = call(
+        HARNESS_EXT, "run", "--model", "replay", "--model_args", f"path={answers}", *tasks, HARNESS_EXT_AUTOLOAD="0"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Plan: 12 requests to the model for 8 docs of 2 tasks" in done.stderr
+    lines = [line.split() for line in done.stderr.splitlines() if line.startswith("  toy_capitals")]
+    assert lines == [
+        ["toy_capitals", "generate_until", "4", "4", "23/24", "<=", "8"],
+        ["toy_capitals_twice", "generate_until", "4", "8", "23/24", "<=", "8"],
+    ]
+    assert "not measured for this backend" in done.stderr
+    assert "|toy_capitals " in done.stdout  # lm-eval's own table
+
+
+def test_wrong_input_is_one_line_and_exit_code_2() -> None:
+    tasks = ["--tasks", "toy_capitals", "--include_path", str(TOY_TASKS)]
+    done = call(HARNESS_EXT, "run", "--model", "replay", "--model_args", "path=/nowhere.jsonl", *tasks)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: /nowhere.jsonl: no such file")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_help_says_where_lm_evals_options_are(arguments: list[str]) -> None:
+    done = call(HARNESS_EXT, "run", *arguments, COLUMNS="200")
+    assert done.returncode == 0
+    assert "lm_eval run --help" in done.stdout
+
+
+def test_a_local_model_is_timed_and_the_timing_changes_nothing(tiny_model: Path, tmp_path: Path) -> None:
+    def run(program: tuple[str, ...], name: str) -> Run:
+        tasks = "toy_capitals,toy_completion,toy_perplexity"
+        model = ["--model", "hf", "--model_args", f"pretrained={tiny_model}", "--batch_size", "2", "--device", "cpu"]
+        where = ["--include_path", str(TOY_TASKS), "--output_path", str(tmp_path / name)]
+        cache = ["--use_cache", str(tmp_path / f"{name}_cache")]
+        done = call(program, "run", *model, "--tasks", tasks, *where, *cache)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    def cached(name: str) -> int:
+        with sqlite3.connect(tmp_path / f"{name}_cache_rank0.db") as database:
+            (count,) = database.execute("SELECT COUNT(*) FROM unnamed").fetchone()
+        return int(count)
+
+    plain, ours = run(LM_EVAL, "plain"), run(HARNESS_EXT, "ours")
+    assert "Plan:" not in plain.stderr
+    # Three contexts of two five-letter choices each, over bytes: nothing to share; and three whole texts.
+    assert "tokens/s scoring, 9 forward passes" in ours.stderr
+    assert "at most (measured: batch size 2" in ours.stderr
+    assert ours.stderr.index("Roughly") < ours.stderr.index("Running loglikelihood requests:")
+    assert scores(tmp_path / "ours") == scores(tmp_path / "plain")
+    assert cached("ours") == cached("plain")
+
+
+def test_the_plan_is_said_again_for_the_next_run_in_the_same_process(answers: Path) -> None:
+    script = """
+import sys
+from harness_ext.cli.run import lm_eval_run
+for _ in range(2):
+    lm_eval_run(sys.argv[1:])
+"""
+    arguments = ["--model", "replay", "--model_args", f"path={answers}", "--tasks", "toy_capitals"]
+    done = call(("-c", script), *arguments, "--include_path", str(TOY_TASKS))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Plan: 4 requests") == 2
