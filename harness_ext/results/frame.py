@@ -27,6 +27,7 @@ class Row(BaseModel):
     variant: str = Field("", description="how the benchmark asks, e.g. zero_shot or psycot_ll; empty for the default")
     task: str = Field(description="lm-eval's task or group name without the groups above it")
     part: str = Field("", description="the part of the benchmark: a dimension, a data set, a language")
+    family: str = Field("", description="what parts of a kind share within the benchmark, e.g. a block or a sub-task")
     level: Literal["task", "group"] = Field("task", description="a leaf, or a mean over leaves")
     metric: str = Field(description="lm-eval's metric key without its filter")
     filter: str = Field("none", description="lm-eval's filter; judged numbers carry the judge's filter")

@@ -1,0 +1,55 @@
+"""Every published number is one that the golden files transcribe, and none is lost."""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness_ext.results.published import load
+
+
+def golden_values(path: Path) -> Counter[tuple[str, float]]:
+    with path.open(encoding="utf-8", newline="") as text:
+        return Counter((row["model"], float(row["value"])) for row in csv.DictReader(text) if row["value"])
+
+
+def published_values(*benches: str) -> Counter[tuple[str, float]]:
+    return Counter((row.model, row.value) for bench in benches for row in load("published", bench).itertuples())
+
+
+@pytest.mark.parametrize(
+    ("file", "benches"),
+    [
+        ("eibench/published.csv", ("eibench", "eqbench_v2", "seceu", "mime")),
+        ("vision/gpt4v_published.csv", ("gpt4v_probes",)),
+        ("vision/tcmsa_published.csv", ("tcmsa",)),
+        ("unlearning/published.csv", ("tofu", "muse", "harry_potter")),
+    ],
+)
+def test_the_numbers_are_those_of_the_golden_file(golden: Path, file: str, benches: tuple[str, ...]) -> None:
+    assert published_values(*benches) == golden_values(golden / file)
+
+
+def test_language_macros_of_mmmlu(golden: Path) -> None:
+    expected = json.loads((golden / "multilingual" / "mmmlu_macro.json").read_text())
+    frame = load("published", "mmmlu")
+    languages = frame[frame.level == "task"]
+    assert languages.groupby("model").part.nunique().unique().tolist() == [14]
+    macros = languages.groupby("model").value.mean()
+    assert macros.to_dict() == pytest.approx(expected["macro14"], abs=5e-5)
+    printed = frame[frame.level == "group"].set_index("model").value
+    assert (macros - printed).abs().max() <= expected["printed_average_tolerance"]
+
+
+def test_released_continual_runs(golden: Path) -> None:
+    runs = json.loads((golden / "continual" / "score_matrices.json").read_text())["olora"]
+    frame = load("published", "continual")
+    for name, run in runs.items():
+        own = frame[frame.method == name.removeprefix("order1_")]
+        cells = [value for line in run["exact_match"]["matrix"] for value in line if value is not None]
+        assert own[own.level == "task"].value.tolist() == cells
+        summary = own[own.level == "group"].set_index("metric").value.to_dict()
+        expected = run["exact_match"]["expected"]
+        assert summary == pytest.approx({metric: expected[metric] for metric in summary}, abs=5e-5)
