@@ -11,6 +11,7 @@ from harness_ext.cli import compare as _compare
 from harness_ext.cli import data as _data
 from harness_ext.cli import demo as _demo
 from harness_ext.cli import path as _path
+from harness_ext.cli import published as _published
 from harness_ext.cli import run as _run
 from harness_ext.cli import table as _table
 
@@ -46,3 +47,4 @@ app.command("path")(_path.path)
 app.command("run", context_settings=_run.PASS_THROUGH)(_run.run)
 app.command("table")(_table.table)
 app.add_typer(_data.app, name="data")
+app.add_typer(_published.app, name="published")
