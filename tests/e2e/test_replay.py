@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 TOY_TASKS = Path(__file__).parent / "toy_tasks"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "replay"
 TASKS = "toy_capitals,toy_capitals_without_ids,toy_capitals_twice,toy_completion,toy_perplexity,toy_picture"
 
 ANSWERS: list[dict[str, Any]] = [
@@ -77,7 +79,9 @@ def test_stored_answers_of_every_request_type_are_scored(first_run: Path) -> Non
     assert found["toy_capitals_twice"]["exact_match,last"] == 0.75
     assert found["toy_completion"]["acc,none"] == 1.0
     assert found["toy_completion"]["rmse,none"] == pytest.approx(0.105855, abs=1e-6)  # by hand from the rows above
-    assert found["toy_perplexity"]["byte_perplexity,none"] == pytest.approx(2.718282 ** (24 / 26), abs=1e-5)
+    assert found["toy_perplexity"]["byte_perplexity,none"] == pytest.approx(
+        math.exp(3 * 8 / 25)
+    )  # three texts of 25 bytes
     assert found["toy_picture"]["exact_match,none"] == pytest.approx(2 / 3)
 
 
@@ -104,3 +108,12 @@ def test_a_chat_template_is_accepted_and_only_answered_docs_can_be_chosen(answer
     assert done.returncode == 0, done.stderr
     assert results(tmp_path)["toy_capitals"]["exact_match,none"] == 0.5
     assert "replay: 2 stored answers are not asked for" in done.stderr
+
+
+def test_the_example_of_the_documentation_runs_as_described(tmp_path: Path) -> None:
+    model = f"path={EXAMPLE / 'answers.jsonl'},model=made-up"
+    sample = ["--metadata", '{"data": "sample"}', "--output_path", str(tmp_path)]
+    done = run("--model_args", model, "--tasks", "mbtibench_zero_shot_ei", *sample)
+    assert done.returncode == 0, done.stderr
+    assert [folder.name for folder in tmp_path.iterdir()] == ["made-up"]
+    assert results(tmp_path)["mbtibench_zero_shot_ei"]["parse_failure,none"] == pytest.approx(1 / 18)
