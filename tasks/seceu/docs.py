@@ -1,0 +1,96 @@
+"""Docs of SECEU: a scenario, four emotions, and what people answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, Literal, get_args
+
+from datasets import Dataset
+
+from harness_ext.data import fetch, load_sample
+from harness_ext.errors import InputError
+from harness_ext.tasks.seceu.word_files import Item, Norm, check, chinese_items, english_items, norm, text_of
+
+Language = Literal["en", "zh"]
+
+_FILES: Mapping[str, str] = {"en": "SECEU_40items_English.docx", "zh": "SECEU_40items_Chinese.docx"}
+_READERS = {"en": english_items, "zh": chinese_items}
+
+
+def read(language: Language) -> tuple[list[Item], Norm]:
+    """The 40 released scenarios and the human norm, in item order.
+
+    Raises:
+        DataError: a file is missing or not built as expected.
+    """
+    items = _READERS[language](text_of(fetch("seceu", _FILES[language])))
+    human = norm(text_of(fetch("seceu", "SECEU_norm.docx")))
+    check(items, human)
+    return items, human
+
+
+def _records(language: Language, data: str) -> list[dict[str, Any]]:
+    if data == "sample":
+        return [record for record in load_sample("seceu") if record["language"] == language]
+    items, human = read(language)
+    return [
+        {
+            "id": f"{language}_{number}",
+            "language": language,
+            "story": item.story,
+            "options": list(item.options),
+            "standard": standard,
+            "template": template,
+        }
+        for number, (item, standard, template) in enumerate(zip(items, *human, strict=True), start=1)
+    ]
+
+
+@cache
+def _wording(language: str) -> str:
+    file = resources.files("harness_ext.tasks.seceu") / "wording.json"
+    text: str = json.loads(file.read_text(encoding="utf-8"))[language]
+    return text
+
+
+def question(doc: Mapping[str, Any]) -> str:
+    """The scenario with its emotions and how to answer, in our own words.
+
+    >>> print(question({"language": "en", "story": "It rains.", "options": ["Sad", "Calm", "Angry", "Proud"]}))
+    It rains.
+    (1) Sad (2) Calm (3) Angry (4) Proud
+    Share out exactly 10 points among these four emotions: the stronger the emotion, the more points. Decimals and 0 are allowed. Answer with the four numbers in this order, separated by commas, and nothing else.
+    Points:
+    """  # noqa: E501 - the prompt is one paragraph
+    options = " ".join(f"({number}) {name}" for number, name in enumerate(doc["options"], start=1))
+    return _wording(doc["language"]).replace("{story}", doc["story"]).replace("{options}", options)
+
+
+def target(doc: Mapping[str, Any]) -> str:
+    """People's mean points, as an answer would give them.
+
+    >>> target({"standard": [3.56, 3.09, 1.78, 1.57]})
+    '3.56, 3.09, 1.78, 1.57'
+    """
+    return ", ".join(f"{points:g}" for points in doc["standard"])
+
+
+def load(language: Language, data: Literal["real", "sample"] = "real", **_: object) -> dict[str, Dataset]:
+    """One doc a scenario.
+
+    Args:
+        language: ``en`` or ``zh``.
+        data: ``sample`` takes the bundled scenarios, whose "human" points are invented.
+        _: the other keys of lm-eval's metadata.
+
+    Raises:
+        InputError: an argument has no such value.
+        DataError: a file is missing or not built as expected.
+    """
+    for name, value, values in (("language", language, get_args(Language)), ("data", data, ("real", "sample"))):
+        if value not in values:
+            raise InputError(f"seceu: {name} is {value!r}; give {' or '.join(map(repr, values))}.")
+    return {"test": Dataset.from_list(_records(language, data))}
