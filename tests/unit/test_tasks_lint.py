@@ -62,7 +62,7 @@ def check_name(name: object, bench: str) -> list[str]:
 def check_task(config: dict[str, Any], bench: str, cards: Collection[str]) -> list[str]:
     found = check_name(config.get("task"), bench)
     found += [problem for tag in tags_of(config) for problem in check_name(tag, bench)]
-    found += [f"unknown key {key!r}" for key in config.keys() - TASK_KEYS]
+    found += [f"unknown key {key!r}" for key in sorted(config.keys() - TASK_KEYS)]
     for metric in config.get("metric_list") or [{}]:
         found += check_metric(metric, custom="process_results" in config)
     metadata = config.get("metadata") or {}
@@ -98,7 +98,7 @@ def check_metric(metric: dict[str, Any], *, custom: bool) -> list[str]:
 
 def check_group(config: dict[str, Any], bench: str, _cards: Collection[str]) -> list[str]:
     found = check_name(config["group"], bench)
-    found += [f"unknown key {key!r}" for key in config.keys() - GROUP_KEYS]
+    found += [f"unknown key {key!r}" for key in sorted(config.keys() - GROUP_KEYS)]
     if "version" not in (config.get("metadata") or {}):
         found.append("metadata has no 'version'")
     for metric in config.get("aggregate_metric_list") or []:
@@ -211,7 +211,7 @@ def test_a_valid_benchmark_has_no_problem(tmp_path):
         ({"metric_list": [without(LEAF["metric_list"][0], "higher_is_better")]}, "has no 'higher_is_better'"),
         ({"metric_list": [{**LEAF["metric_list"][0], "aggregation": "maen"}]}, "unknown aggregation 'maen'"),
         ({"metric_list": [{**LEAF["metric_list"][0], "metric": "squad"}]}, "'squad' is not registered"),
-        *(({"metadata": without(LEAF["metadata"], key)}, f"metadata has no {key!r}") for key in METADATA_KEYS),
+        *(({"metadata": without(LEAF["metadata"], key)}, f"metadata has no {key!r}") for key in sorted(METADATA_KEYS)),
         ({"metadata": {**LEAF["metadata"], "source": "tyo"}}, "source 'tyo' has no data card"),
         ({"metadata": {**LEAF["metadata"], "direction": "up"}}, "direction is 'up'"),
         ({"metadata": {**LEAF["metadata"], "chance": "half"}}, "chance is 'half'"),
