@@ -40,14 +40,9 @@ def run_intervals(run: Run, *, draws: int = DRAWS, seed: int = SEED) -> RunInter
         scores[name] = task.scores()
         for measure in task.rows:
             try:
-                statistic, units = _measured(task, scores[name], measure)
+                found[(name, *measure)] = task_interval(task, scores[name], measure, draws=draws, seed=seed)
             except NotResampledError as error:
                 notes.append(f"{name}, {measure[0]}: no interval. {error}.")
-                continue
-            whole = len(set(units)) == len(units)
-            found[(name, *measure)] = interval(
-                statistic if whole else by_cluster(statistic, units), draws=draws, seed=seed
-            )
     for name, group in run.groups.items():
         for measure in group.rows:
             if any((leaf, *measure) not in found for leaf in group.leaves):
@@ -58,6 +53,19 @@ def run_intervals(run: Run, *, draws: int = DRAWS, seed: int = SEED) -> RunInter
             else:
                 notes.append(f"{name}, {measure[0]}: no interval, because it is not the mean of its tasks.")
     return RunIntervals(found, notes)
+
+
+def task_interval(
+    task: TaskRun, scores: Mapping[str, Scores], measure: Measure, *, draws: int = DRAWS, seed: int = SEED
+) -> Interval:
+    """The interval of one reported number of a task; documents or their clusters are resampled.
+
+    Raises:
+        NotResampledError: the metric cannot be resampled, or the samples do not give the reported value.
+    """
+    statistic, units = _measured(task, scores, measure)
+    whole = len(set(units)) == len(units)
+    return interval(statistic if whole else by_cluster(statistic, units), draws=draws, seed=seed)
 
 
 def _measured(task: TaskRun, scores: Mapping[str, Scores], measure: Measure) -> tuple[Resampled, list[str]]:
