@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,19 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from harness_ext.errors import HarnessExtError
-from harness_ext.leaderboards.table import Entry
 from harness_ext.leaderboards.viewer import MOST_BYTES, Viewer
-from harness_ext.results.bootstrap import Interval, interval
+from harness_ext.results.bootstrap import Interval
 from harness_ext.results.frame import Row
-from harness_ext.results.resampled import NotResampledError, by_cluster, form
+from harness_ext.results.intervals import task_interval
+from harness_ext.results.resampled import NotResampledError
 from harness_ext.results.samples import Scores, TaskRun, load_run
 
 Floats = npt.NDArray[np.float64]
-Leaf = tuple[str, str]
-"""The path of a result file and a task in it."""
 
 DRAWS = 2_000
-"""Enough for the two digits of a plot; ``harness-ext compare`` draws more."""
+"""Resamples of an interval that is drawn: more would not move a line by its width."""
+
+_HEADLINES = {"mbtibench": "s_rmse", "eibench": "ei_score"}
 
 
 class SoftLabels(NamedTuple):
@@ -34,14 +35,36 @@ class SoftLabels(NamedTuple):
     unparsed: int
 
 
-class Evidence(NamedTuple):
+@dataclass
+class Evidence:
     """What was read from samples files."""
 
-    intervals: Mapping[tuple[str, str, str, str], Interval]
-    """By result file, task, metric and filter; the first metric of each task only."""
-    soft_labels: Mapping[tuple[str, str, str], SoftLabels]
-    """By result file, task and filter."""
     viewer: Viewer
+    intervals: dict[tuple[str, str, str, str], Interval] = field(default_factory=dict)
+    """By result file, task, metric and filter; the headline metrics only."""
+    soft_labels: dict[tuple[str, str, str], SoftLabels] = field(default_factory=dict)
+    """By result file, task and filter."""
+
+    def bounds(self, row: Row) -> tuple[float, float]:
+        """The interval of a number; NaN where there is none."""
+        known = self.intervals.get((row.run, row.task, row.metric, row.filter))
+        return (known.low, known.high) if known else (float("nan"), float("nan"))
+
+
+def headline(rows: Iterable[Row]) -> str:
+    """The metric that a benchmark is judged by: its own headline, else the one that most of its tasks report first.
+
+    Args:
+        rows: numbers of one benchmark; at least one is measured.
+    """
+    first: dict[tuple[str, str], Row] = {}
+    metrics = set()
+    for row in rows:
+        if row.origin == "measured":
+            first.setdefault((row.run, row.task), row)
+            metrics.add(row.metric)
+    own = _HEADLINES.get(next(iter(first.values())).bench)
+    return own if own in metrics else Counter(row.metric for row in first.values()).most_common(1)[0][0]
 
 
 def gather(rows: Sequence[Row], *, show_samples: bool = False) -> Evidence:
@@ -51,12 +74,16 @@ def gather(rows: Sequence[Row], *, show_samples: bool = False) -> Evidence:
         rows: numbers of a frame.
         show_samples: let the viewer take samples of personal, harmful or unknown sources, too.
     """
+    benches: dict[str, list[Row]] = {}
     wanted: dict[str, dict[str, Row]] = {}
     for row in rows:
-        if row.origin == "measured" and row.level == "task":
-            wanted.setdefault(row.run, {}).setdefault(row.task, row)
+        if row.origin == "measured":
+            benches.setdefault(row.bench, []).append(row)
+            if row.level == "task":
+                wanted.setdefault(row.run, {}).setdefault(row.task, row)
+    headlines = {bench: headline(own) for bench, own in benches.items()}
     leaves = sum(map(len, wanted.values()))
-    found = Evidence({}, {}, Viewer(share=MOST_BYTES // max(1, leaves), unlocked=show_samples))
+    found = Evidence(Viewer(share=MOST_BYTES // max(1, leaves), unlocked=show_samples))
     for path, tasks in wanted.items():
         try:
             run = load_run(Path(path))
@@ -64,47 +91,31 @@ def gather(rows: Sequence[Row], *, show_samples: bool = False) -> Evidence:
             continue  # moved or changed since it was read: its numbers stay, without what samples would add
         for task, row in tasks.items():
             if task in run.tasks and run.tasks[task].samples is not None:
-                _read(run.tasks[task], row, found)
+                _read(run.tasks[task], row, headlines[row.bench], found)
     return found
 
 
-def _read(task: TaskRun, row: Row, found: Evidence) -> None:
+def _read(task: TaskRun, row: Row, metric: str, found: Evidence) -> None:
     try:
         scores = task.scores()
     except HarnessExtError:
         return  # named among the files that could not be used
     for name, scored in scores.items():
-        measure = (headline(task), name)
-        if measure in task.rows and (bounds := _interval(task, measure, scored)) is not None:
-            found.intervals[row.run, task.task, *measure] = bounds  # type: ignore[index]
-        if (labels := _soft_labels(scored)) is not None:
-            found.soft_labels[row.run, task.task, name] = labels  # type: ignore[index]
+        if bounds := _interval(task, scores, (metric, name)):
+            found.intervals[row.run, task.task, metric, name] = bounds
+        if labels := _soft_labels(scored):
+            found.soft_labels[row.run, task.task, name] = labels
     docs = max(len(scored.numbers) for scored in scores.values())
-    found.viewer.add(task, row, Entry.of(row).label, docs)
+    found.viewer.add(task, row, docs)
 
 
-def headline(task: TaskRun) -> str:
-    """The first metric of a task."""
-    reported = [metric for metric, _ in task.rows]
-    listed = [str(entry.get("metric")) for entry in task.config.get("metric_list") or []]
-    return next((metric for metric in listed if metric in reported), reported[0])
-
-
-def _interval(task: TaskRun, measure: tuple[str, str], scored: Scores) -> Interval | None:
-    metric, _ = measure
-    items = scored.items.get(metric, [])
-    listed = {entry.get("metric"): entry.get("aggregation") for entry in task.config.get("metric_list") or []}
-    aggregation = listed.get(metric)
+def _interval(task: TaskRun, scores: Mapping[str, Scores], measure: tuple[str, str]) -> Interval | None:
+    if measure not in task.rows:
+        return None
     try:
-        build = form(
-            metric, [(items, task.rows[measure].value)], aggregation=None if aggregation is None else str(aggregation)
-        )
-        statistic = build(items)
+        return task_interval(task, scores, measure, draws=DRAWS)
     except NotResampledError:
         return None
-    if len(set(scored.units)) < len(scored.units):
-        statistic = by_cluster(statistic, scored.units)
-    return interval(statistic, draws=DRAWS)
 
 
 def _soft_labels(scored: Scores) -> SoftLabels | None:
@@ -116,9 +127,3 @@ def _soft_labels(scored: Scores) -> SoftLabels | None:
     gold, predicted = np.array(pairs, dtype=float).T
     used = ~failed & np.isfinite(gold) & np.isfinite(predicted)
     return SoftLabels(gold[used].clip(0, 1), predicted[used].clip(0, 1), int(failed.sum()))
-
-
-def bounds(intervals: Mapping[tuple[str, str, str, str], Interval], row: Row) -> tuple[float, float]:
-    """The interval of a number; NaN where there is none."""
-    known = intervals.get((row.run, row.task, row.metric, row.filter))
-    return (known.low, known.high) if known else (math.nan, math.nan)

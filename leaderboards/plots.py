@@ -93,15 +93,18 @@ def _round_step(least: float) -> float:
     return next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= least * (1 - 1e-9))
 
 
-def number(value: float) -> str:
-    """A number as plots write it: at most three significant digits, with a real minus.
+def number(value: float, scale: Axis) -> str:
+    """A number to three digits of the axis's range, with a real minus; all numbers of a plot end at the same place.
 
-    >>> number(2.6628), number(-0.5), number(57.0), number(1234.5)
-    ('2.66', '−0.5', '57', '1234')
+    >>> number(2.6628, axis([3.3])), number(-0.5, axis([3.3])), number(57.04, axis([60]))
+    ('2.66', '−0.50', '57.0')
     """
-    digits = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-    text = f"{value:.{digits}f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
+    digits = max(0, 2 - math.floor(math.log10(max(abs(scale.low), abs(scale.high)) * 0.999)))
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _tick(value: float) -> str:
+    return f"{value:g}".replace("-", "−")
 
 
 def bars(rows: Sequence[Bar], scale: Axis, *, name: str, reference: float = math.nan) -> Markup:
@@ -122,12 +125,12 @@ def bars(rows: Sequence[Bar], scale: Axis, *, name: str, reference: float = math
 
 
 def _bar(row: Bar, scale: Axis, top: int) -> Markup:
-    tip = row.label if math.isnan(row.value) else f"{row.label}: {_with_interval(row)}"
+    tip = row.label if math.isnan(row.value) else f"{row.label}: {_with_interval(row, scale)}"
     marks = [
         Markup("<title>{}</title>").format(tip),
         Markup('<text class="label" x="0" y="{}">{}</text>').format(top + 13, _cut(row.label)),
         Markup('<text class="value" x="100%" y="{}">{}</text>').format(
-            top + 13, "undefined" if math.isnan(row.value) else number(row.value)
+            top + 13, "undefined" if math.isnan(row.value) else number(row.value, scale)
         ),
     ]
     if math.isfinite(row.value):
@@ -148,10 +151,10 @@ def _bar(row: Bar, scale: Axis, top: int) -> Markup:
     return Markup("<g>{}</g>").format(Markup("").join(marks))
 
 
-def _with_interval(row: Bar) -> str:
+def _with_interval(row: Bar, scale: Axis) -> str:
     if math.isnan(row.low) or math.isnan(row.high):
-        return f"{number(row.value)}, no interval"
-    return f"{number(row.value)} ({number(row.low)} to {number(row.high)})"
+        return f"{number(row.value, scale)}, no interval"
+    return f"{number(row.value, scale)} ({number(row.low, scale)} to {number(row.high, scale)})"
 
 
 def dots(rows: Sequence[tuple[str, Sequence[Dot]]], scale: Axis, *, name: str) -> Markup:
@@ -169,7 +172,7 @@ def dots(rows: Sequence[tuple[str, Sequence[Dot]]], scale: Axis, *, name: str) -
 
 
 def _dot(mark: Dot, scale: Axis, y: int) -> Markup:
-    x, tip = scale.percent(mark.value), f"{mark.label}: {number(mark.value)}"
+    x, tip = scale.percent(mark.value), f"{mark.label}: {number(mark.value, scale)}"
     if mark.series is None:
         return Markup('<g><title>{}</title><line class="context" x1="{x}" x2="{x}" y1="{}" y2="{}"/></g>').format(
             tip, y - 5, y + 5, x=x
@@ -188,13 +191,12 @@ def marker(series: int) -> Markup:
 
 def _grid(scale: Axis, height: int) -> Markup:
     parts = []
-    for at, tick in enumerate(scale.ticks):
+    for tick in scale.ticks:
         x = scale.percent(tick)
-        anchor = "start" if at == 0 else "end" if at == len(scale.ticks) - 1 else "middle"
         parts.append(Markup('<line class="grid" x1="{0}" x2="{0}" y1="0" y2="{1}"/>').format(x, height))
         parts.append(
-            Markup('<text class="tick" text-anchor="{}" x="{}" y="{}">{}</text>').format(
-                anchor, x, height + 14, number(tick)
+            Markup('<text class="tick" text-anchor="middle" x="{}" y="{}">{}</text>').format(
+                x, height + 14, _tick(tick)
             )
         )
     return Markup("").join(parts)
@@ -276,7 +278,7 @@ def reliability(
         own = gold[segments == segment]
         at = float(predicted[segments == segment].mean())
         low, middle, high = np.quantile(own, 0.25), own.mean(), np.quantile(own, 0.75)
-        tip = f"predicted segment {segment + 1}: {len(own)} docs, mean gold {middle:.2f}, middle half {low:.2f} to {high:.2f}"
+        tip = f"segment {segment + 1}: {len(own)} docs, mean gold {middle:.2f}, middle half {low:.2f} to {high:.2f}"
         radius = 2.5 + 8 * math.sqrt(len(own) / len(gold))
         parts.append(
             Markup(
@@ -284,7 +286,11 @@ def reliability(
                 '<circle class="mean s{}" cx="{x:.1f}" cy="{:.1f}" r="{:.1f}"/></g>'
             ).format(tip, y(low), y(high), series, y(middle), radius, x=x(at))
         )
-    parts += _pole_names(_SIDE + 14, poles)
+    parts += [
+        Markup('<text class="tick" x="6" y="13">gold ↑</text>'),
+        Markup('<text class="tick" text-anchor="end" x="{}" y="{}">predicted →</text>').format(_SIDE - 6, _SIDE - 6),
+        *_pole_names(_SIDE + 14, poles),
+    ]
     return _square(parts, _SIDE + 18, name)
 
 

@@ -1,4 +1,4 @@
-"""Text from models and files, made safe to look at: characters that are invisible or that move others are spelled out."""
+"""Text from models and files, made safe to look at: invisible characters and those that move others are spelled out."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ Samples of sources that hold personal or harmful text, or that nobody has descri
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from typing import Any
 from harness_ext.data import load_card
 from harness_ext.errors import HarnessExtError
 from harness_ext.leaderboards.printable import shortened, visible
+from harness_ext.leaderboards.table import Entry
 from harness_ext.results.frame import Row
 from harness_ext.results.samples import TaskRun
 
@@ -83,15 +85,15 @@ class Viewer:
     runs: list[Shown] = field(default_factory=list)
     _numbers: dict[str, int] = field(default_factory=dict)
 
-    def add(self, task: TaskRun, row: Row, label: str, total: int) -> None:
+    def add(self, task: TaskRun, row: Row, total: int) -> None:
         """Take in the first samples of a task, as many as the limits allow.
 
         Args:
             task: the task's run; its samples file must be whole.
             row: any number of it.
-            label: model and settings.
             total: documents in the samples file.
         """
+        label = Entry.of(row)._replace(variant="").label + (", sample data" if row.data == "sample" else "")
         reason = "" if self.unlocked else withheld(_metadata(task), row.data)
         samples = [] if reason else list(self._samples(task))
         self.runs.append(Shown(task.task, visible(label), visible(row.judge), total, reason, samples))
@@ -118,7 +120,7 @@ class Viewer:
             "id": visible(shortened(str(number if own_id is None else own_id), 80)),
             "prompt": self._text(prompt),
             "answer": self._text(_answer(sample.get("resps"), choices)),
-            "gold": self._text(_plain(sample.get("target"))),
+            "gold": self._text(_gold(sample.get("target"))),
             "filters": [],
         }
 
@@ -162,7 +164,9 @@ def _metadata(task: TaskRun) -> Mapping[str, Any]:
 
 def _lines(task: TaskRun, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The samples of a file; lines of documents that are certainly not wanted are not even parsed."""
-    with task.open_samples() as lines:
+    path = task.samples
+    assert path is not None  # noqa: S101 - the caller has read its scores
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
         for line in lines:
             start = _FIRST_DOC_ID.match(line)
             if len(found) < MOST_SAMPLES or start is None or start[1] in found:
@@ -246,6 +250,16 @@ def _plain(value: object) -> str:
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _gold(target: object) -> str:
+    """The gold answer; numbers, which lm-eval writes as text, with four digits.
+
+    >>> _gold("0.7352941176470589"), _gold("yes"), _gold("1990")
+    ('0.7353', 'yes', '1990')
+    """
+    text = _plain(target)
+    return f"{float(text):.4g}" if re.fullmatch(r"-?\d+\.\d{5,}(e-?\d+)?", text) else text
 
 
 def _by_value(scores: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from harness_ext.leaderboards.table import Table
     from harness_ext.results.reader import Reading
 
-Format = Literal["md", "csv"]
+Format = Literal["md", "csv", "tex", "html"]
 
 
 def table(
     results: Annotated[
         list[Path], typer.Argument(metavar="RESULTS...", help="Result files of lm-eval, or folders that hold them.")
     ],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the table here (.md or .csv).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the table here (.md, .csv, .tex or .html).")
+    ] = None,
     format_: Annotated[
         Format | None, typer.Option("--format", help="Format of the output; default: by the ending of --output.")
     ] = None,
@@ -29,24 +33,29 @@ def table(
     partial: Annotated[
         bool, typer.Option("--partial", help="Average the parts that are there where a mean lacks some; names them.")
     ] = False,
+    show_samples: Annotated[
+        bool, typer.Option("--show-samples", help="HTML: also show samples of harmful, personal or unknown sources.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a file could not be used.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print tables and problems as JSON for machines.")] = False,
 ) -> None:
     """Compare runs: a table a benchmark, beside published numbers and trivial baselines.
 
-    Markdown and the terminal show one table a benchmark; CSV is the tidy frame, one line a number. Files that cannot
-    be used are named on stderr with the reason.
+    Markdown, LaTeX (booktabs) and the terminal show one table a benchmark; CSV is the tidy frame, one line a number;
+    HTML is one self-contained page with tables, plots and a sample viewer. Files that cannot be used are named on
+    stderr with the reason.
 
     Examples:
 
         harness-ext table results/
         harness-ext table results/ --output table.md
+        harness-ext table results/ --output page.html
         harness-ext table run1/ run2/ --format csv > numbers.csv
 
     Exit codes: 0 a table was made, 1 with --strict and an unusable file, 2 wrong input or no result at all.
     """
     from harness_ext.errors import InputError
-    from harness_ext.leaderboards import build, markdown
+    from harness_ext.leaderboards import build
     from harness_ext.results.reader import read
 
     form = format_ or (_format_of(output) if output else None)
@@ -56,7 +65,7 @@ def table(
         raise InputError("no result of lm-eval was found; give the folder of its --output_path.")
     frame = build.with_published(reading.frame) if published else reading.frame
     tables = build.tables(frame, partial=partial)
-    text = frame.to_csv(index=False) if form == "csv" else markdown.render(tables)
+    text = _text(form, frame, tables, reading, partial=partial, show_samples=show_samples) if form else ""
     if output:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
@@ -71,7 +80,9 @@ def table(
 
         terminal.show(tables, Console())
     if output:
-        typer.echo(f"Wrote {output}.", err=True)
+        from rich.filesize import decimal
+
+        typer.echo(f"Wrote {output} ({decimal(len(text.encode()))}).", err=True)
     if strict and reading.problems:
         raise typer.Exit(1)
 
@@ -79,10 +90,27 @@ def table(
 def _format_of(output: Path) -> Format:
     from harness_ext.errors import InputError
 
-    formats: dict[str, Format] = {".md": "md", ".csv": "csv"}
+    formats: dict[str, Format] = {f".{name}": name for name in get_args(Format)}
     if output.suffix not in formats:
-        raise InputError(f"{output}: tables are written as .md or .csv; name the file so or give --format.")
+        raise InputError(f"{output}: tables are written as {', '.join(formats)}; name the file so or give --format.")
     return formats[output.suffix]
+
+
+def _text(
+    form: Format, frame: pd.DataFrame, tables: list[Table], reading: Reading, *, partial: bool, show_samples: bool
+) -> str:
+    from harness_ext.leaderboards import latex, markdown, page
+
+    match form:
+        case "csv":
+            return str(frame.to_csv(index=False))
+        case "md":
+            return markdown.render(tables)
+        case "tex":
+            return latex.render(tables)
+        case "html":
+            unused = [f"{problem.path} could not be used: {problem.reason}" for problem in reading.problems]
+            return page.render(frame, warnings=[*unused, *reading.notes], partial=partial, show_samples=show_samples)
 
 
 _NAMED = 20

@@ -1,0 +1,265 @@
+"""The figures of a benchmark: which numbers become which plots. Drawing is :mod:`.plots`, reading :mod:`.evidence`."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from harness_ext.leaderboards import plots
+from harness_ext.leaderboards.evidence import DRAWS, Evidence, SoftLabels, headline
+from harness_ext.leaderboards.printable import visible
+from harness_ext.leaderboards.table import Entry, Kind, lines
+from harness_ext.results.derived import EI_ASPECTS, ei_scores
+from harness_ext.results.frame import Row
+from harness_ext.scoring.segments import bins
+
+MOST_RUNS = 12
+"""Runs drawn in one figure; the table has all of them."""
+MOST_PANELS = 24
+
+_NAMES = {"s_rmse": "S-RMSE"}
+
+
+class Panel(NamedTuple):
+    """One plot of a figure under its own small heading, with a remark beside it."""
+
+    title: str
+    drawing: Markup
+    remark: str = ""
+
+
+class Choice(NamedTuple):
+    """Panels that a reader chooses by name; a figure without a choice has one, unnamed."""
+
+    name: str
+    panels: Sequence[Panel]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Plots that answer one question."""
+
+    title: str
+    caption: str
+    choices: Sequence[Choice]
+    legend: Sequence[tuple[Markup, str]] = ()
+    shape: str = "bars"
+
+
+def figures(rows: Sequence[Row], kind: Kind, evidence: Evidence) -> list[Figure]:
+    """All figures that the numbers of one benchmark allow.
+
+    Args:
+        rows: numbers of one benchmark, either all benchmark scores or all of sample data.
+        kind: which of the two.
+        evidence: what was read from the samples.
+    """
+    measured = [row for row in rows if row.origin == "measured"]
+    if not measured:
+        return []
+    palette = Palette(measured)
+    metric = headline(measured)
+    own = [row for row in rows if row.metric == metric]
+    drawn = (_by_group(own, palette), _by_part(own, kind, evidence, palette), _soft_labels(rows, evidence, palette))
+    return [figure for figure in drawn if figure is not None]
+
+
+class Palette:
+    """Colour and short name of each measured run."""
+
+    def __init__(self, measured: Iterable[Row]) -> None:
+        entries = list(lines(measured))
+        models = list(dict.fromkeys(entry.name for entry in entries))
+        self.series = {name: min(at, plots.SERIES - 1) for at, name in enumerate(models)}
+        # What all runs share says nothing in the label of one.
+        varying = [name for name in Entry._fields if len({getattr(entry, name) for entry in entries}) > 1]
+        always = ("origin", "model", "method")
+        self.labels = {
+            entry: visible(entry._replace(**dict.fromkeys(set(Entry._fields) - {*always, *varying}, "")).label)
+            for entry in entries
+        }
+
+    def of(self, entry: Entry) -> int:
+        """The number of the run's series."""
+        return self.series[entry.name]
+
+    def legend(self, models: Iterable[str]) -> list[tuple[Markup, str]]:
+        """Markers and names of the models; those beyond the palette share one."""
+        last = plots.SERIES - 1
+        wanted = set(models)
+        named = [name for name in self.series if name in wanted]
+        sharing = [name for name in named if self.series[name] == last]
+        legend = [(plots.marker(self.series[name]), visible(name)) for name in named if self.series[name] < last]
+        words = [visible(sharing[0])] if len(sharing) == 1 else [f"{len(sharing)} more models"] if sharing else []
+        return legend + [(plots.marker(last), text) for text in words]
+
+
+def _by_part(rows: Sequence[Row], kind: Kind, evidence: Evidence, palette: Palette) -> Figure | None:
+    """A bar for each run in each part."""
+    leaves = [row for row in rows if row.origin == "measured" and row.level == "task"]
+    parts: dict[str, list[Row]] = {}
+    for row in leaves:
+        parts.setdefault(row.part or row.task, []).append(row)
+    if not leaves:
+        return None
+    entries = list(lines(leaves))
+    kept, shown = set(entries[:MOST_RUNS]), dict(list(parts.items())[:MOST_PANELS])
+    bars = {part: [_bar(row, evidence, palette) for row in own if Entry.of(row) in kept] for part, own in shown.items()}
+    chances = {part: _chance(own, kind) for part, own in shown.items()}
+    drawn = [bar for own in bars.values() for bar in own]
+    scale = plots.axis([*chances.values(), *(number for bar in drawn for number in (bar.value, bar.low, bar.high))])
+    metric = _NAMES.get(leaves[0].metric, leaves[0].metric)
+    panels = [
+        Panel(visible(part), plots.bars(own, scale, name=visible(f"{metric} in {part}"), reference=chances[part]))
+        for part, own in bars.items()
+        if own
+    ]
+    caption = (
+        f"{metric}{_direction(leaves)}.",
+        f"Lines: 95 % bootstrap intervals over docs ({DRAWS:,} seeded draws)."
+        if any(math.isfinite(bar.low) for bar in drawn)
+        else "",
+        "Dotted: what a trivial predictor scores." if any(map(math.isfinite, chances.values())) else "",
+        _left_out(len(entries), len(kept), "runs"),
+        _left_out(len(parts), len(shown), "parts"),
+    )
+    return Figure("By part", visible(" ".join(filter(None, caption))), [Choice("", panels)])
+
+
+def _bar(row: Row, evidence: Evidence, palette: Palette) -> plots.Bar:
+    entry = Entry.of(row)
+    return plots.Bar(palette.labels[entry], row.value, *evidence.bounds(row), palette.of(entry))
+
+
+def _chance(rows: Sequence[Row], kind: Kind) -> float:
+    """What the task says that a trivial predictor scores in its headline metric, on the whole data."""
+    known = (row.chance for row in rows if kind == "benchmark" and math.isfinite(row.chance))
+    return next(known, math.nan)
+
+
+def _direction(rows: Iterable[Row]) -> str:
+    stated = {row.higher_is_better for row in rows if row.higher_is_better is not None}
+    return {(True,): ", higher is better", (False,): ", lower is better"}.get(tuple(stated), "")
+
+
+def _left_out(total: int, kept: int, things: str) -> str:
+    return f"The first {kept} of {total} {things}; the table has all." if total > kept else ""
+
+
+GroupValues = dict[tuple[str, Entry], float]
+
+
+def _variant_means(rows: Sequence[Row]) -> GroupValues:
+    """MBTIBench: the mean over its four dimensions, a group for each way of asking."""
+    leaves = [row for row in rows if row.level == "task" and row.origin != "baseline" and row.variant and row.part]
+    dimensions = {row.part for row in leaves}
+    return {
+        (entry.variant, entry): statistics.fmean(row.value for row in own)
+        for entry, own in lines(leaves).items()
+        if {row.part for row in own} == dimensions
+    }
+
+
+def _aspects(rows: Sequence[Row]) -> GroupValues:
+    """EiBench-R: the mean of each aspect, where all its leaves were measured."""
+    names = {"ep": "perception (ep)", "ec": "cognition (ec)", "ee": "expression (ee)"}
+    values: GroupValues = {}
+    for entry, own in lines(row for row in rows if row.level == "task" and row.origin == "measured").items():
+        scores = ei_scores({row.part: row.value for row in own})
+        values |= {(names[aspect], entry): getattr(scores, aspect) for aspect in EI_ASPECTS}
+    return {key: value for key, value in values.items() if math.isfinite(value)}
+
+
+def _reported_groups(rows: Sequence[Row]) -> GroupValues:
+    """Any other benchmark: lm-eval's groups, or its tasks where it has fewer than two."""
+    groups = [row for row in rows if row.level == "group"]
+    chosen = groups if len({row.task for row in groups}) > 1 else [row for row in rows if row.level == "task"]
+    return {(row.task, Entry.of(row)): row.value for row in chosen if math.isfinite(row.value)}
+
+
+_GROUPS: Mapping[str, tuple[str, Callable[[Sequence[Row]], GroupValues]]] = {
+    "mbtibench": ("By way of asking", _variant_means),
+    "eibench": ("By aspect", _aspects),
+}
+
+
+def _by_group(rows: Sequence[Row], palette: Palette) -> Figure | None:
+    """A line for each group with a marker for each model: where models differ, and where they all fail."""
+    title, values_of = _GROUPS.get(rows[0].bench, ("By group", _reported_groups))
+    values = values_of(rows)
+    groups = list(dict.fromkeys(group for group, entry in values if entry.measured))
+    if len(groups) < 2:
+        return None
+    drawn = [(visible(group), _dots(group, values, palette)) for group in groups[:MOST_PANELS]]
+    marks = [mark for _, own in drawn for mark in own]
+    metric = _NAMES.get(rows[0].metric, rows[0].metric)
+    caption = (
+        f"{'Mean ' if rows[0].bench in _GROUPS else ''}{metric}{_direction(rows)}.",
+        "Grey: published models." if any(mark.series is None for mark in marks) else "",
+        _left_out(len(groups), len(drawn), "groups"),
+    )
+    drawing = plots.dots(
+        drawn, plots.axis([mark.value for mark in marks], zero=False), name=visible(f"{metric}, {title.lower()}")
+    )
+    return Figure(
+        title,
+        visible(" ".join(filter(None, caption))),
+        [Choice("", [Panel("", drawing)])],
+        palette.legend(entry.name for _, entry in values if entry.measured),
+        "dots",
+    )
+
+
+def _dots(group: str, values: GroupValues, palette: Palette) -> list[plots.Dot]:
+    own = [(entry, value) for (name, entry), value in values.items() if name == group]
+    return [
+        plots.Dot(palette.labels[entry], value, palette.of(entry))
+        if entry.measured
+        else plots.Dot(visible(f"{entry.label}, published"), value, None)
+        for entry, value in own
+    ]
+
+
+def _soft_labels(rows: Sequence[Row], evidence: Evidence, palette: Palette) -> Figure | None:
+    """For each run, how its predictions are spread and how far they can be trusted, part by part."""
+    entries: dict[Entry, list[tuple[Row, SoftLabels]]] = {}
+    for row in rows:
+        if row.metric == "s_rmse" and (labels := evidence.soft_labels.get((row.run, row.task, row.filter))):
+            entries.setdefault(Entry.of(row), []).append((row, labels))
+    shown = dict(list(entries.items())[:MOST_RUNS])
+    choices = [
+        Choice(palette.labels[entry], [_leaf(row, labels, palette) for row, labels in own])
+        for entry, own in shown.items()
+    ]
+    if not choices:
+        return None
+    caption = (
+        "Above: shares of predicted (filled) and gold labels (outline) in nine equal segments. Below: every document "
+        "(small), and for each predicted segment the mean of its gold labels (circle, its area by the number of "
+        "documents) with their middle half (line); on the diagonal, predictions mean what they say. Unparsed answers "
+        "are left out.",
+        _left_out(len(entries), len(shown), "runs"),
+    )
+    return Figure("Soft labels, predicted and gold", " ".join(filter(None, caption)), choices, shape="labels")
+
+
+def _leaf(row: Row, labels: SoftLabels, palette: Palette) -> Panel:
+    entry, part = Entry.of(row), visible(row.part or row.task)
+    first, slash, second = part.partition("/")
+    poles = (first, second) if slash else ("0", "1")
+    unparsed = f"{labels.unparsed} unparsed" if labels.unparsed else ""
+    if not len(labels.gold):
+        return Panel(part, Markup('<p class="none">No answer could be parsed.</p>'), unparsed)
+    predicted, series = bins(labels.predicted), palette.of(entry)
+    name = f"{part}, {palette.labels[entry]}"
+    drawing = plots.histogram(
+        bins(labels.gold), predicted, poles=poles, series=series, name=f"Predicted and gold labels: {name}"
+    ) + plots.reliability(
+        labels.gold, labels.predicted, predicted, poles=poles, series=series, name=f"Gold against predictions: {name}"
+    )
+    return Panel(part, drawing, unparsed)
