@@ -51,14 +51,17 @@ class _AfterImport:
 
 
 def _run_adaptation_after(spec: ModuleSpec) -> None:
-    run = spec.loader.exec_module  # type: ignore[union-attr]  # a regular module always has one
+    loader: Any = spec.loader
+    run = getattr(loader, "exec_module", None)
+    if run is None:  # a namespace or a loader of the old protocol: not an lm-eval that we know
+        return
 
     def run_and_adapt(module: ModuleType) -> None:
         run(module)
         if module.__name__ == spec.name:  # some loaders, a zip's for one, are shared by several modules
             _adapt(module)
 
-    spec.loader.exec_module = run_and_adapt  # type: ignore[union-attr, method-assign]
+    loader.exec_module = run_and_adapt
 
 
 def _adapt(module: ModuleType) -> None:
@@ -101,8 +104,8 @@ def task_folders() -> list[str]:
     folders: list[str] = []
     for entry in _entry_points("lm_eval.tasks"):
         try:
-            spec = importlib.util.find_spec(entry.value)
-        except ImportError:
+            spec = importlib.util.find_spec(entry.module)
+        except Exception:  # another package's code
             spec = None
         if spec is None or spec.submodule_search_locations is None:
             _warn("tasks of %r are left out: %s is not an importable package", entry.name, entry.value)

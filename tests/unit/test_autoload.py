@@ -37,7 +37,7 @@ def json_from(run: subprocess.CompletedProcess[str]) -> object:
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
-    """Another package's folder with one of everything, two of them broken."""
+    """A folder with another package that has one of everything, and some of it broken."""
     package = tmp_path / "plug"
     package.mkdir()
     (package / "__init__.py").touch()
@@ -65,6 +65,8 @@ def plugin(tmp_path: Path) -> Path:
             return items
         """)
     )
+    (tmp_path / "plug_that_fails").mkdir()
+    (tmp_path / "plug_that_fails" / "__init__.py").write_text("raise RuntimeError('on import')\n")
     information = tmp_path / "plug-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1.0\n")
@@ -73,6 +75,7 @@ def plugin(tmp_path: Path) -> Path:
         [lm_eval.tasks]
         plug = plug
         plug-broken = plug_that_is_gone.tasks
+        plug-fails = plug_that_fails.tasks
         plug-module = plug.tasks
         [lm_eval.models]
         plug-model = plug.components:PlugLM
@@ -276,6 +279,7 @@ def test_a_folder_the_user_names_too_is_scanned_once_and_last(scanned, plugin, t
 def test_entry_points_that_lead_nowhere_are_named_and_left_out(scanned, caplog):
     scanned()
     assert "tasks of 'plug-broken' are left out: plug_that_is_gone.tasks is not an importable package" in caplog.text
+    assert "tasks of 'plug-fails' are left out" in caplog.text
     assert "tasks of 'plug-module' are left out" in caplog.text
 
 
