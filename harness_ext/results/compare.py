@@ -149,6 +149,11 @@ class _Leaf:
         for side in self.others:
             if only_the_template_differs(self.first, side):
                 yield f"{self.first.label} and {side.label} were asked through their own, different chat templates."
+            if side.run.config.get("generation_kwargs") != self.first.run.config.get("generation_kwargs"):
+                yield f"{self.first.label} and {side.label} generated with different settings (generation_kwargs)."
+            versions = [next(iter(run.rows.values())).lm_eval_version for run in (self.first.run, side.run)]
+            if versions[0] != versions[1]:
+                yield f"{self.first.label} ran on lm-eval {versions[0]}, {side.label} on {versions[1]}."
 
     def measures(self, metrics: Sequence[str]) -> list[Measure]:
         """The measures that were asked for, or the task's first metric."""

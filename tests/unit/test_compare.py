@@ -267,6 +267,11 @@ def test_a_chat_template_does_not_excuse_another_question(tmp_path: Path) -> Non
     assert "prompts" in refusal([a, write_run(tmp_path / "b", "second", {"task": changed}, template="bbb")])
 
 
+def test_other_generation_settings_are_said(two: Any) -> None:
+    warm = accuracy(20, 0.5, 2, config={"generation_kwargs": {"temperature": 1.0}})
+    assert any("different settings" in note for note in plan(two(accuracy(20, 0.5, 1), warm)).notes)
+
+
 def test_sample_data_is_marked(two: Any) -> None:
     sample = {"metadata": {"data": "sample"}}
     notes = plan(two(accuracy(20, 0.5, 1, **sample), accuracy(20, 0.6, 2, **sample))).notes
