@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from harness_ext.leaderboards import generic
 from harness_ext.leaderboards.table import (
     NOTHING,
     Cell,
@@ -27,6 +29,10 @@ _ABOUT = (
     "and tables are not public."
 )
 _GROUPS = ("eibench", "eibench_full", "eibench_ll")
+_CAVEAT = (
+    "Published rows are encoders trained on the task and scored on its whole test set; measured rows are prompted, and "
+    "capped where they say so."
+)
 _FAILURES = ("invalid", "parse_failure")
 _LEAVES = sum(map(len, EI_ASPECTS.values()))
 _COLUMNS = (
@@ -37,13 +43,27 @@ _COLUMNS = (
 
 
 def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
-    """Summary and leaf table of EiBench-R, benchmark scores apart from sample data."""
+    """Summary, leaf table and published numbers of EiBench-R, benchmark scores apart from sample data."""
     tables = []
+    published = [row for row in rows if row.origin == "published"]
     for kind, part in kinds([row for row in rows if row.origin == "measured"]):
         for cap in dict.fromkeys(row.cap for row in part if row.metric == "ei_score" and row.level == "task"):
             capped = [row for row in part if row.cap == cap]
             tables += [_summary(capped, kind, partial), _leaves(capped, kind)]
+            if kind == "benchmark":
+                tables += _beside_published(capped, published)
     return tables
+
+
+def _beside_published(rows: Sequence[Row], published: Sequence[Row]) -> list[Table]:
+    """The leaves for which somebody has published a number, in the metric that was published."""
+    shared = {(row.task, row.metric) for row in published} & {(row.task, row.metric) for row in rows}
+    in_percent = [row.model_copy(update={"unit": "percent"}) for row in rows]
+    both = [row for row in (*in_percent, *published) if (row.task, row.metric) in shared]
+    if not both:
+        return []
+    made = generic.table(both, "EiBench-R: published numbers of the same sources", "benchmark")
+    return [replace(made, notes=unique((_CAVEAT, *made.notes, _ABOUT)))]
 
 
 def _title(words: str, rows: Sequence[Row], kind: Kind) -> str:
@@ -89,14 +109,17 @@ def _leaves(group_rows: Sequence[Row], kind: Kind) -> Table:
             if any(scores):
                 values = {row.value for row in scores if row is not None and not row.n < row.n_total}
                 best = max(values) if kind == "benchmark" and len(values) > 1 else math.nan
-                line = [Cell(aspect.upper()), Cell(part)]
+                chance = next(row.chance for row in scores if row is not None)
+                line = [Cell(aspect.upper()), Cell(part), number(chance) if kind == "benchmark" else NOTHING]
                 for entry, score in zip(entries, scores, strict=True):
                     line += _leaf(score, [found.get((entry, part, metric)) for metric in _FAILURES], best)
                 cells.append(tuple(line))
-    columns = [Column("Aspect", numeric=False), Column("Leaf", numeric=False)]
+    columns = [Column("Aspect", numeric=False), Column("Leaf", numeric=False), Column("Chance")]
     for entry in entries:
         columns += [Column(entry.label), Column("unparsable")]
-    return Table(_title("ei_score by leaf", rows, kind), tuple(columns), tuple(cells), unique(_notes(rows)), kind)
+    return Table(
+        _title("ei_score by leaf", rows, kind), tuple(columns), tuple(cells), unique(_notes(rows)), kind
+    ).compact()
 
 
 def _leaf(score: Row | None, failures: Sequence[Row | None], best: float) -> list[Cell]:
@@ -109,6 +132,8 @@ def _leaf(score: Row | None, failures: Sequence[Row | None], best: float) -> lis
 
 def _notes(rows: Sequence[Row]) -> Iterator[str]:
     yield "ei_score: the leaf's main metric, 0 to 100, higher is better; unparsable answers count as wrong."
+    if any(not math.isnan(row.chance) for row in rows):
+        yield "Chance: ei_score of a trivial predictor on all docs of the leaf."
     yield _ABOUT
     for row in rows:
         if row.metric == "ei_score" and row.n < row.n_total:

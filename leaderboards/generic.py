@@ -1,11 +1,25 @@
-"""The table of any other benchmark: one line a task and model, one column a metric."""
+"""The table of any other benchmark: one line a task and model, one column a metric, differences to what is trivial."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
-from harness_ext.leaderboards.table import NOTHING, SOURCES, Cell, Column, Kind, Table, kinds, lines, title, unique
+from harness_ext.leaderboards.table import (
+    NOTHING,
+    SOURCES,
+    Cell,
+    Column,
+    Entry,
+    Kind,
+    Table,
+    kinds,
+    lines,
+    title,
+    unique,
+)
+from harness_ext.results.derived import definition, delta_to_base, delta_to_trivial
 from harness_ext.results.frame import Row
 
 _ARROWS = {True: " ↑", False: " ↓", None: ""}
@@ -20,36 +34,87 @@ def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
 def table(rows: Sequence[Row], words: str, kind: Kind) -> Table:
     """One table with all numbers of the rows, under a title of these words."""
     directions: dict[str, bool | None] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: list(SOURCES).index(row.origin)):
         directions[row.metric] = directions.get(row.metric) if row.higher_is_better is None else row.higher_is_better
     best = _best(rows, directions) if kind == "benchmark" else {}
     cells = []
     for task in dict.fromkeys(row.task for row in rows):
-        for entry, numbers in lines(row for row in rows if row.task == task).items():
-            values = {row.metric: row for row in numbers}
+        own = [row for row in rows if row.task == task]
+        for entry, part in sorted(_lines(own), key=lambda line: list(SOURCES).index(line[0].origin)):
+            values: dict[str, list[Row]] = {}
+            for row in part:
+                values.setdefault(row.metric, []).append(row)
             cells.append(
                 (
                     Cell(task),
+                    Cell(part[0].part if part[0].part != task else ""),
                     Cell(entry.name),
                     Cell(SOURCES[entry.origin]),
-                    Cell(entry.words(numbers)),
-                    *(_cell(values.get(metric), best) for metric in directions),
+                    Cell(entry.words(part)),
+                    *(_cell(values.get(metric, []), best) for metric in directions),
+                    _difference(part, _base(part[0], own), delta_to_base),
+                    _difference(part, _trivial(part[0], own), delta_to_trivial),
                 )
             )
     columns = (
-        *(Column(name, numeric=False) for name in ("Task", "Model", "Source", "Setting")),
+        *(Column(name, numeric=False) for name in ("Task", "Part", "Model", "Source", "Setting")),
         *(Column(metric + _ARROWS[direction]) for metric, direction in directions.items()),
+        Column("Δ base"),
+        Column("Δ trivial"),
     )
-    return Table(title(words, kind), columns, tuple(cells), unique(_notes(rows)), kind).compact()
+    return Table(title(words, kind), columns, tuple(cells), unique(_notes(rows, cells)), kind).compact()
 
 
-def _cell(row: Row | None, best: dict[tuple[str, str], float]) -> Cell:
-    if row is None:
-        return NOTHING
+def _lines(rows: Sequence[Row]) -> list[tuple[Entry, list[Row]]]:
+    """The lines of one task; published numbers of several parts are a line a part."""
+    return [
+        (entry, [row for row in part if row.part == name])
+        for entry, part in lines(rows).items()
+        for name in dict.fromkeys(row.part for row in part)
+    ]
+
+
+def _cell(numbers: Sequence[Row], best: dict[tuple[str, str], float]) -> Cell:
+    """The cell of a number; two tables of a source that disagree are both shown."""
+    cells = {cell.text: cell for cell in (_one(row, best) for row in numbers)}
+    return replace(next(iter(cells.values())), text=" or ".join(cells)) if cells else NOTHING
+
+
+def _one(row: Row, best: dict[tuple[str, str], float]) -> Cell:
     if math.isnan(row.value):
         return Cell("undefined")
+    # Sources print percent where lm-eval prints fractions: a column is never read with two units.
+    if row.unit == "count":
+        return Cell(f"{row.value:.0f} of {row.n:.0f}" if row.n == row.n else f"{row.value:.0f}", row.value / row.n)
+    best_of_column = _eligible(row) and row.value == best.get((row.task, row.metric))
+    if row.unit == "percent":
+        return Cell(f"{row.value:{'.2f' if row.origin == 'measured' else 'g'}} %", row.value / 100, best_of_column)
+    if row.unit == "x100":
+        return Cell(f"{row.value / 100:.4f}", row.value / 100)
     text = f"{row.value:.4f}" + (f" ± {row.stderr:.4f}" if math.isfinite(row.stderr) else "")
-    return Cell(text, row.value, best=_eligible(row) and row.value == best.get((row.task, row.metric)))
+    return Cell(text, row.value, best_of_column)
+
+
+def _base(mine: Row, rows: Sequence[Row]) -> float:
+    """The same number of the model that the method started from, under the same settings."""
+    if not mine.base:
+        return math.nan
+    settings = ("part", "metric", "filter", "variant", "cap", "prompt_pack", "setting", "judge", "n", "data")
+    same = (row for row in rows if all(getattr(row, name) == getattr(mine, name) for name in settings))
+    return next((row.value for row in same if row.origin == "measured" and row.model == mine.base), math.nan)
+
+
+def _trivial(mine: Row, rows: Sequence[Row]) -> float:
+    """The same number of the task's trivial predictor: a row of the baselines, else what the task itself states."""
+    known = (row.value for row in rows if row.origin == "baseline" and row.metric == mine.metric)
+    return next(known, mine.chance)
+
+
+def _difference(part: Sequence[Row], other: float, delta: Callable[[float, float], float]) -> Cell:
+    """How far a line's first metric is from another number; nothing for lines that were not measured on all docs."""
+    if math.isnan(other) or not _eligible(part[0]) or part[0].data == "sample":
+        return NOTHING
+    return Cell(f"{delta(part[0].value, other):+.4f}", delta(part[0].value, other))
 
 
 def _eligible(row: Row) -> bool:
@@ -65,7 +130,16 @@ def _best(rows: Sequence[Row], directions: dict[str, bool | None]) -> dict[tuple
     return {key: max(found) if directions[key[1]] else min(found) for key, found in values.items() if len(found) > 1}
 
 
-def _notes(rows: Sequence[Row]) -> Iterator[str]:
+def _notes(rows: Sequence[Row], cells: Sequence[tuple[Cell, ...]]) -> Iterator[str]:
     yield "±: standard error over docs as lm-eval reports it, where it does. ↑ higher, ↓ lower is better."
     if any(row.level == "group" for row in rows):
         yield "Group rows are lm-eval's own means over the leaves that ran."
+    for at, score in ((-2, delta_to_base), (-1, delta_to_trivial)):
+        if any(line[at] is not NOTHING for line in cells):
+            yield f"{definition(score)} Shown for a task's first metric."
+    remarks: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.origin == "published" and row.note:
+            remarks.setdefault(row.note, {})[f"{Entry.of(row).name} ({row.task})"] = None
+    for remark, concerned in remarks.items():
+        yield f"{', '.join(concerned)}: {remark}."

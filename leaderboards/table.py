@@ -71,11 +71,13 @@ class Entry(NamedTuple):
     prompt_pack: str
     setting: str
     judge: str
+    shots: str
 
     @classmethod
     def of(cls, row: Row) -> Entry:
         """The line that a number belongs to."""
-        return cls(*(getattr(row, name) for name in cls._fields))
+        shots = f"{row.num_fewshot:.0f}-shot" if row.num_fewshot > 0 else ""
+        return cls._make([*(getattr(row, name) for name in cls._fields[:-1]), shots])
 
     @property
     def measured(self) -> bool:
@@ -111,6 +113,7 @@ class Entry(NamedTuple):
             ("cap", self.cap),
             ("pack", self.prompt_pack),
             ("judge", self.judge),
+            ("", self.shots),
             ("", self.setting),
         )
         words = [f"{name} {value}".strip() for name, value in named if value]

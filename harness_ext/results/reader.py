@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,7 +176,7 @@ class _Run:
                     if metadata.get(key) is not None and metadata[key] != usual
                 ),
                 "chance": _number(metadata.get("chance")),
-                "num_fewshot": _number(self._of("n-shot", task)),
+                "num_fewshot": self._shots(leaves or [task]),
                 "prompt_pack": _pack(metadata),
                 "judge": _text(metadata.get("judge")),
                 "higher_is_better": self._direction(task, metric),
@@ -188,6 +188,11 @@ class _Run:
     def _of(self, section: str, task: str) -> Any:
         values = _mapping(self.content, section)
         return values.get(task, values.get(bare_name(task)))
+
+    def _shots(self, tasks: Sequence[str]) -> float:
+        """Demonstrations in the prompt; a group has a number where its leaves agree."""
+        shots = {_number(self._of("n-shot", task)) for task in tasks}
+        return shots.pop() if len(shots) == 1 else math.nan
 
     def _cap(self, task: str, metadata: Mapping[str, Any]) -> str:
         """The task's own cap on docs; a group that runs the leaves on their split ``full`` lifts it."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness_ext.results.derived import ei_scores
+from harness_ext.results.derived import ei_scores, retention
 from harness_ext.results.published import load
 
 
@@ -45,3 +45,16 @@ def test_the_published_mbtibench_table_is_the_golden_one(golden: Path) -> None:
     assert len(rows) == len(lines) == 224
     assert [row.locator for row in rows.itertuples()] == [line.split('"')[1] for line in lines]
     assert [f"{row.value:.2f}" for row in rows.itertuples()] == [line.split(",")[4] for line in lines]
+
+
+def test_retention(golden: Path) -> None:
+    case = json.loads((golden / "eibench" / "aggregate.json").read_text())["retention"]
+    kept = retention(case["before"], case["after"])
+    assert kept.worst == case["expected"].pop("worst_task")
+    assert {
+        "gi_before": kept.before,
+        "gi_after": kept.after,
+        "gi_retention": kept.ratio,
+        "gi_delta": kept.delta,
+        "worst_delta": kept.worst_delta,
+    } == pytest.approx(case["expected"], abs=1e-4)

@@ -67,7 +67,7 @@ def test_caps_never_share_a_table() -> None:
 def test_the_best_of_a_leaf_is_bold_but_never_a_cut_run() -> None:
     rows = [row("cee", 40.0, model="a"), row("cee", 50.0, model="b"), row("cee", 60.0, model="c", n=20)]
     _, leaves = build(rows)
-    assert [found.best for found in leaves.rows[0]] == [False, False, False, False, True, False, False, False]
+    assert [found.text for found in leaves.rows[0] if found.best] == ["50.00"]
 
 
 def test_sample_rows_are_apart_and_never_bold() -> None:
