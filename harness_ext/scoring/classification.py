@@ -4,10 +4,11 @@ The label list is always given: an answer that is no label (``"invalid"``, ``Non
 class of its own. A label that occurs neither in gold nor in predictions is left out of a macro mean; everything else
 equals scikit-learn with ``labels=`` and ``zero_division=0``.
 
-The ``agg_*`` functions are what lm-eval calls. Their items come in two forms. A *label item* is
+The ``agg_*`` functions are what lm-eval calls. Their items come in three forms. A *label item* is
 ``(gold label numbers, predicted label numbers, number of labels)``, with one-element lists for single-label tasks. A
 *decision item* is ``(true positives, false positives, false negatives, true negatives)`` of the yes/no decisions in one
-doc. Both survive the round trip through a samples file.
+doc. A *candidate item* is ``(doc, candidate number, gold, predicted)`` of a single decision that is put together with
+the doc's others. All survive the round trip through a samples file.
 """
 
 from __future__ import annotations
@@ -321,6 +322,39 @@ def agg_f1_irony(items: Iterable[LabelItem]) -> float:
     66.66666666666666
     """
     return float(f1_per_label(_item_counts(items))[1])
+
+
+CandidateItem = tuple[str, int, bool, bool]
+
+
+def _sets(items: Iterable[CandidateItem]) -> list[tuple[set[int], set[int]]]:
+    """The gold and the predicted set of each doc."""
+    docs: dict[str, tuple[set[int], set[int]]] = {}
+    for doc, candidate, *chosen in items:
+        for side, true in zip(docs.setdefault(doc, (set(), set())), chosen, strict=True):
+            if true:
+                side.add(candidate)
+    return list(docs.values())
+
+
+def agg_jaccard(items: Iterable[CandidateItem]) -> float:
+    """Mean Jaccard overlap over docs of (doc, candidate, gold, predicted) items, 0-100.
+
+    >>> agg_jaccard([("d", 0, True, True), ("d", 1, True, False), ("e", 0, False, False)])
+    75.0
+    """
+    docs = _sets(items)
+    return sum(jaccard(gold, predicted) for gold, predicted in docs) / len(docs)
+
+
+def agg_exact_set(items: Iterable[CandidateItem]) -> float:
+    """Share of docs whose set is exactly right, of (doc, candidate, gold, predicted) items, 0-100.
+
+    >>> agg_exact_set([("d", 0, True, True), ("d", 1, True, False), ("e", 0, False, False)])
+    50.0
+    """
+    docs = _sets(items)
+    return 100.0 * sum(gold == predicted for gold, predicted in docs) / len(docs)
 
 
 def agg_pos_f1(items: Iterable[DecisionItem]) -> float:
