@@ -53,7 +53,7 @@ def _doc(part: Part, record: Record) -> Doc:
         "input": record.input,
         "target": record.target,
         "gold": record.gold,
-        "labels": list(part.labels),
+        "labels": list(record.labels or part.labels),
         "refs": list(record.refs),
         "meta": {"answer": record.answer, "cluster": record.cluster or record.id, **record.meta},
     }
@@ -115,7 +115,7 @@ def load(
     cap: int | str = _DEFAULT_CAP,
     data: Literal["real", "sample"] = "real",
     aliases: Literal["on", "off"] = "on",
-    form: Literal["answer", "yes_no"] = "answer",
+    form: Literal["answer", "letter", "yes_no"] = "answer",
     **_: object,
 ) -> dict[str, Dataset]:
     """Datasets of a part: ``test`` (capped), ``full`` (all of test) and, where the source has one, ``dev``.
@@ -125,7 +125,8 @@ def load(
         cap: docs of ``test``: the number with the smallest id hashes, or ``"all"``.
         data: ``"sample"`` takes the records bundled with the package, which are no benchmark data.
         aliases: ``"off"`` accepts only the labels themselves.
-        form: ``"yes_no"`` asks about every label, option or candidate of a doc by itself.
+        form: ``"letter"`` asks for the bare letter of an option; ``"yes_no"`` asks about every label, option or
+            candidate of a doc by itself.
         _: the other keys of lm-eval's metadata.
 
     Raises:
@@ -151,31 +152,30 @@ def load(
 
 def _shaped(part: Part, docs: Sequence[Doc], form: str, aliases: bool) -> list[Doc]:
     marked = [doc | {"meta": {**doc["meta"], "aliases": aliases}} for doc in docs]
-    return marked if form == "answer" else [question for doc in marked for question in _questions(part, doc)]
-
-
-def _questions(part: Part, doc: Doc) -> list[Doc]:
-    """One yes/no doc for each candidate of a doc, the shared text first so that backends can reuse it."""
+    if form == "answer":
+        return marked
     wording: Mapping[str, Any] = _wording(f"{part.name}_ll")
-    text = wording["instructions"][doc["instruction_id"] % len(wording["instructions"])]
+    texts = wording["instructions"]
+    reworded = [doc | {"instruction": texts[doc["instruction_id"] % len(texts)]} for doc in marked]
+    if form == "letter":
+        return reworded
+    return [question for doc in reworded for question in _questions(part, doc, wording["question"])]
+
+
+def _questions(part: Part, doc: Doc, question: str) -> list[Doc]:
+    """One yes/no doc for each candidate of a doc, the shared text first so that backends can reuse it."""
     asked = []
     for number, (candidate, true) in enumerate(_candidates(part, doc)):
-        meta = {
-            "answer": "yes" if true else "no",
-            "of": doc["id"],
-            "candidate": number,
-            "cluster": doc["meta"]["cluster"],
-        }
+        answer = "yes" if true else "no"
         asked.append(
             doc
             | {
                 "id": f"{doc['id']}?{number}",
-                "instruction": text,
-                "input": f"{doc['input']}\nQuestion: {wording['question'].replace('{candidate}', candidate)}",
-                "target": meta["answer"],
+                "input": f"{doc['input']}\nQuestion: {question.replace('{candidate}', candidate)}",
+                "target": answer,
                 "gold": [int(true)],
                 "labels": ["no", "yes"],
-                "meta": meta,
+                "meta": {"answer": answer, "of": doc["id"], "candidate": number, "cluster": doc["meta"]["cluster"]},
             }
         )
     return asked
@@ -185,7 +185,9 @@ def _candidates(part: Part, doc: Doc) -> list[tuple[str, bool]]:
     """What a doc can be asked about and whether it is true: labels, or numbers from 1."""
     if part.labels:
         return [(part.show(label), label in doc["gold"]) for label in part.labels]
-    return [(str(n), n in doc["gold"]) for n in range(1, doc["meta"]["utterances"] + 1)]
+    if "utterances" in doc["meta"]:
+        return [(str(n), n in doc["gold"]) for n in range(1, doc["meta"]["utterances"] + 1)]
+    return [(str(k + 1), k in doc["gold"]) for k in range(doc["meta"]["options"])]
 
 
 def answer(doc: Mapping[str, Any]) -> str:

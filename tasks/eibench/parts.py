@@ -25,6 +25,8 @@ class Record:
     """The gold answer as a model would best write it: shown in few-shot examples."""
     refs: Sequence[str] = ()
     """Reference texts of a free answer."""
+    labels: Sequence[str] = ()
+    """Labels to choose from, where they are not the same for every record of the part."""
     cluster: str = ""
     """Dialogue the record belongs to, for intervals that resample dialogues; its own id by default."""
     meta: Mapping[str, Any] = field(default_factory=dict)

@@ -12,11 +12,14 @@ import pytest
 from harness_ext.data import fetch
 from harness_ext.scoring import classification as c
 from harness_ext.scoring import generation as g
+from harness_ext.scoring import regression as r
+from harness_ext.scoring.spans import exact, token_f1
 from harness_ext.tasks.eibench import docs
-from harness_ext.tasks.eibench.readers import all_parts, mime_outputs, part_of
+from harness_ext.tasks.eibench.readers import all_parts, ecf, mime_outputs, part_of, reccon
 from harness_ext.tasks.eibench.readers.empathetic_dialogues import EMOTIONS
 
-LABELLED = {part.name for part in all_parts().values() if part.labels}
+SETS = {"goemotions", "semeval_ec"}
+LABELLED = {part.name for part in all_parts().values() if part.labels} - SETS
 Expected = dict[tuple[str, str, str], dict[str, Any]]
 
 
@@ -72,7 +75,7 @@ def test_constant_and_cyclic_label_predictions(expected: Expected) -> None:
         cyclic = [labels[(i + int(value or 0)) % len(labels)] for i in range(len(gold))] if kind == "cyclic" else []
         compare(label_scores(gold, cyclic or [value] * len(gold), labels), wanted, least=4)
         checked += 1
-    assert checked >= 7
+    assert checked == 24
 
 
 def test_tweeteval_authors_predictions(expected: Expected) -> None:
@@ -83,6 +86,47 @@ def test_tweeteval_authors_predictions(expected: Expected) -> None:
     compare(label_scores(gold, [labels[int(n)] for n in numbers], labels), wanted, least=4)
 
 
+def test_label_sets(expected: Expected) -> None:
+    checked = 0
+    for (leaf, split, predictor), wanted in expected.items():
+        if leaf.removeprefix("eibench_") not in SETS:
+            continue
+        gold, labels = [row["gold"] for row in gold_of(leaf, split)], part_of(leaf).labels
+        kind, _, value = predictor.partition(":")
+        constant = [name for name in value.split("+") if name]
+        predicted = [
+            constant if kind == "set" else [labels[(i + k) % len(labels)] for k in (0, 1)] for i in range(len(gold))
+        ]
+        found = {
+            "jaccard": sum(map(c.jaccard, gold, predicted)) / len(gold),
+            "micro_f1": c.set_micro_f1(gold, predicted, labels),
+            "macro_f1": c.set_macro_f1(gold, predicted, labels),
+        }
+        compare(found, wanted, least=3)
+        checked += 1
+    assert checked == 7
+
+
+NUMBERS: dict[str, Callable[[int, float], float]] = {
+    "mod10": lambda i, gold: (i % 10) / 10,
+    "const:0.5": lambda i, gold: 0.5,
+    "round1": lambda i, gold: round(gold, 1),
+}
+
+
+def test_real_numbers(expected: Expected) -> None:
+    checked = 0
+    for (leaf, split, predictor), wanted in expected.items():
+        if predictor not in NUMBERS:
+            continue
+        gold = [row["gold"] for row in gold_of(leaf, split)]
+        predicted = [NUMBERS[predictor](i, value) for i, value in enumerate(gold)]
+        scores = {name: getattr(r, name)(gold, predicted) for name in ("pearson", "spearman", "mae")}
+        compare(scores, wanted, least=3)
+        checked += 1
+    assert checked == 5
+
+
 CAUSES: dict[str, Callable[[int], list[int]]] = {
     "self": lambda t: [t],
     "none": lambda t: [],
@@ -90,21 +134,77 @@ CAUSES: dict[str, Callable[[int], list[int]]] = {
 }
 
 
-@pytest.mark.parametrize("split", ["test", "dev", "test/cap500"])
-@pytest.mark.parametrize("predictor", CAUSES)
-def test_causal_utterances(expected: Expected, split: str, predictor: str) -> None:
-    if (wanted := expected.get(("eibench_cee", split, predictor))) is None:
-        pytest.skip("not recorded")
+def test_causal_utterances(expected: Expected) -> None:
+    checked = 0
+    for (leaf, split, predictor), wanted in expected.items():
+        if leaf != "eibench_cee":
+            continue
+        items = []
+        for row in gold_of(leaf, split):
+            target = int(row["id"].rpartition("_")[2])
+            items.append(c.decisions(row["gold"], CAUSES[predictor](target), range(1, target + 1)))
+        compare(c.decision_scores(items)._asdict(), wanted, least=3)
+        checked += 1
+    assert checked == 5
+
+
+def test_cause_pairs_one_by_one(expected: Expected) -> None:
+    gold, predicted = [], []
+    for row in docs.read("cee_pair", "dev"):
+        *_, target, candidate, _ = row["id"].split("_")
+        gold.append(row["gold"])
+        predicted.append("yes" if candidate == target else "no")
+    found = {
+        "acc": c.accuracy(gold, predicted),
+        "pos_f1": c.micro_f1(gold, predicted, ["yes"]),
+        "macro_f1": c.macro_f1(gold, predicted, ("no", "yes")),
+        "positives": gold.count("yes"),
+        "negatives": gold.count("no"),
+    }
+    compare(found, expected["eibench_cee_pair", "dev", "yes iff candidate = target"], least=5)
+
+
+def test_cause_spans_answered_with_the_whole_target_utterance(expected: Expected) -> None:
+    utterances = {target.id: target.history[-1].text for target in reccon.targets("test")}
+    rows = docs.read("cause_span", "test")
+    pairs = [(row["gold"], utterances[row["id"].rpartition("_")[0]]) for row in rows]
+    found = {
+        "exact": sum(exact(*pair) for pair in pairs) / len(pairs),
+        "f1": sum(token_f1(*pair) for pair in pairs) / len(pairs),
+    }
+    compare(found, expected["eibench_cause_span", "test", "copy target utterance"], least=2)
+
+
+@pytest.mark.parametrize(("predictor", "offsets"), [("self", [0]), ("self+previous", [0, -1])])
+def test_emotion_cause_pairs(expected: Expected, predictor: str, offsets: list[int]) -> None:
     items = []
-    for row in gold_of("eibench_cee", split):
-        target = int(row["id"].rpartition("_")[2])
-        items.append(c.decisions(row["gold"], CAUSES[predictor](target), range(1, target + 1)))
-    compare(c.decision_scores(items)._asdict(), wanted, least=3)
+    for dialogue in ecf.read_dialogues("dev"):
+        emotional = [i for i, emotion in enumerate(dialogue.emotions, start=1) if emotion != "neutral"]
+        found = {(i, i + offset) for i in emotional for offset in offsets if i + offset >= 1}
+        gold = set(dialogue.pairs)
+        items.append((len(gold & found), len(found - gold), len(gold - found)))
+    compare(c.pair_scores(items)._asdict(), expected["eibench_ecf", "dev", predictor], least=3)
+
+
+@pytest.mark.parametrize(("predictor", "chosen"), [("all options", range(5)), ("first option", range(1))])
+def test_listener_reactions(expected: Expected, predictor: str, chosen: range) -> None:
+    records = part_of("cicero_reaction").read("test")
+    predicted = [[k for k in chosen if k < record.meta["options"]] for record in records]
+    items = [c.decisions(q.gold, p, range(q.meta["options"])) for q, p in zip(records, predicted, strict=True)]
+    found = {
+        "exact_set": 100 * sum(q.gold == p for q, p in zip(records, predicted, strict=True)) / len(records),
+        "macro_f1": c.decision_scores(items).macro_f1,
+    }
+    compare(found, expected["eibench_cicero_reaction", "test", predictor], least=2)
 
 
 @pytest.mark.parametrize(
     ("leaf", "predictor"),
-    [("eibench_ed_response", "const:I am sorry to hear that."), ("eibench_ed_response", "oracle (gold reply)")],
+    [
+        ("eibench_ed_response", "const:I am sorry to hear that."),
+        ("eibench_ed_response", "oracle (gold reply)"),
+        ("eibench_esc_response", "const:I understand how you feel."),
+    ],
 )
 def test_replies(expected: Expected, leaf: str, predictor: str) -> None:
     references = [row["gold"] for row in gold_of(leaf, "test")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from importlib import resources
 
@@ -28,7 +27,7 @@ def test_instructions_are_three_different_texts_that_name_every_label(part: str)
     assert len(used) == len({text for _, text in used}) == 3
     for _, text in used:
         assert text == text.strip()
-        assert "{" not in text
+        assert "{labels}" not in text
         assert all(PARTS[part].show(label) in text for label in PARTS[part].labels)
 
 
@@ -65,35 +64,38 @@ def test_an_unknown_part_or_split_is_refused() -> None:
 
 
 def test_the_bundled_records_have_the_schema_of_real_docs() -> None:
-    keys = [
-        "id",
-        "aspect",
-        "task",
-        "instruction_id",
-        "instruction",
-        "input",
-        "target",
-        "gold",
-        "labels",
-        "refs",
-        "meta",
-    ]
     assert len(BUNDLED) >= 16
     for doc in BUNDLED:
         part = PARTS[doc["task"].removeprefix("eibench_")]
         assert list(doc) == KEYS
-        assert doc["labels"] == list(part.labels)
+        assert doc["labels"] == list(part.labels or "ABCDEFGHIJ"[: len(doc["labels"])])
         assert doc["aspect"] == part.aspect
         assert (doc["instruction_id"], doc["instruction"]) == docs.instruction(part, doc["id"])
     assert len({(doc["task"], doc["id"]) for doc in BUNDLED}) == len(BUNDLED)
     assert Counter(doc["input"] for doc in BUNDLED).most_common(1)[0][1] <= 2
 
 
-def test_every_part_has_a_sample_instructions_and_a_task() -> None:
+def test_every_part_has_a_sample_and_a_task() -> None:
     folder = resources.files("harness_ext.tasks.eibench")
-    for part in BUNDLED_PARTS:
-        assert (folder / f"{part}.yaml").is_file()
-        assert len(json.loads((folder / "instructions" / f"{part}.json").read_text(encoding="utf-8"))) == 3
+    assert sorted(PARTS) == BUNDLED_PARTS
+    for part in PARTS:
+        assert any((folder / f"{part}{twin}.yaml").is_file() for twin in ("", "_ll")), part
+
+
+def test_letters_are_asked_for_without_json() -> None:
+    plain = docs.load("emobench_ea", data="sample")["test"]
+    letters = docs.load("emobench_ea", data="sample", form="letter")["test"]
+    assert all("JSON" in text or "{" in text for text in plain["instruction"])
+    assert not any("{" in text for text in letters["instruction"])
+    assert letters["input"] == plain["input"]
+
+
+@pytest.mark.parametrize("part", ["semeval_ec", "goemotions", "cicero_reaction"])
+def test_yes_no_twins_hold_the_gold_set(part: str) -> None:
+    for doc in docs.load(part, data="sample")["test"]:
+        twins = [t for t in docs.load(part, data="sample", form="yes_no")["test"] if t["meta"]["of"] == doc["id"]]
+        yes = [t["meta"]["candidate"] for t in twins if t["target"] == "yes"]
+        assert (yes if part == "cicero_reaction" else [PARTS[part].labels[n] for n in yes]) == doc["gold"]
 
 
 def test_yes_no_twins_ask_about_every_candidate_once_after_the_shared_text() -> None:

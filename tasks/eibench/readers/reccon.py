@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from harness_ext.data import fetch
 from harness_ext.tasks.eibench.dialogue import Utterance, numbered
-from harness_ext.tasks.eibench.parts import Part, Record, Split
+from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
 
 _FILES: Mapping[Split, str] = MappingProxyType({"test": "dailydialog_test.json", "dev": "dailydialog_valid.json"})
 EMOTIONS = MappingProxyType(
@@ -86,4 +86,43 @@ def _cee(split: Split) -> list[Record]:
     ]
 
 
-PARTS = (Part("cee", "cognition", "reccon", _cee, ("macro_f1", "pos_f1", "neg_f1")),)
+def _pairs(split: Split) -> list[Record]:
+    """One row a candidate without evidence and one row an evidence entry, so that repeated evidence stays repeated."""
+    return [
+        label_record({}, f"{target.id}_{candidate}_{mark}", _question(target, candidate), label, target.cluster)
+        for target in targets(split)
+        for candidate in range(1, target.number + 1)
+        for mark, label in _rows(target, candidate)
+    ]
+
+
+def _rows(target: Target, candidate: int) -> list[tuple[str, str]]:
+    positive = [(f"pos{k}", "yes") for k, cause in target.causes if cause.utterance == candidate]
+    return positive or [("neg", "no")]
+
+
+def _question(target: Target, candidate: int) -> str:
+    return f"{target.text}\nCandidate: utterance {candidate}"
+
+
+def _spans(split: Split) -> list[Record]:
+    return [
+        Record(
+            id=f"{target.id}_{k}",
+            input=f"{target.text}\nCause: in utterance {cause.utterance}",
+            target=cause.span,
+            gold=cause.span,
+            answer=cause.span,
+            refs=(cause.span,),
+            cluster=target.cluster,
+        )
+        for target in targets(split)
+        for k, cause in target.causes
+    ]
+
+
+PARTS = (
+    Part("cee", "cognition", "reccon", _cee, ("macro_f1", "pos_f1", "neg_f1")),
+    Part("cause_span", "cognition", "reccon", _spans, ("f1", "exact")),
+    Part("cee_pair", "extension", "reccon", _pairs, ("macro_f1", "pos_f1", "acc"), ("no", "yes")),
+)
