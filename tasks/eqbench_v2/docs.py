@@ -85,7 +85,7 @@ def read(language: Language) -> list[Question]:
 def _wording(language: Language, form: str, situation: str, names: Iterable[str]) -> str:
     file = resources.files("harness_ext.tasks.eqbench_v2") / "wording.json"
     text: str = json.loads(file.read_text(encoding="utf-8"))[language][form]
-    return text.replace("{situation}", situation).replace("{lines}", "\n".join(f"{name}: ..." for name in names))
+    return text.format(situation=situation, lines="\n".join(f"{name}: ..." for name in names))
 
 
 def _sample(language: Language) -> Iterator[Question]:

@@ -66,7 +66,7 @@ def question(doc: Mapping[str, Any]) -> str:
     Points:
     """  # noqa: E501 - the prompt is one paragraph
     options = " ".join(f"({number}) {name}" for number, name in enumerate(doc["options"], start=1))
-    return _wording(doc["language"]).replace("{story}", doc["story"]).replace("{options}", options)
+    return _wording(doc["language"]).format(story=doc["story"], options=options)
 
 
 def target(doc: Mapping[str, Any]) -> str:

@@ -1,0 +1,131 @@
+"""Docs of ToMBench: a story, a question and lettered options, in file order or in an order fixed by a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any, Literal, get_args
+
+from datasets import Dataset
+
+from harness_ext.data import load_sample
+from harness_ext.errors import InputError
+from harness_ext.tasks.tombench.items import LETTERS, Item, Language, Part, read
+
+
+def hashed_order(id: str, n: int) -> list[int]:
+    """The n options of a doc in the order of ``sha256("<doc id>:<k>")``, the same on every machine.
+
+    >>> hashed_order("Hidden Emotions_0", 4)
+    [2, 0, 1, 3]
+    """
+    return sorted(range(n), key=lambda k: hashlib.sha256(f"{id}:{k}".encode()).hexdigest())
+
+
+def _doc(item: Item, language: Language, option_order: str | None) -> dict[str, Any]:
+    n = len(item.options)
+    order = hashed_order(item.id, n) if option_order == "hashed" else list(range(n))
+    return {
+        "id": item.id,
+        "language": language,
+        "task": item.task,
+        "ability": item.ability,
+        "story": item.story,
+        "question": item.question,
+        "options": [item.options[k] for k in order],
+        "order": order,
+        "answer": LETTERS[order.index(item.answer)],
+    }
+
+
+def _sample(part: str, language: str) -> Iterator[Item]:
+    for record in load_sample("tombench"):
+        if part == "all" or record["ability"].startswith("Emotion"):
+            text = record[language]
+            options = tuple(text["options"])
+            yield Item(
+                record["id"],
+                record["ability"],
+                text["story"],
+                text["question"],
+                options,
+                LETTERS.index(record["answer"]),
+            )
+
+
+def load(
+    items: Part,
+    language: Language,
+    option_order: Literal["file", "hashed"] | None = None,
+    data: Literal["real", "sample"] = "real",
+    **_: object,
+) -> dict[str, Dataset]:
+    """One doc an item.
+
+    Args:
+        items: ``emotion`` or ``all``.
+        language: ``en`` or ``zh``.
+        option_order: ``file`` (default) or ``hashed``, see :func:`hashed_order`.
+        data: ``sample`` takes the bundled items, which are no benchmark data.
+        _: the other keys of lm-eval's metadata.
+
+    Raises:
+        InputError: an argument has no such value.
+        DataError: a file is missing or an item is broken.
+    """
+    for name, value, values in (
+        ("items", items, get_args(Part)),
+        ("language", language, get_args(Language)),
+        ("option_order", option_order or "file", ("file", "hashed")),
+        ("data", data, ("real", "sample")),
+    ):
+        if value not in values:
+            raise InputError(f"tombench: {name} is {value!r}; give {' or '.join(map(repr, values))}.")
+    found = _sample(items, language) if data == "sample" else read(items, language)
+    return {"test": Dataset.from_list([_doc(item, language, option_order) for item in found])}
+
+
+@cache
+def _wording(language: str) -> str:
+    file = resources.files("harness_ext.tasks.tombench") / "wording.json"
+    text: str = json.loads(file.read_text(encoding="utf-8"))[language]
+    return text
+
+
+def question(doc: Mapping[str, Any]) -> str:
+    """Story, question and options, in our own words.
+
+    >>> doc = {"language": "en", "story": "Tom waves.", "question": "How does Tom feel?", "options": ["Glad", "Sad"]}
+    >>> print(question(doc))
+    Read the story and choose the best answer to the question.
+    <BLANKLINE>
+    Story: Tom waves.
+    Question: How does Tom feel?
+    A. Glad
+    B. Sad
+    Reply with the letter alone.
+    Answer:
+    """
+    options = "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, doc["options"], strict=False))
+    return _wording(doc["language"]).format(story=doc["story"], question=doc["question"], options=options)
+
+
+def choices(doc: Mapping[str, Any]) -> list[str]:
+    """The letters of the doc's options.
+
+    >>> choices({"options": ["Glad", "Sad"]})
+    ['A', 'B']
+    """
+    return list(LETTERS[: len(doc["options"])])
+
+
+def choice_number(doc: Mapping[str, Any]) -> int:
+    """Index of the right letter among :func:`choices`.
+
+    >>> choice_number({"answer": "C"})
+    2
+    """
+    return LETTERS.index(doc["answer"])

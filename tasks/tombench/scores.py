@@ -1,0 +1,57 @@
+"""From an answer to the values that are aggregated over docs, called by lm-eval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from harness_ext.scoring.affect import INVALID, parse_option
+from harness_ext.scoring.tombench import GroupedItem, ability_of, compat_parse, family_of
+
+Doc = Mapping[str, Any]
+Values = dict[str, float | GroupedItem]
+
+
+def _emotion(doc: Doc, predicted: str) -> Values:
+    acc = 100.0 * (predicted == doc["answer"])
+    return {"acc": acc, "ability_macro": (ability_of(doc["ability"]), acc)}
+
+
+def _all(doc: Doc, predicted: str) -> Values:
+    acc = 100.0 * (predicted == doc["answer"])
+    return {"acc": acc, "ability_macro": (family_of(doc["ability"]), acc), "task_macro": (doc["task"], acc)}
+
+
+def _reading(doc: Doc, response: str, predicted: str) -> Values:
+    return {
+        "invalid": float(predicted == INVALID),
+        "acc_compat": 100.0 * (compat_parse(response) == doc["answer"]),
+    }
+
+
+def _likeliest(results: Sequence[tuple[float, bool]]) -> str:
+    return chr(ord("A") + int(np.argmax([likelihood for likelihood, _ in results])))
+
+
+def emotion(doc: Doc, results: Sequence[str]) -> Values:
+    """A letter, on the emotion items: means over the seven abilities."""
+    predicted = parse_option(results[0], len(doc["options"]))
+    return _emotion(doc, predicted) | _reading(doc, results[0], predicted)
+
+
+def everything(doc: Doc, results: Sequence[str]) -> Values:
+    """A letter, on all items: means over the six families of abilities and over the twenty files."""
+    predicted = parse_option(results[0], len(doc["options"]))
+    return _all(doc, predicted) | _reading(doc, results[0], predicted)
+
+
+def emotion_ll(doc: Doc, results: Sequence[tuple[float, bool]]) -> Values:
+    """The likeliest letter, on the emotion items."""
+    return _emotion(doc, _likeliest(results))
+
+
+def everything_ll(doc: Doc, results: Sequence[tuple[float, bool]]) -> Values:
+    """The likeliest letter, on all items."""
+    return _all(doc, _likeliest(results))
