@@ -45,7 +45,7 @@ def problems(folder: Path, *, cards: Collection[str], upstream: Collection[str])
     tags = {tag for _, config in configs for tag in tags_of(config)}
     found += [f"{name} is defined {count} times" for name, count in Counter(names).items() if count > 1]
     found += [f"{name} is a name of lm-eval's own" for name in sorted({*names, *tags} & set(upstream), key=str)]
-    return found + check_leaves({name: config for name, (_, config) in zip(names, configs, strict=True)})
+    return found + check_leaves({name: config for name, (_, config) in zip(names, configs, strict=True)}, upstream)
 
 
 def tags_of(config: dict[str, Any]) -> list[str]:
@@ -107,10 +107,11 @@ def check_group(config: dict[str, Any], bench: str, _cards: Collection[str]) -> 
     return found
 
 
-def check_leaves(configs: dict[str, dict[str, Any]]) -> list[str]:
+def check_leaves(configs: dict[str, dict[str, Any]], upstream: Collection[str]) -> list[str]:
     """Check what groups name, what they aggregate, and that no run of two groups meets a leaf twice.
 
-    A group may stand inside another, and a group of one group is only another name for it.
+    A group may stand inside another, a group of one group is only another name for it, and lm-eval's own tasks are
+    taken as they are.
     """
     found = []
     groups = {name: config for name, config in configs.items() if "group" in config}
@@ -125,9 +126,9 @@ def check_leaves(configs: dict[str, dict[str, Any]]) -> list[str]:
         return found
 
     for name, config in groups.items():
-        missing = below(name) - configs.keys()
+        missing = below(name) - configs.keys() - set(upstream)
         found += [f"{name} names {child}, which does not exist" for child in sorted(missing)]
-        for leaf in sorted(below(name) - groups.keys() - missing):
+        for leaf in sorted(below(name) & configs.keys() - groups.keys()):
             has = {metric.get("metric") for metric in configs[leaf].get("metric_list") or []}
             aggregated = {metric.get("metric") for metric in config.get("aggregate_metric_list") or []}
             found += [f"{name} aggregates {metric}, which {leaf} does not have" for metric in sorted(aggregated - has)]
@@ -257,6 +258,10 @@ def test_a_leaf_shared_by_two_groups_is_found_and_a_group_in_a_group_is_fine(tmp
         "toy and toy_other share toy_leaf: lm-eval refuses to run both",
         "toy_other and toy_outer share toy_leaf: lm-eval refuses to run both",
     ]
+
+
+def test_a_group_may_name_a_task_of_lm_evals_own(tmp_path):
+    assert problems_of(tmp_path, LEAF, {**GROUP, "task": ["toy_leaf", "arc_easy"]}) == []
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,10 @@ def test_run_reports_every_declared_metric_for_every_doc(name):
             assert isinstance(value, (int, float)), key
 
 
-@pytest.mark.parametrize("group", MANAGER.all_groups)
+@pytest.mark.parametrize(
+    "group",
+    [name for name in MANAGER.all_groups if set(MANAGER.task_index[name].cfg["task"]) <= set(MANAGER.all_tasks)],
+)  # the others have tasks of lm-eval's own, which need a hub
 def test_group_loads_with_all_its_leaves(group, caplog):
     with caplog.at_level(logging.WARNING):
         everything = MANAGER.load(group)
