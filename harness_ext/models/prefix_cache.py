@@ -1,0 +1,200 @@
+"""Key-value caches of transformers, treated as values: branched, looked at, cut into rows and joined.
+
+A cache here always belongs to one sequence (batch of one) and is never changed once it is made; what a forward pass
+needs is derived from it. For plain and sliding-window attention that costs no copy: their layers replace their tensors
+and do not write into them. Other caches (linear attention, shared layers) are copied, and cannot be cut or joined.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a model's caches allow, found by `traits`."""
+
+    plain: bool
+    """All layers are full or sliding-window attention: caches can be cut into rows without copying."""
+    joinable: bool
+    """Caches of different lengths can stand in one batch, padded on the left."""
+    records: bool
+    """Sliding-window layers can keep all tokens of a padded batch until it is cut into rows."""
+    bytes_per_token: tuple[tuple[float, int | None], ...]
+    """For each layer the bytes of one token's keys and values, and the window they are kept for."""
+
+    def size(self, tokens: int) -> float:
+        """Bytes of the cache of so many tokens."""
+        return sum(size * min(tokens, window or tokens) for size, window in self.bytes_per_token)
+
+    def largest_layer(self, tokens: int) -> float:
+        """Bytes of the largest layer of such a cache."""
+        return max((size * min(tokens, window or tokens) for size, window in self.bytes_per_token), default=0.0)
+
+
+def fresh(config: Any) -> Cache:
+    """An empty cache for a model with this configuration."""
+    return DynamicCache(config=config)
+
+
+def traits(cache: Cache, tokens: int, config: Any) -> Traits:
+    """Describe the caches of a model from one that holds so many tokens."""
+    layers = list(cache.layers)
+    plain = all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+    sliding = [layer for layer in layers if isinstance(layer, DynamicSlidingWindowLayer)]
+    # Attention in fixed chunks looks at absolute positions, which padding on the left would shift.
+    kinds = set(getattr(config.get_text_config(decoder=True), "layer_types", None) or ())
+    return Traits(
+        plain=plain,
+        joinable=plain and kinds <= {"full_attention", "sliding_attention"},
+        records=all(hasattr(layer, "activate_past_recording") for layer in sliding),
+        bytes_per_token=tuple((_tensor_bytes(layer) / tokens, _window(layer)) for layer in layers),
+    )
+
+
+def branch(cache: Cache, rows: int = 1) -> Cache:
+    """A cache of ``rows`` equal sequences that a forward pass may change; ``cache`` stays as it is."""
+    if not _is_plain(cache):
+        copied = copy.deepcopy(cache)
+        if rows > 1:
+            # Linear-attention layers have no batch_repeat_interleave; every kind has this.
+            copied.reorder_cache(torch.zeros(rows, dtype=torch.long))
+        return copied
+    return _with_layers(cache, [_expanded(layer, rows) for layer in cache.layers])
+
+
+def glance(cache: Cache, rows: int = 1) -> Cache:
+    """Like `branch`, for a last forward pass: new keys and values are used by their layer and not kept.
+
+    So ``rows`` sequences need memory for ``rows`` times one layer, not for ``rows`` times the whole cache.
+    """
+    if not _is_plain(cache):
+        return branch(cache, rows)
+    return _with_layers(cache, [_Glance(layer, rows) for layer in cache.layers])
+
+
+def recording(cache: Cache) -> Cache:
+    """``cache`` itself, keeping every token in sliding-window layers until `row` cuts it."""
+    for layer in cache.layers:
+        if isinstance(layer, DynamicSlidingWindowLayer):
+            layer.activate_past_recording()
+    return cache
+
+
+def row(cache: Cache, index: int, *, length: int, surplus: int) -> Cache:
+    """One sequence of a batch as a cache of its own.
+
+    Args:
+        cache: plain cache of the batch, `recording` if rows have a ``surplus``.
+        index: which row.
+        length: its tokens without padding.
+        surplus: tokens of padding on its right.
+    """
+    layers = []
+    for layer in cache.layers:
+        cut = copy.copy(layer)
+        width = layer.keys.shape[-2]
+        keep = min(length, (_window(layer) or length))
+        stop = width - surplus
+        if layer.keys.shape[0] > 1 or surplus or keep < width:  # a view would keep the whole batch alive
+            cut.keys = layer.keys[index : index + 1, :, stop - keep : stop].clone()
+            cut.values = layer.values[index : index + 1, :, stop - keep : stop].clone()
+        if isinstance(layer, DynamicSlidingWindowLayer):
+            cut.cumulative_length = length
+            cut.record_past = False
+        layers.append(cut)
+    return _with_layers(cache, layers)
+
+
+def join(caches: Sequence[Cache]) -> tuple[Cache, list[int]]:
+    """Joinable caches as one batch, padded on the left, and each row's padding."""
+    lengths = [cache.get_seq_length() for cache in caches]
+    longest = max(lengths)
+    layers = []
+    for parts in zip(*(cache.layers for cache in caches), strict=True):
+        joined = copy.copy(parts[lengths.index(longest)])
+        width = max(part.keys.shape[-2] for part in parts)
+        joined.keys = torch.cat([_padded(part.keys, width) for part in parts])
+        joined.values = torch.cat([_padded(part.values, width) for part in parts])
+        layers.append(joined)
+    return _with_layers(caches[0], layers), [longest - length for length in lengths]
+
+
+def nbytes(cache: Cache) -> int:
+    """Bytes of all tensors of a cache."""
+    return sum(_tensor_bytes(layer) for layer in cache.layers)
+
+
+class _Glance(CacheLayerMixin):  # type: ignore[misc]
+    """A layer that shows its past to a forward pass and forgets what it is given."""
+
+    def __init__(self, layer: Any, rows: int) -> None:
+        super().__init__()
+        self._layer = layer
+        self.is_sliding = layer.is_sliding
+        self.is_initialized = True
+        self.keys = layer.keys.expand(rows, -1, -1, -1)
+        self.values = layer.values.expand(rows, -1, -1, -1)
+
+    def lazy_initialization(self, key_states: Any, value_states: Any) -> None:
+        """Nothing to do: the past is there from the start."""
+
+    def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+        """The past followed by the new states."""
+        return torch.cat([self.keys, key_states], dim=-2), torch.cat([self.values, value_states], dim=-2)
+
+    def get_mask_sizes(self, query_length: int) -> Any:
+        """As the layer itself says."""
+        return self._layer.get_mask_sizes(query_length)
+
+    def get_seq_length(self) -> Any:
+        """As the layer itself says."""
+        return self._layer.get_seq_length()
+
+    def get_max_length(self) -> Any:
+        """As the layer itself says."""
+        return self._layer.get_max_length()
+
+    get_max_cache_shape = get_max_length  # its name before transformers 5.20
+
+
+def _is_plain(cache: Cache) -> bool:
+    return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
+
+
+def _with_layers(cache: Cache, layers: list[Any]) -> Cache:
+    derived = copy.copy(cache)
+    derived.layers = layers
+    return derived
+
+
+def _expanded(layer: Any, rows: int) -> Any:
+    expanded = copy.copy(layer)
+    if rows > 1:
+        expanded.keys = layer.keys.expand(rows, -1, -1, -1)
+        expanded.values = layer.values.expand(rows, -1, -1, -1)
+    return expanded
+
+
+def _window(layer: Any) -> int | None:
+    """Number of past tokens that a sliding-window layer keeps; None: all."""
+    return layer.sliding_window - 1 if isinstance(layer, DynamicSlidingWindowLayer) else None
+
+
+def _padded(states: Any, width: int) -> Any:
+    return torch.nn.functional.pad(states, (0, 0, width - states.shape[-2], 0))
+
+
+def _tensor_bytes(layer: Any) -> int:
+    tensors: list[Any] = []
+    for value in vars(layer).values():
+        tensors += [value] if torch.is_tensor(value) else value if isinstance(value, (list, tuple)) else []
+        if isinstance(value, dict):
+            tensors += value.values()
+    return sum(tensor.nbytes for tensor in tensors if torch.is_tensor(tensor))

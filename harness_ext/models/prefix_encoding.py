@@ -1,0 +1,58 @@
+"""From the texts of a request to the token ids that are scored, with a defined result for every odd case."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Encoded(NamedTuple):
+    """Token ids of a context, never empty, and of the continuation to score after it."""
+
+    context: list[int]
+    continuation: list[int]
+    merged: bool = False
+    """The tokenizer joined the whole continuation to the context's end; scoring starts where the tokens part."""
+
+
+class PairEncoder:
+    """Encodes contexts with continuations as lm-eval's ``TemplateLM`` does, where that gives a result.
+
+    Where it fails: an empty context, or one that has no tokens, is the model's prefix token; an empty continuation
+    has no tokens; and if the tokenizer merges a continuation so far into the context that nothing of it is left
+    behind the context's own tokens, the split moves to where the tokens of the two texts begin to differ.
+    """
+
+    def __init__(self, lm: Any) -> None:
+        self._lm = lm
+        self._contexts: dict[str, list[int]] = {}
+
+    def __call__(self, context: str, continuation: str) -> Encoded:
+        """Encode one pair."""
+        lm = self._lm
+        blanks = len(context) - len(context.rstrip())
+        if blanks:
+            context, continuation = context[:-blanks], context[-blanks:] + continuation
+        if not continuation:
+            return Encoded([lm.prefix_token_id], [])
+        if not context:
+            return self._after_prefix_token(lm.tok_encode(continuation, add_special_tokens=False))
+        before = self._context(context)
+        if lm.backend == "seq2seq":
+            return Encoded(before, lm.tok_encode(continuation, add_special_tokens=False))
+        whole = lm.tok_encode(context + continuation)
+        if before and whole[len(before) :]:
+            return Encoded(before, whole[len(before) :])
+        shared = next((place for place, pair in enumerate(zip(before, whole, strict=False)) if pair[0] != pair[1]), 0)
+        if shared:
+            return Encoded(whole[:shared], whole[shared:], merged=True)
+        return self._after_prefix_token(whole)._replace(merged=bool(before))
+
+    def _context(self, context: str) -> list[int]:
+        # The choices of a document come one after the other with the same context.
+        if context not in self._contexts:
+            self._contexts = {context: self._lm.tok_encode(context)}
+        return self._contexts[context]
+
+    def _after_prefix_token(self, tokens: list[int]) -> Encoded:
+        prefix = self._lm.prefix_token_id
+        return Encoded([prefix], tokens[1:] if tokens[:1] == [prefix] else tokens)

@@ -1,0 +1,627 @@
+"""The ``hf-prefix`` backend: lm-eval's ``hf`` with every shared beginning of prompts run once.
+
+Options, limits and measurements: ``docs/backends.md``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lm_eval.models  # noqa: F401 - lm-eval fills its registry only while it is empty: its own backends go first
+import psutil
+import torch
+from accelerate.utils import convert_file_size_to_int
+from lm_eval import utils
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
+
+from harness_ext.errors import InputError
+from harness_ext.models.prefix_cache import Traits
+from harness_ext.models.prefix_decode import decode, decode_with_encoder, is_greedy
+from harness_ext.models.prefix_encoding import PairEncoder
+from harness_ext.models.prefix_probe import Unsuitable, probe
+from harness_ext.models.prefix_progress import Progress
+from harness_ext.models.prefix_score import Answer, Scoring, Tally, score_with_encoder
+from harness_ext.models.prefix_tree import Node, arrange
+from harness_ext.models.prefix_walk import Limits, Prefix, Walk, Work
+from harness_ext.models.run_cache import RunCache, digest, request_key
+from harness_ext.models.run_identity import identity_of
+
+log = logging.getLogger(__name__)
+
+IDENTITY_KEY = "harness-ext identity"
+"""Under this key a ``--use_cache`` file names whose answers it holds."""
+SCORING_VERSION = 1
+"""Part of the identity of stored answers; one more whenever the same request may get another answer."""
+
+MIB = 1 << 20
+_AUTO_CONTEXTS = 64
+
+
+@dataclass
+class Spent:
+    """Tokens of all requests so far."""
+
+    calls: int = 0
+    forwarded: int = 0
+    """Tokens that went through the model, padding included; for generation also the new ones."""
+    tree: int = 0
+    """Tokens of the prompts with every shared beginning counted once: the floor."""
+    plain: int = 0
+    """Tokens of all distinct prompts: what ``hf`` forwards with a batch size of one."""
+
+
+class PrefixLM(HFLM):  # type: ignore[misc]
+    """``hf`` with shared beginnings run once; takes all of its arguments.
+
+    Args:
+        pretrained: see ``hf``.
+        kv_budget: memory for the key-value caches of shared beginnings, in bytes or as text (``"2GiB"``). Default: a
+            quarter of the memory that is free when the first request comes, on CPU at most 1 GiB.
+        resume: a folder. Answers are kept there as they come, and a later run of the same model with the same
+            settings takes them from there.
+        **hf_arguments: see ``hf``. ``batch_size`` is the number of prompts *without a common beginning* that are run
+            together; prompts that share one are always run together as memory allows.
+
+    Raises:
+        InputError: an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        pretrained: Any,
+        *,
+        kv_budget: int | str | None = None,
+        resume: str | None = None,
+        **hf_arguments: Any,
+    ) -> None:
+        self._kv_budget = _bytes(kv_budget)
+        super().__init__(pretrained, **hf_arguments)
+        self.spent = Spent()
+        self._found: Traits | Unsuitable | None = None
+        self._run_cache: RunCache | None = None
+        if resume:
+            self._run_cache = RunCache(Path(resume), self._identity())
+            self.set_cache_hook(self.cache_hook)
+
+    # -- requests
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Answer]:
+        """Log-likelihood of each continuation after its context; see lm-eval's ``LM``."""
+        if self.enable_thinking:  # refused there
+            super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        answers = self._stored_or("loglikelihood", requests, lambda some: self._loglikelihoods(some, disable_tqdm))
+        return [(float(value), bool(greedy)) for value, greedy in answers]
+
+    def loglikelihood_rolling(self, requests: list[Instance], disable_tqdm: bool = False) -> list[float]:
+        """Log-likelihood of each whole text; see lm-eval's ``LM``."""
+        answers = self._stored_or("loglikelihood_rolling", requests, lambda some: self._rolling(some, disable_tqdm))
+        return [float(value) for value in answers]
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Text after each context up to a stop sequence; see lm-eval's ``LM``."""
+        return self._stored_or("generate_until", requests, lambda some: self._generations(some, disable_tqdm))
+
+    def _stored_or(
+        self, kind: str, requests: list[Instance], compute: Callable[[list[Instance]], list[Any]]
+    ) -> list[Any]:
+        """Stored answers where there are any, computed ones for the rest."""
+        if self._run_cache is None:
+            return compute(requests)
+        keys = [request_key(kind, request.args) for request in requests]
+        answers = self._run_cache.get(
+            [key for key, request in zip(keys, requests, strict=True) if _repeatable(request.args)]
+        )
+        missing = [index for index, key in enumerate(keys) if key not in answers]
+        log.info("%d of %d answers found in %s", len(requests) - len(missing), len(requests), self._run_cache.path)
+        try:
+            computed = dict(
+                zip(missing, compute([requests[index] for index in missing]) if missing else [], strict=True)
+            )
+        finally:
+            self._run_cache.commit()  # whatever happened, what was answered stays answered
+        return [computed[index] if index in computed else answers[key] for index, key in enumerate(keys)]
+
+    def set_cache_hook(self, cache_hook: Any) -> None:
+        """Take lm-eval's hook for ``--use_cache``, and refuse a file that holds another model's answers.
+
+        Raises:
+            InputError: it does, or may: lm-eval's own keys do not say whose answers they are.
+        """
+        if isinstance(cache_hook, _Recorder):
+            cache_hook = cache_hook.hook
+        if cache_hook.dbdict is not None:
+            identity = digest(self._identity())
+            if cache_hook.dbdict.get(IDENTITY_KEY, None if len(cache_hook.dbdict) else identity) != identity:
+                raise InputError(
+                    f"--use_cache {cache_hook.dbdict.filename}: holds answers of another model or other settings; name "
+                    "a new file, or use --model_args resume=FOLDER, where runs cannot mix"
+                )
+            cache_hook.dbdict[IDENTITY_KEY] = identity
+        super().set_cache_hook(_Recorder(cache_hook, self._run_cache) if self._run_cache else cache_hook)
+
+    def _identity(self) -> dict[str, Any]:
+        return {**identity_of(self, "hf-prefix"), "scoring": SCORING_VERSION}
+
+    # -- log-likelihoods
+
+    def _loglikelihoods(self, requests: list[Instance], disable_tqdm: bool) -> list[Answer]:
+        encode = PairEncoder(self)
+        answers: list[Answer] = [(0.0, True)] * len(requests)
+        scored, empty, merged = [], 0, 0
+        for index, request in enumerate(requests):
+            encoded = encode(*request.args)
+            if len(encoded.continuation) > self.max_length:
+                raise InputError(
+                    f"{_name(request)}: a continuation of {len(encoded.continuation)} tokens does not fit the model's "
+                    f"{self.max_length}; leave the document out (--samples) or take a model with a longer context"
+                )
+            empty += not encoded.continuation
+            merged += encoded.merged
+            if encoded.continuation:
+                scored.append((index, (request.args, encoded.context, encoded.continuation)))
+            else:
+                self.cache_hook.add_partial("loglikelihood", request.args, answers[index])
+        if empty:
+            log.warning("%d continuations have no tokens: their log-likelihood is 0", empty)
+        if merged:
+            log.warning(
+                "%d continuations are one token with the end of their context; they are scored from the first token "
+                "that differs from the context's own",
+                merged,
+            )
+        documents = [_document(requests[index], index) for index, _ in scored]
+        computed = self._loglikelihood_tokens([item for _, item in scored], disable_tqdm, documents=documents)
+        for (index, _), answer in zip(scored, computed, strict=True):
+            answers[index] = answer
+        return answers
+
+    def _loglikelihood_tokens(
+        self,
+        requests: Sequence[tuple[Any, list[int], list[int]]],
+        disable_tqdm: bool = False,
+        override_bs: int | None = None,
+        documents: Sequence[Hashable] | None = None,
+    ) -> list[Answer]:
+        """Score encoded requests; see ``HFLM``. ``documents`` names each request's document for the progress bar."""
+        if not requests:
+            return []
+        if not self._shares:
+            answers: list[Answer] = super()._loglikelihood_tokens(
+                list(requests), disable_tqdm=disable_tqdm, override_bs=override_bs
+            )
+            return answers
+        results: list[Answer | None] = [None] * len(requests)
+        progress = Progress(documents or range(len(requests)), "Scoring", disabled=disable_tqdm or self.rank != 0)
+
+        def take(index: int, answer: Answer) -> None:
+            results[index] = answer
+            if requests[index][0] is not None:
+                self.cache_hook.add_partial("loglikelihood", requests[index][0], answer)
+            progress.finish(index)
+
+        self._score([Scoring(context, continuation) for _, context, continuation in requests], take, progress)
+        return [answer for answer in results if answer is not None]
+
+    def _rolling(self, requests: list[Instance], disable_tqdm: bool) -> list[float]:
+        if not self._shares:
+            stock: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
+            return stock
+        scorings: list[Scoring] = []
+        owners: list[int] = []
+        for index, request in enumerate(requests):
+            windows = utils.get_rolling_token_windows(
+                token_list=self.tok_encode(request.args[0]),
+                prefix_token=self.prefix_token_id,
+                max_seq_len=self.max_length,
+                context_len=1,
+            )
+            for context, continuation in map(utils.make_disjoint_window, windows):
+                scorings.append(Scoring(context, continuation))
+                owners.append(index)
+        totals = [0.0] * len(requests)
+        missing = [0] * len(requests)
+        for owner in owners:
+            missing[owner] += 1
+        documents = [_document(request, index) for index, request in enumerate(requests)]
+        progress = Progress(
+            [documents[owner] for owner in owners], "Scoring texts", disabled=disable_tqdm or self.rank != 0
+        )
+
+        def take(window: int, answer: Answer) -> None:
+            owner = owners[window]
+            totals[owner] += answer[0]
+            missing[owner] -= 1
+            if not missing[owner]:
+                self.cache_hook.add_partial("loglikelihood_rolling", requests[owner].args, totals[owner])
+            progress.finish(window)
+
+        self._score(scorings, take, progress)
+        return totals
+
+    def _score(self, scorings: list[Scoring], take: Callable[[int, Answer], None], progress: Progress) -> None:
+        """Score continuations; ``take`` gets each answer as soon as it is complete."""
+        work, before = Work(), self.spent.forwarded
+        plain = _Plain()
+
+        def answer(index: int, value: Answer) -> None:
+            plain.tokens += plain.of(index)
+            take(index, value)
+
+        def after_call() -> None:
+            progress.show(work.tokens, plain.tokens)
+            self._commit()
+
+        tally = Tally([scoring.continuation for scoring in scorings], answer, self.softmax_dtype or torch.float32)
+        if self.backend == "seq2seq":
+            cut = [
+                Scoring(scoring.context[-self.max_length :], scoring.continuation[-self.max_length :])
+                for scoring in scorings
+            ]
+            plain.lengths = {
+                index: len(scoring.context) + len(scoring.continuation) for index, scoring in enumerate(cut)
+            }
+            score_with_encoder(self.model, self.device, cut, tally, self._limits(), self._autocast, after_call, work)
+            self.spent.tree += work.tokens - work.padding
+            self.spent.plain += sum(plain.lengths.values())
+        else:
+            inputs = [(context + continuation)[-(self.max_length + 1) :][:-1] for context, continuation in scorings]
+            longer = sum(len(one.context) + len(one.continuation) > self.max_length + 1 for one in scorings)
+            if longer:
+                log.warning("%d prompts are longer than %d tokens and lose their beginning", longer, self.max_length)
+            plain.lengths = _first_lengths(inputs)
+            forest = arrange(inputs, [len(scoring.continuation) for scoring in scorings], min_saving=self._min_saving)
+            self.spent.tree += forest.tree_tokens
+            self.spent.plain += forest.distinct_tokens
+            self._walk(work, tally.add_node, lambda node, prefix: None, after_call).run(forest.roots)
+        self.spent.calls += work.calls
+        self.spent.forwarded = before + work.tokens
+        progress.close()
+
+    # -- generation
+
+    def _generations(self, requests: list[Instance], disable_tqdm: bool) -> list[str]:
+        """Answers by groups of equal arguments; what is greedy is generated once for each distinct context."""
+        groups: dict[str, dict[str, list[int]]] = {}
+        stock: list[int] = []
+        texts = [""] * len(requests)
+        for index, request in enumerate(requests):
+            context, arguments = request.args
+            if (
+                self._shares and is_greedy(normalize_gen_kwargs(arguments, self.max_gen_toks))
+            ) or self.backend == "seq2seq":
+                key = json.dumps([arguments, None if _repeatable(request.args) else index], sort_keys=True)
+                groups.setdefault(key, {}).setdefault(context, []).append(index)
+            else:
+                stock.append(index)
+        documents = [_document(request, index) for index, request in enumerate(requests)]
+        progress = Progress(documents, "Generating", disabled=disable_tqdm or self.rank != 0 or not groups)
+
+        def take(owners: Sequence[int], text: str) -> None:
+            first = requests[owners[0]]
+            self.cache_hook.add_partial("generate_until", first.args, text)
+            for owner in owners:
+                texts[owner] = text
+                progress.finish(owner)
+
+        for group in groups.values():
+            some = requests[next(iter(group.values()))[0]]
+            generate = self._generate_with_encoder if self.backend == "seq2seq" else self._generate
+            generate(some, group, take, progress)
+        progress.close()
+        if stock:
+            answers = super().generate_until([requests[index] for index in stock], disable_tqdm=disable_tqdm)
+            for index, text in zip(stock, answers, strict=True):
+                texts[index] = text
+        return texts
+
+    def _arguments(self, request: Instance) -> tuple[dict[str, Any], list[str], int]:
+        """Arguments for ``generate``, stop sequences and the number of new tokens of a request."""
+        arguments = dict(normalize_gen_kwargs(request.args[1], self.max_gen_toks))
+        eos = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
+        until = handle_stop_sequences(arguments.pop("until", None), eos=eos)
+        new_tokens = arguments.pop("max_gen_toks")
+        if not arguments.get("do_sample") and not arguments.get("temperature"):
+            arguments.pop("temperature", None)
+            arguments["do_sample"] = False
+        return arguments, until, new_tokens
+
+    def _generate(
+        self,
+        some: Instance,
+        group: dict[str, list[int]],
+        take: Callable[[Sequence[int], str], None],
+        progress: Progress,
+    ) -> None:
+        """Greedy answers to contexts with the same arguments as ``some``, for a causal model."""
+        arguments, until, new_tokens = self._arguments(some)
+        room = self.max_length - new_tokens
+        if room < 1:
+            raise InputError(
+                f"{_name(some)}: max_gen_toks={new_tokens} leaves no room for a prompt in {self.max_length} tokens "
+                "of context; give a smaller one with --gen_kwargs max_gen_toks=N"
+            )
+        owners = list(group.values())
+        contexts = [
+            self.tok_batch_encode([text], left_truncate_len=room, truncation=self.truncation)[0][0].tolist()
+            for text in group
+        ]
+        contexts = [context or [self.prefix_token_id] for context in contexts]
+        work, plain = Work(), 0
+        limits = self._limits()
+        waiting: list[tuple[int, Prefix | None]] = []
+        families: set[int] = set()
+
+        def flush() -> None:
+            nonlocal plain
+            if not waiting:
+                return
+            rows = [index for index, _ in waiting]
+            prefixes = [prefix for _, prefix in waiting]
+            outputs = decode(
+                self.model,
+                self.tokenizer,
+                [contexts[row] for row in rows],
+                prefixes,
+                stop=until,
+                new_tokens=new_tokens,
+                arguments=arguments,
+                device=self.device,
+                autocast=self._autocast(),
+            )
+            for row, tokens in zip(rows, outputs, strict=True):
+                work.tokens += len(tokens)
+                plain += len(contexts[row]) - 1 + len(tokens)
+                take(owners[row], self._text(tokens, until))
+            walk.hold(-sum(prefix.bytes for prefix in prefixes if prefix))
+            waiting.clear()
+            families.clear()
+            progress.show(work.tokens, plain)
+            self._commit()
+
+        def wait(row: int, prefix: Prefix | None, family: int) -> None:
+            if waiting and not self._fits(waiting, prefix, families | {family}, new_tokens, limits):
+                flush()
+            waiting.append((row, prefix))
+            families.add(family)
+            if prefix:
+                walk.hold(prefix.bytes)
+
+        def end(node: Node, prefix: Prefix | None) -> None:
+            for sequence in node.ends:
+                # Rows of one shared beginning belong together; without one each is on its own.
+                wait(long[sequence], prefix, -1 - node.start if node.start else sequence)
+
+        walk = self._walk(work, lambda node, positions, logits: None, end, lambda: progress.show(work.tokens, plain))
+        long = [index for index, context in enumerate(contexts) if len(context) > 1]
+        if long:
+            heads = [contexts[index][:-1] for index in long]
+            forest = arrange(heads, [0] * len(heads), min_saving=self._min_saving)
+            self.spent.tree += forest.tree_tokens
+            self.spent.plain += forest.distinct_tokens
+            walk.run(forest.roots)
+            flush()
+        for index, context in enumerate(contexts):
+            if len(context) == 1:
+                wait(index, None, index)
+        flush()
+        self.spent.calls += work.calls
+        self.spent.forwarded += work.tokens
+
+    def _fits(
+        self,
+        waiting: list[tuple[int, Prefix | None]],
+        prefix: Prefix | None,
+        families: set[int],
+        new_tokens: int,
+        limits: Limits,
+    ) -> bool:
+        """Whether one more row may be decoded together with those that wait."""
+        rows = [*(held for _, held in waiting), prefix]
+        traits = self._found if isinstance(self._found, Traits) else None
+        if traits is None or not traits.joinable or None in rows:
+            return False
+        longest = max(held.length for held in rows if held)
+        held_bytes = len(rows) * (traits.size(longest + new_tokens) + max(held.bytes for held in rows if held))
+        return bool(
+            len(families) <= limits.contexts
+            and len(rows) <= max(limits.contexts, self._rows)
+            and held_bytes <= limits.cache_bytes
+        )
+
+    def _generate_with_encoder(
+        self,
+        some: Instance,
+        group: dict[str, list[int]],
+        take: Callable[[Sequence[int], str], None],
+        progress: Progress,
+    ) -> None:
+        """Answers of an encoder-decoder model to contexts with the same arguments as ``some``."""
+        arguments, until, new_tokens = self._arguments(some)
+        if "max_length" in arguments:
+            raise InputError(f"{_name(some)}: max_length means something else here; give max_gen_toks instead")
+        texts = sorted(group, key=lambda text: -len(text))
+        size = self._limits().contexts
+        for first in range(0, len(texts), size):
+            batch = texts[first : first + size]
+            ids, mask = self.tok_batch_encode(batch, left_truncate_len=self.max_length, truncation=self.truncation)
+            outputs = decode_with_encoder(
+                self.model,
+                self.tokenizer,
+                ids.to(self.device),
+                mask.to(self.device),
+                stop=until,
+                new_tokens=new_tokens,
+                arguments=arguments,
+                autocast=self._autocast(),
+            )
+            for text, tokens in zip(batch, outputs, strict=True):
+                self.spent.forwarded += len(tokens)
+                take(group[text], self._text(tokens, until))
+            self.spent.forwarded += ids.numel()
+            progress.show(self.spent.forwarded, 0)
+            self._commit()
+
+    def _text(self, tokens: list[int], until: list[str]) -> str:
+        """The answer in some new tokens, as ``HFLM`` cuts it out."""
+        text_marker = self.think_end_token if isinstance(self.think_end_token, str) else None
+        thinks = isinstance(self.think_end_token, int) and self.think_end_token in tokens
+        if thinks:
+            last = len(tokens) - 1 - tokens[::-1].index(self.think_end_token)
+            tokens = tokens[last + 1 :]
+        text = self.tok_decode(tokens)
+        if isinstance(self.think_end_token, int):
+            text = text.lstrip()
+        answer: str = postprocess_generated_text(generation=text, stop=until, think_end_token=text_marker)
+        return answer
+
+    # -- what this model and machine allow
+
+    @property
+    def _shares(self) -> bool:
+        """Whether this model's prefixes can be shared; asked for the first time it finds out and says so."""
+        if self.backend == "seq2seq":
+            return True
+        if self._found is None:
+            try:
+                with self._autocast():
+                    self._found = probe(self.model, self.device)
+            except Unsuitable as reason:
+                self._found = reason
+                log.warning("hf-prefix works like hf for this model: %s", reason)
+        return isinstance(self._found, Traits)
+
+    @property
+    def _on_cpu(self) -> bool:
+        return bool(torch.device(self.device).type == "cpu")
+
+    @property
+    def _min_saving(self) -> int:
+        """Tokens that a forward pass of its own must save: about what the pass itself costs."""
+        return 32 if self._on_cpu else 256
+
+    @property
+    def _rows(self) -> int:
+        """Rows that are decoded together when they share a beginning."""
+        return 16 if self._on_cpu else 64
+
+    def _limits(self) -> Limits:
+        if self._kv_budget is None:
+            self._kv_budget = _free_bytes(self.device) // 4
+            if self._on_cpu:
+                self._kv_budget = min(self._kv_budget, 1024 * MIB)
+        contexts = (self.max_batch_size or _AUTO_CONTEXTS) if self.batch_size == "auto" else int(self.batch_size)
+        return Limits(
+            cache_bytes=self._kv_budget,
+            logit_bytes=(256 if self._on_cpu else 2048) * MIB,
+            # More rows than this make no token cheaper.
+            batch_tokens=512 if self._on_cpu else 16384,
+            row_tokens=2048 if self._on_cpu else 16384,
+            contexts=contexts,
+        )
+
+    def _walk(
+        self,
+        work: Work,
+        on_logits: Callable[[Node, Sequence[int], Any], None],
+        on_end: Callable[[Node, Prefix | None], None],
+        after_call: Callable[[], None],
+    ) -> Walk:
+        assert isinstance(self._found, Traits)  # noqa: S101 - for the type checker: asked before
+        return Walk(
+            model=self.model,
+            device=self.device,
+            traits=self._found,
+            limits=self._limits(),
+            on_logits=on_logits,
+            on_end=on_end,
+            after_call=after_call,
+            autocast=self._autocast,
+            work=work,
+        )
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        context: AbstractContextManager[Any] = torch.autocast(
+            device_type=torch.device(self.device).type,
+            dtype=self.mixed_precision_dtype,
+            enabled=self.mixed_precision_dtype is not None,
+        )
+        return context
+
+    def _commit(self) -> None:
+        if self._run_cache is not None:
+            self._run_cache.commit()
+
+
+class _Recorder:
+    """lm-eval's cache hook, and the run cache behind it."""
+
+    def __init__(self, hook: Any, cache: RunCache) -> None:
+        self.hook = hook
+        self._cache = cache
+
+    def add_partial(self, kind: str, arguments: Any, answer: Any) -> None:
+        """Keep an answer as soon as it is there."""
+        self.hook.add_partial(kind, arguments, answer)
+        if _repeatable(arguments):
+            self._cache.put(request_key(kind, arguments), answer)
+
+
+class _Plain:
+    """Tokens that answered requests would have cost one by one."""
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.lengths: dict[int, int] = {}
+
+    def of(self, index: int) -> int:
+        return self.lengths.get(index, 0)
+
+
+def _first_lengths(inputs: Sequence[Sequence[int]]) -> dict[int, int]:
+    """The length of each distinct input, by the index of the first request that has it."""
+    first: dict[tuple[int, ...], int] = {}
+    for index, tokens in enumerate(inputs):
+        first.setdefault(tuple(tokens), index)
+    return {index: len(tokens) for tokens, index in first.items()}
+
+
+def _repeatable(arguments: Any) -> bool:
+    """Whether the same request gets the same answer again: all but sampled generations."""
+    last = arguments[-1]
+    return not (isinstance(last, dict) and bool(normalize_gen_kwargs(last).get("do_sample")))
+
+
+def _document(request: Any, index: int) -> Hashable:
+    """What a request belongs to, for counting documents."""
+    doc = getattr(request, "doc_id", None)
+    return index if doc is None else (getattr(request, "task_name", None), doc)
+
+
+def _name(request: Any) -> str:
+    return f"task {getattr(request, 'task_name', None)}, doc {getattr(request, 'doc_id', None)}"
+
+
+def _bytes(budget: int | str | None) -> int | None:
+    if budget is None:
+        return None
+    try:
+        found = int(convert_file_size_to_int(budget))
+    except ValueError:
+        found = 0
+    if found <= 0:
+        raise InputError(f"kv_budget={budget}: not a size; give bytes or a text like 2GiB")
+    return found
+
+
+def _free_bytes(device: Any) -> int:
+    if torch.device(device).type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)

@@ -1,0 +1,188 @@
+"""Log-likelihoods from logits, for causal models over prefix trees and for encoder-decoder models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from transformers.modeling_outputs import BaseModelOutput
+
+from harness_ext.models.prefix_tree import Node
+from harness_ext.models.prefix_walk import PADDING, Limits, Work
+
+_Sized = TypeVar("_Sized", bound=Sequence[Any])
+
+Answer = tuple[float, bool]
+"""Log-likelihood of a continuation in nats, and whether greedy decoding would have given it."""
+
+
+class Scoring(NamedTuple):
+    """A continuation to score after a context, both as token ids."""
+
+    context: list[int]
+    continuation: list[int]
+
+
+class Tally:
+    """Adds up the log-probabilities of continuations as logits come in, and answers when one is complete.
+
+    Args:
+        continuations: token ids to score, by sequence.
+        answer: called once a sequence is complete.
+        dtype: precision of the softmax.
+    """
+
+    def __init__(
+        self, continuations: Sequence[Sequence[int]], answer: Callable[[int, Answer], None], dtype: Any = torch.float32
+    ) -> None:
+        self._continuations = continuations
+        self._answer = answer
+        self._dtype = dtype
+        self._missing = [len(continuation) for continuation in continuations]
+        self._totals = [0.0] * len(continuations)
+        self._greedy = [True] * len(continuations)
+
+    def add_node(self, node: Node, positions: Sequence[int], logits: Any) -> None:
+        """Take the logits, shape (positions, vocabulary), of some scored positions of a node."""
+        lines = {position: line for line, position in enumerate(positions)}
+        self.add(
+            logits,
+            [
+                (lines[span.first + step], span.sequence, span.done + step)
+                for span in node.spans
+                for step in range(span.length)
+                if span.first + step in lines
+            ],
+        )
+
+    def add(self, logits: Any, wanted: Sequence[tuple[int, int, int]]) -> None:
+        """Take logits, shape (lines, vocabulary), and which (line, sequence, place in its continuation) they score."""
+        logits = logits.to(self._dtype)
+        lines = torch.tensor([line for line, _, _ in wanted], device=logits.device)
+        tokens = torch.tensor([self._continuations[owner][place] for _, owner, place in wanted], device=logits.device)
+        values = (logits[lines, tokens] - logits.logsumexp(-1)[lines]).tolist()
+        hits = (logits.argmax(-1)[lines] == tokens).tolist()
+        for (_, owner, _), value, hit in zip(wanted, values, hits, strict=True):
+            self._totals[owner] += value
+            self._greedy[owner] &= hit
+            self._missing[owner] -= 1
+            if not self._missing[owner]:
+                self._answer(owner, (self._totals[owner], self._greedy[owner]))
+
+
+class _Row(NamedTuple):
+    context: int
+    inputs: tuple[int, ...]
+    owners: list[int]
+
+
+def score_with_encoder(
+    model: Any,
+    device: Any,
+    scorings: Sequence[Scoring],
+    tally: Tally,
+    limits: Limits,
+    autocast: Callable[[], AbstractContextManager[Any]],
+    after_call: Callable[[], None],
+    work: Work,
+) -> None:
+    """Score continuations with an encoder-decoder model; each distinct context is encoded once.
+
+    Continuations that begin alike share a decoder row: its position i scores token i of each of them.
+    """
+    by_context: dict[tuple[int, ...], list[int]] = {}
+    for index, scoring in enumerate(scorings):
+        by_context.setdefault(tuple(scoring.context), []).append(index)
+    contexts = sorted(by_context, key=lambda context: (-len(context), context))
+    vocabulary = int(model.config.get_text_config(decoder=True).vocab_size)
+    for batch in similar_lengths(contexts, limits.contexts):
+        ids, mask = _right_padded(batch, device)
+        with torch.no_grad(), autocast():
+            encoded = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+        work.count(ids.numel(), int(mask.sum()))
+        rows = [
+            row
+            for line, context in enumerate(batch)
+            for row in _decoder_rows(model, line, by_context[context], scorings)
+        ]
+        rows.sort(key=lambda row: len(row.inputs))
+        for some in _row_batches(rows, limits, 8 * vocabulary):
+            decoder_ids, decoder_mask = _right_padded([row.inputs for row in some], device)
+            lines = torch.tensor([row.context for row in some], device=device)
+            with torch.no_grad(), autocast():
+                logits = model(
+                    encoder_outputs=BaseModelOutput(last_hidden_state=encoded[lines]),
+                    attention_mask=mask[lines],
+                    decoder_input_ids=decoder_ids,
+                    use_cache=False,
+                ).logits
+            work.count(decoder_ids.numel(), int(decoder_mask.sum()))
+            for row, its_logits in zip(some, logits, strict=True):
+                tally.add(
+                    its_logits[: len(row.inputs)],
+                    [
+                        (place, owner, place)
+                        for owner in row.owners
+                        for place in range(len(scorings[owner].continuation))
+                    ],
+                )
+            after_call()
+
+
+def _decoder_rows(model: Any, context: int, owners: Sequence[int], scorings: Sequence[Scoring]) -> Iterator[_Row]:
+    """The fewest decoder inputs that score all continuations of a context."""
+    inputs = []
+    for owner in owners:
+        labels = torch.tensor([scorings[owner].continuation])
+        shifted = model.prepare_decoder_input_ids_from_labels(labels=labels)[0].tolist()
+        inputs.append((tuple(shifted), owner))
+    row: _Row | None = None
+    for shifted, owner in sorted(inputs, reverse=True):  # what another one begins with comes right after it
+        if row is None or row.inputs[: len(shifted)] != shifted:
+            if row is not None:
+                yield row
+            row = _Row(context, shifted, [])
+        row.owners.append(owner)
+    if row is not None:
+        yield row
+
+
+def _row_batches(rows: Sequence[_Row], limits: Limits, position_bytes: int) -> Iterator[list[_Row]]:
+    batch: list[_Row] = []
+    for row in rows:
+        tokens = (len(batch) + 1) * len(row.inputs)  # rows come shortest first
+        if batch and (tokens > limits.batch_tokens or tokens * position_bytes > limits.logit_bytes):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def similar_lengths(rows: Sequence[_Sized], most: int) -> Iterator[list[_Sized]]:
+    """Rows, which come longest first, in batches of at most ``most`` with little padding.
+
+    >>> list(similar_lengths(["twelve chars", "eleven char", "short"], 3))
+    [['twelve chars', 'eleven char'], ['short']]
+    """
+    batch: list[_Sized] = []
+    for row in rows:
+        tokens = sum(len(one) for one in batch) + len(row)
+        if batch and (len(batch) == most or tokens < (1 - PADDING) * len(batch[0]) * (len(batch) + 1)):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _right_padded(rows: Sequence[Sequence[int]], device: Any) -> tuple[Any, Any]:
+    """Token ids padded with 0 as lm-eval does, and their attention mask, both of shape (rows, longest)."""
+    ids = torch.zeros((len(rows), max(len(row) for row in rows)), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for line, row in enumerate(rows):
+        ids[line, : len(row)] = torch.tensor(row)
+        mask[line, : len(row)] = 1
+    return ids.to(device), mask.to(device)
