@@ -136,7 +136,10 @@ def test_text_of_a_model_is_never_markup() -> None:
 def test_tables_need_neither_torch_nor_lm_eval() -> None:
     code = (
         "import sys\n"
-        "for name in ('torch', 'lm_eval', 'transformers', 'datasets'): sys.modules[name] = None\n"
+        "class Missing:  # not sys.modules['torch'] = None: scipy takes any entry there for the library itself\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name in ('torch', 'lm_eval', 'transformers', 'datasets'): raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
         f"sys.argv = ['harness-ext', 'table', {str(DUMMY)!r}, '--format', 'md']\n"
         "from harness_ext.cli import main\n"
         "main()\n"
