@@ -14,7 +14,7 @@ from lm_eval.api.registry import get_aggregation
 
 from harness_ext.results.resampled import NotResampledError, Resampled, by_cluster, resampled
 from harness_ext.results.resampled.registry import BUILT_IN, VECTORISED, functions, one_draw_at_a_time
-from harness_ext.scoring import classification, generation, regression, soft_labels
+from harness_ext.scoring import classification, regression, soft_labels
 
 LABELS = 4
 number = st.sampled_from([-0.125, 0.0, 0.1, 0.25, 0.5, 0.625, 0.875, 1.0, 1.125])
@@ -42,7 +42,8 @@ OTHER_FORMS: dict[str, st.SearchStrategy[Any]] = {
     ),
     **dict.fromkeys(["agg_extreme_share_pred", "agg_share_5"], gold | nan),
 }
-SUPPORTED = [function for function in VECTORISED if "dist" not in function.__name__]
+BY_ROWS = [classification.agg_jaccard, classification.agg_exact_set]
+SUPPORTED = [function for function in VECTORISED if "dist" not in function.__name__ and function not in BY_ROWS]
 
 
 def form_of(function: Callable[..., float]) -> st.SearchStrategy[Any]:
@@ -75,15 +76,22 @@ def test_the_order_of_documents_does_not_matter(function: Callable[..., float], 
     np.testing.assert_allclose(shuffled.point, VECTORISED[function](items).point, rtol=1e-9, atol=1e-9)
 
 
-def test_every_aggregation_of_the_scoring_package_can_be_resampled() -> None:
-    """Without a vectorised form one draw at a time; this lists the ones that take that way."""
-    slow = {
-        name
-        for module in (classification, generation, regression, soft_labels)
-        for name, function in vars(module).items()
-        if name.startswith("agg_") and function not in VECTORISED
-    }
-    assert slow == {"agg_kendall_tau_b", "agg_distinct_scores"}
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+@pytest.mark.parametrize("function", BY_ROWS, ids=lambda f: f.__name__)
+def test_docs_asked_about_in_several_rows_are_drawn_with_all_their_rows(
+    function: Callable[..., float], data: st.DataObject
+) -> None:
+    answers = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=4)
+    docs = data.draw(st.lists(answers, min_size=2, max_size=6))
+    items = [(f"d{doc}", row, *answer) for doc, rows in enumerate(docs) for row, answer in enumerate(rows)]
+    statistic = by_cluster(VECTORISED[function](items), [item[0] for item in items])
+    draws = np.random.default_rng(0).integers(0, len(docs), (5, len(docs)))
+    drawn = [
+        [(place, row, *answer) for place, doc in enumerate(draw) for row, answer in enumerate(docs[doc])]
+        for draw in draws
+    ]
+    np.testing.assert_allclose(statistic(draws), [function(rows) for rows in drawn])
 
 
 @pytest.mark.parametrize("name", sorted(BUILT_IN))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from harness_ext.results.resampled.statistic import Floats, Resampled, from_rows, from_sums, incidence, ratio
+from harness_ext.results.resampled.statistic import Floats, Integers, Resampled, from_sums, incidence, ratio
 
 Aggregation = Callable[[Sequence[Any]], float]
 Factory = Callable[[Sequence[Any]], Resampled]
@@ -53,13 +53,45 @@ def mean_over_documents(aggregation: Aggregation) -> Factory:
 
 
 def root_mean_over_documents(aggregation: Aggregation) -> Factory:
-    """The same for a root mean square (RMSE, S-RMSE)."""
+    """The same for a root mean square."""
+    return lambda items: _root(nanmean(np.array([aggregation([item]) for item in items]) ** 2))
+
+
+def mean_over_first_rows(aggregation: Aggregation) -> Factory:
+    """The resampled form of a mean over docs that were asked about in several rows, ``(doc, …)`` items.
+
+    A doc's value counts where its first row is drawn, so rows of one doc must lie in one cluster to be drawn together.
+    """
 
     def build(items: Sequence[Any]) -> Resampled:
-        squares = nanmean(np.array([aggregation([item]) for item in items]) ** 2)
-        return Resampled(squares.rows, squares.n_rows, lambda counts: np.sqrt(squares.of_counts(counts)))
+        rows: dict[Any, list[int]] = {}
+        for row, item in enumerate(items):
+            rows.setdefault(item[0], []).append(row)
+        values = np.full(len(items), _NAN)
+        for own in rows.values():
+            values[own[0]] = aggregation([items[row] for row in own])
+        return nanmean(values)
 
     return build
+
+
+def mean_error(error: Callable[[Floats, Floats], npt.NDArray[Any]]) -> Factory:
+    """Mean of an error of each document; ``error`` takes gold and predictions, each of shape (n,)."""
+    return lambda items: nanmean(_errors(items, error))
+
+
+def root_mean_square_error(error: Callable[[Floats, Floats], npt.NDArray[Any]]) -> Factory:
+    """Root of the mean of the squared errors."""
+    return lambda items: _root(nanmean(_errors(items, error) ** 2))
+
+
+def _errors(items: Pairs, error: Callable[[Floats, Floats], npt.NDArray[Any]]) -> Floats:
+    y, p, there = _columns(items, clip=False)
+    return np.where(there, np.abs(error(y, p)), _NAN)
+
+
+def _root(squares: Resampled) -> Resampled:
+    return Resampled(squares.rows, squares.n_rows, lambda counts: np.sqrt(squares.of_counts(counts)))
 
 
 def _columns(items: Pairs, clip: bool) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
@@ -68,6 +100,12 @@ def _columns(items: Pairs, clip: bool) -> tuple[Floats, Floats, npt.NDArray[np.b
     there = ~(np.isnan(y) | np.isnan(p))
     y, p = np.where(there, y, 0.0), np.where(there, p, 0.0)
     return y, np.clip(p, 0, 1) if clip else p, there
+
+
+def _distinct(items: Pairs, clip: bool) -> tuple[Floats, Integers]:
+    """The distinct (gold, prediction, is there) and the row of every document among them."""
+    pairs, rows = np.unique(np.column_stack(_columns(items, clip)).astype(float), axis=0, return_inverse=True)
+    return pairs, rows.reshape(-1)
 
 
 class _Moments:
@@ -86,7 +124,14 @@ class _Moments:
             u, v, uu, vv, uv = u / n, v / n, uu / n, vv / n, uv / n
         var_u, var_v = (np.where(x < _CONSTANT, 0.0, x) for x in (uu - u * u, vv - v * v))
         covariance = (uv - u * v) * self.y1 * self.p1
-        return var_u * self.y1**2, var_v * self.p1**2, covariance, self.y0 - self.p0 + u * self.y1 - v * self.p1
+        shift = self.y0 - self.p0 + u * self.y1 - v * self.p1
+        size = abs(self.y0) + abs(self.p0) + self.y1 + self.p1
+        return (
+            var_u * self.y1**2,
+            var_v * self.p1**2,
+            covariance,
+            np.where(np.abs(shift) < _CONSTANT * size, 0.0, shift),
+        )
 
 
 def _centre_and_scale(values: Floats) -> tuple[float, float]:
@@ -140,29 +185,25 @@ def spearman(*, clip: bool = False, scale: float = 1.0, constant: float = _NAN) 
     """
 
     def build(items: Pairs) -> Resampled:
-        y, p, there = _columns(items, clip)
+        pairs, rows = _distinct(items, clip)
+        there = pairs[:, 2]
+        columns = [np.unique(pairs[:, side], return_inverse=True)[1] for side in (0, 1)]
+        belongs = [incidence(np.arange(len(pairs)), place, (len(pairs), place.max() + 1)) for place in columns]
 
-        def value(pairs: list[tuple[float, float, bool]], counts: Floats) -> Floats:
-            golds, guesses, valid = (np.array(column) for column in zip(*pairs, strict=True))
-            counts = counts * valid
-            n = counts.sum(1, keepdims=True)
-            ranks = [_mean_ranks(column, counts) - (n + 1) / 2 for column in (golds, guesses)]
-            squares = [np.einsum("dr,dr,dr->d", counts, rank, rank) for rank in ranks]
-            product = np.einsum("dr,dr,dr->d", counts, *ranks)
-            return scale * ratio(product, np.sqrt(squares[0] * squares[1]), otherwise=constant / scale)
+        def of_counts(counts: Floats) -> Floats:
+            counts = counts * there
+            half = counts.sum(1, keepdims=True) / 2
+            product, squares = counts, 1.0
+            for place, members in zip(columns, belongs, strict=True):
+                drawn = counts @ members
+                rank = np.cumsum(drawn, axis=1) - drawn / 2 - half  # minus the mean rank; ties at their mean rank
+                squares = squares * np.einsum("dv,dv,dv->d", drawn, rank, rank)
+                product = product * rank[:, place]
+            return scale * ratio(product.sum(1), np.sqrt(squares), otherwise=constant / scale)
 
-        return from_rows(zip(y.tolist(), p.tolist(), there.tolist(), strict=True), value)
+        return Resampled(rows, len(pairs), of_counts)
 
     return build
-
-
-def _mean_ranks(column: Floats, counts: Floats) -> Floats:
-    """Rank of every row within each draw, ties at their mean rank; (draws, rows)."""
-    values, place = np.unique(column, return_inverse=True)
-    belongs = incidence(np.arange(len(place)), place, (len(place), len(values)))
-    drawn = counts @ belongs
-    ranks: Floats = (np.cumsum(drawn, axis=1) - drawn / 2 + 0.5)[:, place]
-    return ranks
 
 
 def wasserstein(items: Pairs) -> Resampled:
@@ -171,15 +212,14 @@ def wasserstein(items: Pairs) -> Resampled:
     The area between the two distribution functions: after each distinct value, the number of gold labels minus the
     number of predictions up to it, which is linear in the counts.
     """
-    y, p, there = _columns(items, clip=True)
+    pairs, rows = _distinct(items, clip=True)
+    there = pairs[:, 2]
+    values, place = np.unique(pairs[:, :2].T, return_inverse=True)
+    row, sign = np.tile(np.arange(len(pairs)), 2), np.concatenate([there, -there])
+    steps = sparse.csr_array((sign, (row, place.reshape(-1))), shape=(len(pairs), len(values)))
 
-    def value(pairs: list[tuple[float, float, bool]], counts: Floats) -> Floats:
-        golds, guesses, valid = (np.array(column) for column in zip(*pairs, strict=True))
-        values, place = np.unique(np.concatenate([golds, guesses]), return_inverse=True)
-        row = np.tile(np.arange(len(pairs)), 2)
-        sign = np.concatenate([valid, -1.0 * valid])
-        steps = sparse.csr_array((sign, (row, place)), shape=(len(pairs), len(values)))
+    def of_counts(counts: Floats) -> Floats:
         areas = np.abs(np.cumsum(counts @ steps, axis=1)[:, :-1]) @ np.diff(values)
-        return ratio(areas, counts @ valid.astype(float), otherwise=_NAN)
+        return ratio(areas, counts @ there, otherwise=_NAN)
 
-    return from_rows(zip(y.tolist(), p.tolist(), there.tolist(), strict=True), value)
+    return Resampled(rows, len(pairs), of_counts)

@@ -13,37 +13,37 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harness_ext import scoring
 from harness_ext.results.resampled import labels, numbers, texts
 from harness_ext.results.resampled.statistic import Floats, NotResampledError, Resampled
 from harness_ext.scoring import classification, generation, regression, soft_labels
+from harness_ext.scoring.segments import Mode, bins
 
 Factory = Callable[[Sequence[Any]], Resampled]
 Aggregation = Callable[[Sequence[Any]], float]
 
+
+def _segments_apart(mode: Mode) -> Callable[[Floats, Floats], npt.NDArray[np.int64]]:
+    return lambda gold, predicted: bins(gold, mode) - bins(predicted, mode)
+
+
 _MEANS: tuple[Aggregation, ...] = (
-    regression.agg_mae,
     soft_labels.agg_acc,
     soft_labels.agg_bias,
     soft_labels.agg_extreme_share_pred,
     soft_labels.agg_extremity_pred,
     soft_labels.agg_hard_acc,
-    soft_labels.agg_mae,
     soft_labels.agg_mean_score,
     soft_labels.agg_out_of_range,
     soft_labels.agg_polarisation_gap,
-    soft_labels.agg_s_mae,
-    soft_labels.agg_s_mae_9,
     soft_labels.agg_s_mae_parsed,
     soft_labels.agg_s_mae_worst,
     soft_labels.agg_share_5,
     soft_labels.agg_tie_share,
 )
 _ROOT_MEANS: tuple[Aggregation, ...] = (
-    soft_labels.agg_rmse,
-    soft_labels.agg_s_rmse,
-    soft_labels.agg_s_rmse_9,
     soft_labels.agg_s_rmse_parsed,
     soft_labels.agg_s_rmse_worst,
 )
@@ -52,7 +52,9 @@ VECTORISED: Mapping[Aggregation, Factory] = {
     **{aggregation: numbers.mean_over_documents(aggregation) for aggregation in _MEANS},
     **{aggregation: numbers.root_mean_over_documents(aggregation) for aggregation in _ROOT_MEANS},
     classification.agg_decision_macro_f1: labels.decision_macro_f1,
+    classification.agg_exact_set: numbers.mean_over_first_rows(classification.agg_exact_set),
     classification.agg_f1_irony: labels.f1_of_second,
+    classification.agg_jaccard: numbers.mean_over_first_rows(classification.agg_jaccard),
     classification.agg_macro_f1: labels.macro_f1,
     classification.agg_macro_recall: labels.macro_recall,
     classification.agg_micro_f1: labels.micro_f1,
@@ -69,8 +71,15 @@ VECTORISED: Mapping[Aggregation, Factory] = {
     generation.agg_dist_2: texts.distinct_ngrams,
     generation.agg_gold_byte_ppl: texts.perplexity,
     generation.agg_gold_word_ppl: texts.perplexity,
+    regression.agg_mae: numbers.mean_error(np.subtract),
     regression.agg_pearson: numbers.pearson(scale=100, constant=0.0),
     regression.agg_spearman: numbers.spearman(scale=100, constant=0.0),
+    soft_labels.agg_mae: numbers.mean_error(np.subtract),
+    soft_labels.agg_rmse: numbers.root_mean_square_error(np.subtract),
+    soft_labels.agg_s_mae: numbers.mean_error(_segments_apart("compat")),
+    soft_labels.agg_s_mae_9: numbers.mean_error(_segments_apart("strict")),
+    soft_labels.agg_s_rmse: numbers.root_mean_square_error(_segments_apart("compat")),
+    soft_labels.agg_s_rmse_9: numbers.root_mean_square_error(_segments_apart("strict")),
     soft_labels.agg_ccc: numbers.concordance,
     soft_labels.agg_hard_f1: labels.hard_f1,
     soft_labels.agg_hard_f1_compat: labels.hard_f1_compat,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,6 @@ from scipy import sparse
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.intp]
-Row = TypeVar("Row", bound=Hashable)
 
 
 class NotResampledError(ValueError):
@@ -73,19 +71,6 @@ def from_sums(features: npt.ArrayLike, value: Callable[[Floats], Floats]) -> Res
     """
     distinct, rows = np.unique(np.asarray(features, dtype=float), axis=0, return_inverse=True)
     return Resampled(rows.reshape(-1), len(distinct), lambda counts: value(counts @ distinct))
-
-
-def from_rows(documents: Iterable[Row], of_counts: Callable[[list[Row], Floats], Floats]) -> Resampled:
-    """A metric of hashable documents; ``of_counts`` gets the distinct ones and how often each counts.
-
-    >>> longest = from_rows(["a", "bbb", "a"], lambda texts, counts: (counts > 0) @ np.array([len(t) for t in texts]))
-    >>> longest(np.array([[0, 2, 2], [0, 1, 2]])).tolist()
-    [1, 4]
-    """
-    seen: dict[Row, int] = {}
-    rows = np.array([seen.setdefault(document, len(seen)) for document in documents], dtype=np.intp)
-    distinct = list(seen)
-    return Resampled(rows, len(distinct), lambda counts: of_counts(distinct, counts))
 
 
 def by_cluster(statistic: Resampled, clusters: npt.ArrayLike) -> Resampled:
