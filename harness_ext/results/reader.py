@@ -300,16 +300,32 @@ def newest(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 
 def check_samples(path: Path) -> Problem | None:
     """Read a samples file line by line; the first line that is no sample is the problem."""
+    try:
+        for _ in sample_lines(path):
+            pass
+    except ValueError as error:
+        return Problem(path, str(error))
+    return None
+
+
+def sample_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The samples of a file, plain or gzip, one at a time.
+
+    Raises:
+        ValueError: a line is cut off, broken or no sample, or there is none.
+    """
     number = 0
     try:
-        with _open(path) as lines:
+        with open_text(path) as lines:
             for number, line in enumerate(lines, 1):
                 sample = json.loads(line)
                 if not (isinstance(sample, dict) and "doc_id" in sample):
-                    return Problem(path, f"line {number} is not a sample of lm-eval (no doc_id)")
+                    raise ValueError(f"line {number} is not a sample of lm-eval (no doc_id)")
+                yield sample
     except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        return Problem(path, f"cut off or broken after line {max(number - 1, 0)}: {error}")
-    return None if number else Problem(path, "empty")
+        raise ValueError(f"cut off or broken after line {max(number - 1, 0)}: {error}") from error
+    if not number:
+        raise ValueError("empty")
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
@@ -327,14 +343,15 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def _load(path: Path) -> object:
-    with _open(path) as file:
+    with open_text(path) as file:
         try:
             return json.load(file)
         except json.JSONDecodeError as error:
             raise ValueError(f"broken or cut-off JSON: {error}") from error
 
 
-def _open(path: Path) -> Any:
+def open_text(path: Path) -> Any:
+    """A text file, plain or gzip, opened to be read."""
     return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import math
@@ -17,7 +16,7 @@ import numpy as np
 from harness_ext.errors import DataError, InputError
 from harness_ext.results.frame import Row
 from harness_ext.results.placement import bare_name
-from harness_ext.results.reader import rows_of
+from harness_ext.results.reader import open_text, rows_of, sample_lines
 
 _DATE = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?"
 _RESULTS = re.compile(rf"results_(?P<date>{_DATE})\.json(?:\.gz)?")
@@ -207,18 +206,11 @@ def read_scores(path: Path) -> dict[str, Scores]:
         DataError: a line is broken or no sample, the file is empty, or a document occurs twice under one filter.
     """
     found: dict[str, Scores] = {}
-    number = 0
     try:
-        with _open(path) as lines:
-            for number, line in enumerate(lines, 1):
-                sample = json.loads(line)
-                if not (isinstance(sample, dict) and "doc_id" in sample):
-                    raise DataError(f"{path}: line {number} is not a sample of lm-eval.")
-                _add(found.setdefault(str(sample.get("filter", "none")), Scores()), sample)
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise DataError(f"{path}: cut off or broken after line {max(number - 1, 0)}: {error}.") from error
-    if not found:
-        raise DataError(f"{path} is empty.")
+        for sample in sample_lines(path):
+            _add(found.setdefault(str(sample.get("filter", "none")), Scores()), sample)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}.") from error
     for name, scores in found.items():
         if len(set(scores.numbers)) < len(scores.numbers):
             raise DataError(f"{path}: documents occur twice (filter {name}); was the file written by two runs?")
@@ -249,11 +241,7 @@ def _hash(value: object) -> str:
 
 def _load(path: Path) -> object:
     try:
-        with _open(path) as file:
+        with open_text(path) as file:
             return json.load(file)
     except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"{path}: cut off or broken: {error}.") from error
-
-
-def _open(path: Path) -> Any:
-    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")

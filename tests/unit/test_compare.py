@@ -423,7 +423,7 @@ def test_samples_without_a_list_of_metrics_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is empty"),
+        ("", "empty"),
         ('{"doc_id": 0, "acc": 1.0}\n{"doc_id": 1, "ac', "cut off or broken after line 1"),
         ('{"acc": 1.0}\n', "line 1 is not a sample"),
         ('{"doc_id": 0, "acc": 1.0}\n{"doc_id": 0, "acc": 1.0}\n', "documents occur twice"),
