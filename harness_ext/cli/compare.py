@@ -11,7 +11,7 @@ import typer
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN RUN...", help="Folders of lm-eval's --output_path, or results or samples files."),
+        typer.Argument(metavar="RUNS...", help="Folders of lm-eval's --output_path, or results or samples files."),
     ],
     task: Annotated[
         list[str] | None, typer.Option("--task", help="Compare this task or group only; repeatable.")
