@@ -140,13 +140,13 @@ def _samples(task: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[
     for where, row in rows:
         if not isinstance(row.get("doc_id"), int):
             raise InputError(f"{where}: an lm-eval sample has an integer 'doc_id'; give the file as lm-eval wrote it")
-        indices[str(own_id(row["doc"]))].add(row["doc_id"])
+        indices[str(row["own_id"])].add(row["doc_id"])
     by_id = "None" not in indices and all(len(seen) == 1 for seen in indices.values())
     for where, row in rows:
-        doc = str(own_id(row["doc"])) if by_id else row["doc_id"]
-        doc_hash = None if by_id else row.get("doc_hash")
+        doc = str(row["own_id"]) if by_id else row["doc_id"]
+        doc_hash = None if by_id else row["doc_hash"]
         for repeat, value in enumerate(_sample_values(row["resps"], where)):
-            yield task, Key(doc, 0, repeat), Answer(value, where, row.get("prompt_hash"), doc_hash, from_samples=True)
+            yield task, Key(doc, 0, repeat), Answer(value, where, row["prompt_hash"], doc_hash, from_samples=True)
 
 
 def own_id(doc: Any) -> str | int | None:
@@ -174,7 +174,9 @@ def read(file: Path) -> Iterator[tuple[str, Key, Answer]]:
                 raise InputError(
                     f"{where}: which task? Keep lm-eval's file name samples_<task>_<date>.jsonl or add 'task'"
                 )
-            recorded[task].append((where, row))
+            # Prompts and posts are most of such a file; only what identifies and answers a doc is kept.
+            kept = {key: row.get(key) for key in ("doc_id", "resps", "prompt_hash", "doc_hash")}
+            recorded[task].append((where, kept | {"own_id": own_id(row["doc"])}))
             continue
         try:
             parsed = Row.model_validate(row)
