@@ -1,9 +1,9 @@
-"""Greedy decoding that starts from shared caches, and stops each row at its own stop sequence."""
+"""Decoding that starts from shared caches, and stops each row at its own stop sequence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,7 +11,20 @@ import transformers
 from lm_eval.models.utils_hf import MultiTokenEOSCriteria
 
 from harness_ext.models import prefix_cache
-from harness_ext.models.prefix_walk import Prefix
+from harness_ext.models.prefix_engine import Engine
+from harness_ext.models.prefix_tree import Node, arrange
+from harness_ext.models.prefix_walk import Prefix, Walk
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How answers are generated."""
+
+    stop: list[str]
+    new_tokens: int
+    """At most so many tokens are decoded."""
+    arguments: dict[str, Any]
+    """Further arguments of ``generate``."""
 
 
 def is_greedy(arguments: dict[str, Any]) -> bool:
@@ -40,82 +53,136 @@ class RowStops(transformers.StoppingCriteria):  # type: ignore[misc]
         return torch.tensor([length is not None for length in self.lengths], device=input_ids.device)
 
 
-def decode(
-    model: Any,
-    tokenizer: Any,
-    contexts: Sequence[Sequence[int]],
-    prefixes: Sequence[Prefix | None],
-    *,
-    stop: Sequence[str],
-    new_tokens: int,
-    arguments: dict[str, Any],
-    device: Any,
-    autocast: AbstractContextManager[Any],
-) -> list[list[int]]:
-    """New tokens after each context, up to and with the one that completed a stop sequence.
+class SharedDecoding:
+    """Greedy answers to contexts, from one walk over the tree of their tokens.
+
+    The walk computes the cache of every context but for its last token; rows that follow each other wait for one
+    another and are decoded together, as many as the limits allow.
 
     Args:
-        model: a causal model.
-        tokenizer: its tokenizer, with a padding token.
+        engine: a causal model whose caches can be shared.
+        decoding: how answers are generated.
         contexts: token ids, at least one in each.
-        prefixes: caches of all tokens of a context but the last; None in all of them runs the contexts whole.
-        stop: stop sequences.
-        new_tokens: at most so many tokens are decoded.
-        arguments: further arguments of ``generate``.
-        device: where the model's input belongs.
-        autocast: context of the forward passes.
+        take: gets the number of a context and its new tokens, up to and with those of its stop sequence.
+        after_call: called after each batch of forward passes.
     """
+
+    def __init__(
+        self,
+        engine: Engine,
+        decoding: Decoding,
+        contexts: Sequence[Sequence[int]],
+        take: Callable[[int, list[int]], None],
+        after_call: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._decoding = decoding
+        self._contexts = contexts
+        self._take = take
+        self._after_call = after_call
+        self._long = [index for index, context in enumerate(contexts) if len(context) > 1]
+        self._forest = arrange(
+            [contexts[index][:-1] for index in self._long], [0] * len(self._long), min_saving=engine.limits.min_saving
+        )
+        self.tree_tokens, self.plain_tokens = self._forest.tree_tokens, self._forest.distinct_tokens
+        self._walk = Walk(engine, on_logits=lambda *_: None, on_end=self._end, after_call=after_call)
+        self._waiting: list[tuple[int, Prefix | None]] = []
+        self._families: set[int] = set()
+
+    def run(self) -> None:
+        """Answer all contexts."""
+        self._walk.run(self._forest.roots)
+        self._decode_waiting()
+        for index, context in enumerate(self._contexts):
+            if len(context) == 1:
+                self._waiting.append((index, None))
+                self._decode_waiting()
+
+    def _end(self, node: Node, prefix: Prefix, shared: Prefix | None) -> None:
+        for sequence in node.ends:
+            # Rows of one shared beginning are one family; a row without one is a family of its own.
+            family = id(shared or prefix)
+            if self._waiting and not self._fits(prefix, family):
+                self._decode_waiting()
+            self._waiting.append((self._long[sequence], prefix))
+            self._families.add(family)
+            self._walk.hold(prefix.bytes)
+
+    def _fits(self, prefix: Prefix, family: int) -> bool:
+        """Whether one more row may be decoded together with those that wait."""
+        traits, limits = self._engine.traits, self._engine.limits
+        held = [one for _, one in self._waiting if one] + [prefix]
+        longest = max(one.length for one in held) + self._decoding.new_tokens
+        return bool(
+            traits
+            and traits.joinable
+            and len(self._families | {family}) <= limits.contexts
+            and len(held) <= max(limits.contexts, limits.rows)
+            and sum(one.bytes for one in held) + len(held) * traits.size(longest) <= limits.cache_bytes
+        )
+
+    def _decode_waiting(self) -> None:
+        if not self._waiting:
+            return
+        rows = [index for index, _ in self._waiting]
+        prefixes = [prefix for _, prefix in self._waiting if prefix]
+        outputs = _decode(self._engine, self._decoding, [self._contexts[row] for row in rows], prefixes)
+        self._walk.hold(-sum(prefix.bytes for prefix in prefixes))
+        self._waiting.clear()
+        self._families.clear()
+        for row, tokens in zip(rows, outputs, strict=True):
+            self._engine.work.tokens += len(tokens)
+            self._take(row, tokens)
+        self._after_call()
+
+
+def _decode(
+    engine: Engine, decoding: Decoding, contexts: Sequence[Sequence[int]], prefixes: Sequence[Prefix]
+) -> list[list[int]]:
+    """New tokens of some contexts, given the caches of all their tokens but the last (or none)."""
     width = max(len(context) for context in contexts)
-    ids = torch.full((len(contexts), width), tokenizer.pad_token_id, dtype=torch.long)
+    ids = torch.full((len(contexts), width), engine.tokenizer.pad_token_id, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for row, context in enumerate(contexts):
         ids[row, width - len(context) :] = torch.tensor(context)
         mask[row, width - len(context) :] = 1
-    given = [prefix.cache for prefix in prefixes if prefix is not None]
-    if len(given) > 1:
-        arguments = {**arguments, "past_key_values": prefix_cache.join(given)[0]}
-    elif given:
-        arguments = {**arguments, "past_key_values": prefix_cache.branch(given[0])}
-    stops = RowStops(tokenizer, stop, width, len(contexts))
-    with autocast:
-        output = model.generate(
-            input_ids=ids.to(device),
-            attention_mask=mask.to(device),
-            max_length=width + new_tokens,
+    caches = [prefix.cache for prefix in prefixes]
+    past = {}
+    if caches:
+        past = {"past_key_values": prefix_cache.join(caches)[0] if len(caches) > 1 else prefix_cache.branch(caches[0])}
+    stops = RowStops(engine.tokenizer, decoding.stop, width, len(contexts))
+    with engine.autocast():
+        output = engine.model.generate(
+            input_ids=ids.to(engine.device),
+            attention_mask=mask.to(engine.device),
+            max_length=width + decoding.new_tokens,
             stopping_criteria=transformers.StoppingCriteriaList([stops]),
-            pad_token_id=tokenizer.pad_token_id,
+            pad_token_id=engine.tokenizer.pad_token_id,
             use_cache=True,
-            **arguments,
+            **past,
+            **decoding.arguments,
         )
     return [row[width:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
 
 
-def decode_with_encoder(
-    model: Any,
-    tokenizer: Any,
-    ids: Any,
-    mask: Any,
-    *,
-    stop: Sequence[str],
-    new_tokens: int,
-    arguments: dict[str, Any],
-    autocast: AbstractContextManager[Any],
-) -> list[list[int]]:
+def decode_with_encoder(engine: Engine, decoding: Decoding, ids: Any, mask: Any) -> list[list[int]]:
     """Decoder tokens of an encoder-decoder model for encoder inputs of shape (rows, tokens).
 
-    Unlike lm-eval 0.4.13, which adds the length of the padded *encoder* input to the limit and looks for stop
-    sequences only after as many decoder tokens, ``new_tokens`` is the number of new tokens, and an answer does not
-    depend on its batch.
+    lm-eval 0.4.13 adds the length of the padded *encoder* input to the limit, and looks for stop sequences only after
+    as many decoder tokens. Here the limit is the number of new tokens, so that an answer does not depend on its batch.
     """
-    stops = RowStops(tokenizer, stop, 1, ids.shape[0])  # the decoder's start token
-    with autocast:
-        output = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            max_new_tokens=new_tokens,
+    stops = RowStops(engine.tokenizer, decoding.stop, 1, ids.shape[0])  # 1: the decoder's start token
+    with engine.autocast():
+        output = engine.model.generate(
+            input_ids=ids.to(engine.device),
+            attention_mask=mask.to(engine.device),
+            max_new_tokens=decoding.new_tokens,
             stopping_criteria=transformers.StoppingCriteriaList([stops]),
-            pad_token_id=tokenizer.pad_token_id,
+            pad_token_id=engine.tokenizer.pad_token_id,
             use_cache=True,
-            **arguments,
+            **decoding.arguments,
         )
-    return [row[:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
+    outputs = [row[:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
+    engine.work.count(ids.numel(), int(mask.sum()))
+    engine.work.tokens += sum(len(tokens) for tokens in outputs)
+    return outputs

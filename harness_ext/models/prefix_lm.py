@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lm_eval.models  # noqa: F401 - lm-eval fills its registry only while it is empty: its own backends go first
-import psutil
 import torch
-from accelerate.utils import convert_file_size_to_int
 from lm_eval import utils
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
@@ -24,13 +22,14 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 
 from harness_ext.errors import InputError
 from harness_ext.models.prefix_cache import Traits
-from harness_ext.models.prefix_decode import decode, decode_with_encoder, is_greedy
+from harness_ext.models.prefix_decode import Decoding, SharedDecoding, decode_with_encoder, is_greedy
 from harness_ext.models.prefix_encoding import PairEncoder
+from harness_ext.models.prefix_engine import Engine, budget, default_budget, limits_on
 from harness_ext.models.prefix_probe import Unsuitable, probe
 from harness_ext.models.prefix_progress import Progress
 from harness_ext.models.prefix_score import Answer, Scoring, Tally, score_with_encoder
-from harness_ext.models.prefix_tree import Node, arrange
-from harness_ext.models.prefix_walk import Limits, Prefix, Walk, Work
+from harness_ext.models.prefix_tree import arrange
+from harness_ext.models.prefix_walk import Walk
 from harness_ext.models.run_cache import RunCache, digest, request_key
 from harness_ext.models.run_identity import identity_of
 
@@ -41,7 +40,6 @@ IDENTITY_KEY = "harness-ext identity"
 SCORING_VERSION = 1
 """Part of the identity of stored answers; one more whenever the same request may get another answer."""
 
-MIB = 1 << 20
 _AUTO_CONTEXTS = 64
 
 
@@ -82,7 +80,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         resume: str | None = None,
         **hf_arguments: Any,
     ) -> None:
-        self._kv_budget = _bytes(kv_budget)
+        self._cache_bytes = None if kv_budget is None else budget(kv_budget)
         super().__init__(pretrained, **hf_arguments)
         self.spent = Spent()
         self._found: Traits | Unsuitable | None = None
@@ -248,41 +246,36 @@ class PrefixLM(HFLM):  # type: ignore[misc]
 
     def _score(self, scorings: list[Scoring], take: Callable[[int, Answer], None], progress: Progress) -> None:
         """Score continuations; ``take`` gets each answer as soon as it is complete."""
-        work, before = Work(), self.spent.forwarded
-        plain = _Plain()
+        engine = self._engine()
+        plain, plain_lengths = 0, dict.fromkeys(range(len(scorings)), 0)
 
         def answer(index: int, value: Answer) -> None:
-            plain.tokens += plain.of(index)
+            nonlocal plain
+            plain += plain_lengths[index]
             take(index, value)
 
         def after_call() -> None:
-            progress.show(work.tokens, plain.tokens)
+            progress.show(engine.work.tokens, plain)
             self._commit()
 
         tally = Tally([scoring.continuation for scoring in scorings], answer, self.softmax_dtype or torch.float32)
+        longest = self.max_length
         if self.backend == "seq2seq":
-            cut = [
-                Scoring(scoring.context[-self.max_length :], scoring.continuation[-self.max_length :])
-                for scoring in scorings
-            ]
-            plain.lengths = {
-                index: len(scoring.context) + len(scoring.continuation) for index, scoring in enumerate(cut)
-            }
-            score_with_encoder(self.model, self.device, cut, tally, self._limits(), self._autocast, after_call, work)
-            self.spent.tree += work.tokens - work.padding
-            self.spent.plain += sum(plain.lengths.values())
+            cut = [Scoring(context[-longest:], continuation[-longest:]) for context, continuation in scorings]
+            plain_lengths = {index: len(one.context) + len(one.continuation) for index, one in enumerate(cut)}
+            score_with_encoder(engine, cut, tally, after_call)
+            self._count(engine, engine.work.tokens - engine.work.padding, sum(plain_lengths.values()))
         else:
-            inputs = [(context + continuation)[-(self.max_length + 1) :][:-1] for context, continuation in scorings]
-            longer = sum(len(one.context) + len(one.continuation) > self.max_length + 1 for one in scorings)
+            longer = sum(len(context) + len(continuation) > longest + 1 for context, continuation in scorings)
             if longer:
-                log.warning("%d prompts are longer than %d tokens and lose their beginning", longer, self.max_length)
-            plain.lengths = _first_lengths(inputs)
-            forest = arrange(inputs, [len(scoring.continuation) for scoring in scorings], min_saving=self._min_saving)
-            self.spent.tree += forest.tree_tokens
-            self.spent.plain += forest.distinct_tokens
-            self._walk(work, tally.add_node, lambda node, prefix: None, after_call).run(forest.roots)
-        self.spent.calls += work.calls
-        self.spent.forwarded = before + work.tokens
+                log.warning("%d prompts are longer than %d tokens and lose their beginning", longer, longest)
+            inputs = [(context + continuation)[-(longest + 1) :][:-1] for context, continuation in scorings]
+            plain_lengths |= _first_lengths(inputs)
+            scored = [len(scoring.continuation) for scoring in scorings]
+            forest = arrange(inputs, scored, min_saving=engine.limits.min_saving)
+            walk = Walk(engine, on_logits=tally.add_node, on_end=lambda *_: None, after_call=after_call)
+            walk.run(forest.roots)
+            self._count(engine, forest.tree_tokens, forest.distinct_tokens)
         progress.close()
 
     # -- generation
@@ -313,25 +306,13 @@ class PrefixLM(HFLM):  # type: ignore[misc]
 
         for group in groups.values():
             some = requests[next(iter(group.values()))[0]]
-            generate = self._generate_with_encoder if self.backend == "seq2seq" else self._generate
-            generate(some, group, take, progress)
+            self._generate(some, group, take, progress)
         progress.close()
         if stock:
             answers = super().generate_until([requests[index] for index in stock], disable_tqdm=disable_tqdm)
             for index, text in zip(stock, answers, strict=True):
                 texts[index] = text
         return texts
-
-    def _arguments(self, request: Instance) -> tuple[dict[str, Any], list[str], int]:
-        """Arguments for ``generate``, stop sequences and the number of new tokens of a request."""
-        arguments = dict(normalize_gen_kwargs(request.args[1], self.max_gen_toks))
-        eos = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
-        until = handle_stop_sequences(arguments.pop("until", None), eos=eos)
-        new_tokens = arguments.pop("max_gen_toks")
-        if not arguments.get("do_sample") and not arguments.get("temperature"):
-            arguments.pop("temperature", None)
-            arguments["do_sample"] = False
-        return arguments, until, new_tokens
 
     def _generate(
         self,
@@ -340,134 +321,68 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         take: Callable[[Sequence[int], str], None],
         progress: Progress,
     ) -> None:
-        """Greedy answers to contexts with the same arguments as ``some``, for a causal model."""
-        arguments, until, new_tokens = self._arguments(some)
-        room = self.max_length - new_tokens
+        """Answers to distinct contexts, each with its requests, that have the arguments of ``some``."""
+        decoding = self._decoding(some)
+        if self.backend == "seq2seq":
+            self._generate_with_encoder(decoding, group, take, progress)
+            return
+        room = self.max_length - decoding.new_tokens
         if room < 1:
             raise InputError(
-                f"{_name(some)}: max_gen_toks={new_tokens} leaves no room for a prompt in {self.max_length} tokens "
-                "of context; give a smaller one with --gen_kwargs max_gen_toks=N"
+                f"{_name(some)}: max_gen_toks={decoding.new_tokens} leaves no room for a prompt in {self.max_length} "
+                "tokens of context; give a smaller one with --gen_kwargs max_gen_toks=N"
             )
         owners = list(group.values())
-        contexts = [
+        encoded = [
             self.tok_batch_encode([text], left_truncate_len=room, truncation=self.truncation)[0][0].tolist()
             for text in group
         ]
-        contexts = [context or [self.prefix_token_id] for context in contexts]
-        work, plain = Work(), 0
-        limits = self._limits()
-        waiting: list[tuple[int, Prefix | None]] = []
-        families: set[int] = set()
+        contexts = [tokens or [self.prefix_token_id] for tokens in encoded]
+        engine = self._engine()
+        plain = 0
 
-        def flush() -> None:
+        def take_tokens(context: int, tokens: list[int]) -> None:
             nonlocal plain
-            if not waiting:
-                return
-            rows = [index for index, _ in waiting]
-            prefixes = [prefix for _, prefix in waiting]
-            outputs = decode(
-                self.model,
-                self.tokenizer,
-                [contexts[row] for row in rows],
-                prefixes,
-                stop=until,
-                new_tokens=new_tokens,
-                arguments=arguments,
-                device=self.device,
-                autocast=self._autocast(),
-            )
-            for row, tokens in zip(rows, outputs, strict=True):
-                work.tokens += len(tokens)
-                plain += len(contexts[row]) - 1 + len(tokens)
-                take(owners[row], self._text(tokens, until))
-            walk.hold(-sum(prefix.bytes for prefix in prefixes if prefix))
-            waiting.clear()
-            families.clear()
-            progress.show(work.tokens, plain)
+            plain += len(contexts[context]) + len(tokens)
+            take(owners[context], self._text(tokens, decoding.stop))
+
+        def after_call() -> None:
+            progress.show(engine.work.tokens, plain)
             self._commit()
 
-        def wait(row: int, prefix: Prefix | None, family: int) -> None:
-            if waiting and not self._fits(waiting, prefix, families | {family}, new_tokens, limits):
-                flush()
-            waiting.append((row, prefix))
-            families.add(family)
-            if prefix:
-                walk.hold(prefix.bytes)
-
-        def end(node: Node, prefix: Prefix | None) -> None:
-            for sequence in node.ends:
-                # Rows of one shared beginning belong together; without one each is on its own.
-                wait(long[sequence], prefix, -1 - node.start if node.start else sequence)
-
-        walk = self._walk(work, lambda node, positions, logits: None, end, lambda: progress.show(work.tokens, plain))
-        long = [index for index, context in enumerate(contexts) if len(context) > 1]
-        if long:
-            heads = [contexts[index][:-1] for index in long]
-            forest = arrange(heads, [0] * len(heads), min_saving=self._min_saving)
-            self.spent.tree += forest.tree_tokens
-            self.spent.plain += forest.distinct_tokens
-            walk.run(forest.roots)
-            flush()
-        for index, context in enumerate(contexts):
-            if len(context) == 1:
-                wait(index, None, index)
-        flush()
-        self.spent.calls += work.calls
-        self.spent.forwarded += work.tokens
-
-    def _fits(
-        self,
-        waiting: list[tuple[int, Prefix | None]],
-        prefix: Prefix | None,
-        families: set[int],
-        new_tokens: int,
-        limits: Limits,
-    ) -> bool:
-        """Whether one more row may be decoded together with those that wait."""
-        rows = [*(held for _, held in waiting), prefix]
-        traits = self._found if isinstance(self._found, Traits) else None
-        if traits is None or not traits.joinable or None in rows:
-            return False
-        longest = max(held.length for held in rows if held)
-        held_bytes = len(rows) * (traits.size(longest + new_tokens) + max(held.bytes for held in rows if held))
-        return bool(
-            len(families) <= limits.contexts
-            and len(rows) <= max(limits.contexts, self._rows)
-            and held_bytes <= limits.cache_bytes
-        )
+        shared = SharedDecoding(engine, decoding, contexts, take_tokens, after_call)
+        shared.run()
+        self._count(engine, shared.tree_tokens, shared.plain_tokens)
 
     def _generate_with_encoder(
         self,
-        some: Instance,
+        decoding: Decoding,
         group: dict[str, list[int]],
         take: Callable[[Sequence[int], str], None],
         progress: Progress,
     ) -> None:
-        """Answers of an encoder-decoder model to contexts with the same arguments as ``some``."""
-        arguments, until, new_tokens = self._arguments(some)
-        if "max_length" in arguments:
-            raise InputError(f"{_name(some)}: max_length means something else here; give max_gen_toks instead")
+        engine = self._engine()
         texts = sorted(group, key=lambda text: -len(text))
-        size = self._limits().contexts
-        for first in range(0, len(texts), size):
-            batch = texts[first : first + size]
+        size = engine.limits.contexts
+        for batch in (texts[first : first + size] for first in range(0, len(texts), size)):
             ids, mask = self.tok_batch_encode(batch, left_truncate_len=self.max_length, truncation=self.truncation)
-            outputs = decode_with_encoder(
-                self.model,
-                self.tokenizer,
-                ids.to(self.device),
-                mask.to(self.device),
-                stop=until,
-                new_tokens=new_tokens,
-                arguments=arguments,
-                autocast=self._autocast(),
-            )
-            for text, tokens in zip(batch, outputs, strict=True):
-                self.spent.forwarded += len(tokens)
-                take(group[text], self._text(tokens, until))
-            self.spent.forwarded += ids.numel()
-            progress.show(self.spent.forwarded, 0)
+            for text, tokens in zip(batch, decode_with_encoder(engine, decoding, ids, mask), strict=True):
+                take(group[text], self._text(tokens, decoding.stop))
+            progress.show(engine.work.tokens, 0)
             self._commit()
+        self._count(engine, 0, 0)
+
+    def _decoding(self, request: Instance) -> Decoding:
+        arguments = dict(normalize_gen_kwargs(request.args[1], self.max_gen_toks))
+        if self.backend == "seq2seq" and "max_length" in arguments:
+            raise InputError(f"{_name(request)}: max_length counts the prompt in other models; give max_gen_toks")
+        eos = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
+        stop = handle_stop_sequences(arguments.pop("until", None), eos=eos)
+        new_tokens = arguments.pop("max_gen_toks")
+        if not arguments.get("do_sample") and not arguments.get("temperature"):
+            arguments.pop("temperature", None)  # transformers warns of one that greedy decoding does not use
+            arguments["do_sample"] = False
+        return Decoding(stop, new_tokens, arguments)
 
     def _text(self, tokens: list[int], until: list[str]) -> str:
         """The answer in some new tokens, as ``HFLM`` cuts it out."""
@@ -498,54 +413,24 @@ class PrefixLM(HFLM):  # type: ignore[misc]
                 log.warning("hf-prefix works like hf for this model: %s", reason)
         return isinstance(self._found, Traits)
 
-    @property
-    def _on_cpu(self) -> bool:
-        return bool(torch.device(self.device).type == "cpu")
-
-    @property
-    def _min_saving(self) -> int:
-        """Tokens that a forward pass of its own must save: about what the pass itself costs."""
-        return 32 if self._on_cpu else 256
-
-    @property
-    def _rows(self) -> int:
-        """Rows that are decoded together when they share a beginning."""
-        return 16 if self._on_cpu else 64
-
-    def _limits(self) -> Limits:
-        if self._kv_budget is None:
-            self._kv_budget = _free_bytes(self.device) // 4
-            if self._on_cpu:
-                self._kv_budget = min(self._kv_budget, 1024 * MIB)
+    def _engine(self) -> Engine:
+        if self._cache_bytes is None:
+            self._cache_bytes = default_budget(self.device)
         contexts = (self.max_batch_size or _AUTO_CONTEXTS) if self.batch_size == "auto" else int(self.batch_size)
-        return Limits(
-            cache_bytes=self._kv_budget,
-            logit_bytes=(256 if self._on_cpu else 2048) * MIB,
-            # More rows than this make no token cheaper.
-            batch_tokens=512 if self._on_cpu else 16384,
-            row_tokens=2048 if self._on_cpu else 16384,
-            contexts=contexts,
+        return Engine(
+            model=self.model,
+            tokenizer=self.tokenizer,
+            device=self.device,
+            limits=limits_on(self.device, contexts=contexts, cache_bytes=self._cache_bytes),
+            autocast=self._autocast,
+            traits=self._found if isinstance(self._found, Traits) else None,
         )
 
-    def _walk(
-        self,
-        work: Work,
-        on_logits: Callable[[Node, Sequence[int], Any], None],
-        on_end: Callable[[Node, Prefix | None], None],
-        after_call: Callable[[], None],
-    ) -> Walk:
-        assert isinstance(self._found, Traits)  # noqa: S101 - for the type checker: asked before
-        return Walk(
-            model=self.model,
-            device=self.device,
-            traits=self._found,
-            limits=self._limits(),
-            on_logits=on_logits,
-            on_end=on_end,
-            after_call=after_call,
-            autocast=self._autocast,
-            work=work,
-        )
+    def _count(self, engine: Engine, tree: int, plain: int) -> None:
+        self.spent.calls += engine.work.calls
+        self.spent.forwarded += engine.work.tokens
+        self.spent.tree += tree
+        self.spent.plain += plain
 
     def _autocast(self) -> AbstractContextManager[Any]:
         context: AbstractContextManager[Any] = torch.autocast(
@@ -574,17 +459,6 @@ class _Recorder:
             self._cache.put(request_key(kind, arguments), answer)
 
 
-class _Plain:
-    """Tokens that answered requests would have cost one by one."""
-
-    def __init__(self) -> None:
-        self.tokens = 0
-        self.lengths: dict[int, int] = {}
-
-    def of(self, index: int) -> int:
-        return self.lengths.get(index, 0)
-
-
 def _first_lengths(inputs: Sequence[Sequence[int]]) -> dict[int, int]:
     """The length of each distinct input, by the index of the first request that has it."""
     first: dict[tuple[int, ...], int] = {}
@@ -607,21 +481,3 @@ def _document(request: Any, index: int) -> Hashable:
 
 def _name(request: Any) -> str:
     return f"task {getattr(request, 'task_name', None)}, doc {getattr(request, 'doc_id', None)}"
-
-
-def _bytes(budget: int | str | None) -> int | None:
-    if budget is None:
-        return None
-    try:
-        found = int(convert_file_size_to_int(budget))
-    except ValueError:
-        found = 0
-    if found <= 0:
-        raise InputError(f"kv_budget={budget}: not a size; give bytes or a text like 2GiB")
-    return found
-
-
-def _free_bytes(device: Any) -> int:
-    if torch.device(device).type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
+from harness_ext.models.prefix_engine import Engine
 from harness_ext.models.prefix_tree import Node
-from harness_ext.models.prefix_walk import PADDING, Limits, Work
+from harness_ext.models.prefix_walk import PADDING
 
 _Sized = TypeVar("_Sized", bound=Sequence[Any])
 
@@ -79,14 +79,7 @@ class _Row(NamedTuple):
 
 
 def score_with_encoder(
-    model: Any,
-    device: Any,
-    scorings: Sequence[Scoring],
-    tally: Tally,
-    limits: Limits,
-    autocast: Callable[[], AbstractContextManager[Any]],
-    after_call: Callable[[], None],
-    work: Work,
+    engine: Engine, scorings: Sequence[Scoring], tally: Tally, after_call: Callable[[], None]
 ) -> None:
     """Score continuations with an encoder-decoder model; each distinct context is encoded once.
 
@@ -96,38 +89,32 @@ def score_with_encoder(
     for index, scoring in enumerate(scorings):
         by_context.setdefault(tuple(scoring.context), []).append(index)
     contexts = sorted(by_context, key=lambda context: (-len(context), context))
-    vocabulary = int(model.config.get_text_config(decoder=True).vocab_size)
-    for batch in similar_lengths(contexts, limits.contexts):
-        ids, mask = _right_padded(batch, device)
-        with torch.no_grad(), autocast():
-            encoded = model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
-        work.count(ids.numel(), int(mask.sum()))
+    for batch in similar_lengths(contexts, engine.limits.contexts):
+        ids, mask = _right_padded(batch, engine.device)
+        with torch.no_grad(), engine.autocast():
+            encoded = engine.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
+        engine.work.count(ids.numel(), int(mask.sum()))
         rows = [
             row
             for line, context in enumerate(batch)
-            for row in _decoder_rows(model, line, by_context[context], scorings)
+            for row in _decoder_rows(engine.model, line, by_context[context], scorings)
         ]
         rows.sort(key=lambda row: len(row.inputs))
-        for some in _row_batches(rows, limits, 8 * vocabulary):
-            decoder_ids, decoder_mask = _right_padded([row.inputs for row in some], device)
-            lines = torch.tensor([row.context for row in some], device=device)
-            with torch.no_grad(), autocast():
-                logits = model(
-                    encoder_outputs=BaseModelOutput(last_hidden_state=encoded[lines]),
-                    attention_mask=mask[lines],
-                    decoder_input_ids=decoder_ids,
-                    use_cache=False,
-                ).logits
-            work.count(decoder_ids.numel(), int(decoder_mask.sum()))
+        for some in _row_batches(rows, engine):
+            decoder_ids, decoder_mask = _right_padded([row.inputs for row in some], engine.device)
+            lines = torch.tensor([row.context for row in some], device=engine.device)
+            logits = engine.logits(
+                int(decoder_mask.sum()),
+                encoder_outputs=BaseModelOutput(last_hidden_state=encoded[lines]),
+                attention_mask=mask[lines],
+                decoder_input_ids=decoder_ids,
+                use_cache=False,
+            )
             for row, its_logits in zip(some, logits, strict=True):
-                tally.add(
-                    its_logits[: len(row.inputs)],
-                    [
-                        (place, owner, place)
-                        for owner in row.owners
-                        for place in range(len(scorings[owner].continuation))
-                    ],
-                )
+                wanted = [
+                    (place, owner, place) for owner in row.owners for place in range(len(scorings[owner].continuation))
+                ]
+                tally.add(its_logits[: len(row.inputs)], wanted)
             after_call()
 
 
@@ -149,11 +136,12 @@ def _decoder_rows(model: Any, context: int, owners: Sequence[int], scorings: Seq
         yield row
 
 
-def _row_batches(rows: Sequence[_Row], limits: Limits, position_bytes: int) -> Iterator[list[_Row]]:
+def _row_batches(rows: Sequence[_Row], engine: Engine) -> Iterator[list[_Row]]:
+    limits = engine.limits
     batch: list[_Row] = []
     for row in rows:
         tokens = (len(batch) + 1) * len(row.inputs)  # rows come shortest first
-        if batch and (tokens > limits.batch_tokens or tokens * position_bytes > limits.logit_bytes):
+        if batch and (tokens > limits.batch_tokens or tokens * engine.position_bytes > limits.logit_bytes):
             yield batch
             batch = []
         batch.append(row)

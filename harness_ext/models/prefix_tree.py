@@ -106,7 +106,7 @@ def arrange(sequences: Sequence[Sequence[int]], scored: Sequence[int], *, min_sa
     for index in order:
         array = arrays[index]
         shared = _shared_length(previous, array)
-        if shared < len(array) or index == order[0]:
+        if shared < len(array):  # otherwise it is the same sequence again
             _climb(path, shared)
             tree_tokens += len(array) - shared
             distinct_tokens += len(array)
