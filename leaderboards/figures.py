@@ -144,7 +144,9 @@ def _chance(rows: Sequence[Row], kind: Kind) -> float:
 
 def _direction(rows: Iterable[Row]) -> str:
     stated = {row.higher_is_better for row in rows if row.higher_is_better is not None}
-    return {(True,): ", higher is better", (False,): ", lower is better"}.get(tuple(stated), "")
+    if len(stated) != 1:
+        return ""
+    return ", higher is better" if True in stated else ", lower is better"
 
 
 def _left_out(total: int, kept: int, things: str) -> str:

@@ -54,7 +54,7 @@ def render(
     """
     rows = to_rows(frame)
     evidence = gather(rows, show_samples=show_samples)
-    sections = []
+    sections: list[Section] = []
     for bench in sorted(set(frame.bench)):
         own = frame[frame.bench == bench]
         tables = build.tables(own, partial=partial)

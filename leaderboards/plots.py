@@ -15,6 +15,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 Floats = npt.NDArray[np.float64]
+Segments = npt.NDArray[np.int64]
 
 SERIES = 8
 """Colours, each with a marker of its own; further series share the last."""
@@ -79,8 +80,8 @@ def axis(values: Iterable[float], *, zero: bool = True) -> Axis:
     low, high = min(finite), max(finite)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
-    if low == high:
-        low, high = low - (0 if zero else 0.5), high + (1 if zero else 0.5)
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), 1e-12):  # nothing to tell apart
+        low, high = (min(low, 0.0), max(high, 1.0)) if zero else (low - 0.5, high + 0.5)
     step = _round_step((high - low) / 4)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(round(number * step, 12) for number in range(first, last + 1))
@@ -215,7 +216,7 @@ def _cut(label: str) -> str:
 _SIDE, _HEIGHT, _BINS = 216, 108, 9
 
 
-def histogram(gold: Floats, predicted: Floats, *, poles: tuple[str, str], series: int, name: str) -> Markup:
+def histogram(gold: Segments, predicted: Segments, *, poles: tuple[str, str], series: int, name: str) -> Markup:
     """Shares of nine equal segments of [0, 1]: predictions as filled bars, gold labels as an outline over them.
 
     Args:
@@ -225,7 +226,7 @@ def histogram(gold: Floats, predicted: Floats, *, poles: tuple[str, str], series
         series: colour of the predictions.
         name: what the plot shows, read out in its place.
     """
-    shares = [np.bincount(values.astype(int), minlength=_BINS) / len(values) for values in (gold, predicted)]
+    shares = [np.bincount(values, minlength=_BINS) / len(values) for values in (gold, predicted)]
     top = max(float(share.max()) for share in shares)
     width, heights = _SIDE / _BINS, [share / top * (_HEIGHT - 6) for share in shares]
     parts = [
@@ -245,7 +246,7 @@ def histogram(gold: Floats, predicted: Floats, *, poles: tuple[str, str], series
 
 
 def reliability(
-    gold: Floats, predicted: Floats, segments: Floats, *, poles: tuple[str, str], series: int, name: str
+    gold: Floats, predicted: Floats, segments: Segments, *, poles: tuple[str, str], series: int, name: str
 ) -> Markup:
     """Gold labels against predictions: every document, and for each predicted segment the mean of its gold labels.
 
@@ -274,7 +275,7 @@ def reliability(
         Markup('<line class="diagonal" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(x(0), y(0), x(1), y(1)),
         Markup('<path class="cloud s{}" d="{}"/>').format(series, "".join(points)),
     ]
-    for segment in np.unique(segments).astype(int).tolist():
+    for segment in np.unique(segments).tolist():
         own = gold[segments == segment]
         at = float(predicted[segments == segment].mean())
         low, middle, high = np.quantile(own, 0.25), own.mean(), np.quantile(own, 0.75)

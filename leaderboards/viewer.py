@@ -93,7 +93,8 @@ class Viewer:
             row: any number of it.
             total: documents in the samples file.
         """
-        label = Entry.of(row)._replace(variant="").label + (", sample data" if row.data == "sample" else "")
+        entry = Entry.of(row)._replace(variant="")
+        label = entry._replace(model=f"{entry.model}, sample data" if row.data == "sample" else entry.model).label
         reason = "" if self.unlocked else withheld(_metadata(task), row.data)
         samples = [] if reason else list(self._samples(task))
         self.runs.append(Shown(task.task, visible(label), visible(row.judge), total, reason, samples))
@@ -128,9 +129,7 @@ class Viewer:
         """What one filter made of the answer: a parse (-1 where it is the answer as it stands) and the scores."""
         names = sample.get("metrics")
         scores = {name: sample.get(name) for name in names} if isinstance(names, list) else {}
-        parse = (
-            -1 if _is_likelihoods(sample.get("filtered_resps")) else self._text(_plain(sample.get("filtered_resps")))
-        )
+        parse = self._text(_parse(sample.get("filtered_resps"), _request(sample.get("arguments"))[1]))
         return {
             "name": visible(str(sample.get("filter", "none"))),
             "parse": -1 if parse == document["answer"] else parse,
@@ -182,7 +181,9 @@ def _request(arguments: object) -> tuple[str, list[str]]:
     (('Sky?', []), ('Sky?', []))
     """
     requests = list(arguments.values()) if isinstance(arguments, dict) else arguments
-    rows = [list(row.values()) if isinstance(row, dict) else row for row in requests or []]
+    rows = [
+        list(row.values()) if isinstance(row, dict) else row for row in (requests if isinstance(requests, list) else [])
+    ]
     rows = [row for row in rows if isinstance(row, list) and row]
     if not rows:
         return "", []
@@ -224,6 +225,18 @@ def _answer(responses: object, choices: list[str]) -> str:
         more = [f"… and {len(lines) - _MOST_CHOICES} more choices"] if len(lines) > _MOST_CHOICES else []
         return "\n".join(lines[:_MOST_CHOICES] + more)
     return "\n\n— next answer —\n\n".join(map(_plain, flat))
+
+
+def _parse(filtered: object, choices: list[str]) -> str:
+    """What was scored: the filtered answer, or the likeliest choice.
+
+    >>> _parse([["-0.25", "False"], ["-1.5", "False"]], [" blue", " red"]), _parse(["Blue."], [])
+    ('likeliest: blue', 'Blue.')
+    """
+    if isinstance(filtered, list) and _is_likelihoods(filtered) and len(filtered) == len(choices) > 1:
+        likelihoods = [float(pair[0]) for pair in filtered]
+        return f"likeliest: {choices[likelihoods.index(max(likelihoods))].strip()}"
+    return _plain(filtered)
 
 
 def _is_likelihoods(responses: object) -> bool:
@@ -270,7 +283,7 @@ def _by_value(scores: Mapping[str, object]) -> list[tuple[str, str]]:
     """
     names: dict[str, list[str]] = {}
     for name, value in scores.items():
-        names.setdefault(_score(value), []).append(visible(name))
+        names.setdefault(_score(value), []).append(visible(str(name)))
     return [(", ".join(same), value) for value, same in names.items()]
 
 
@@ -278,5 +291,7 @@ def _score(value: object) -> str:
     if isinstance(value, float):
         return "undefined" if value != value else f"{value:.4g}"
     if isinstance(value, list):
-        return ", ".join(map(_score, value))
+        return ", ".join(
+            f"[{_score(item)}]" if isinstance(item, list) else _score(item) for item in value[:_MOST_CHOICES]
+        )
     return visible(shortened(_plain(value), 200))

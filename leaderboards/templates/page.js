@@ -164,7 +164,7 @@
       block.append(part("Prompt", marked(text(sample.prompt)), "wide"), part("Answer", marked(text(sample.answer))));
       for (const filter of sample.filters) {
         const suffix = sample.filters.length > 1 || filter.name !== "none" ? ` (${filter.name})` : "";
-        if (filter.parse >= 0) block.append(part(`Parse${suffix}`, marked(text(filter.parse))));
+        block.append(part(`Parse${suffix}`, filter.parse < 0 ? make("p", "asis", "the answer as it stands") : marked(text(filter.parse))));
         const scores = make("dl");
         for (const [names, value] of filter.scores) scores.append(make("dt", "", names), make("dd", "", value));
         block.append(part(`Score${suffix}`, scores));
