@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -308,19 +309,31 @@ def check_samples(path: Path) -> Problem | None:
     return None
 
 
-def sample_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The samples of a file, plain or gzip, one at a time.
+def sample_lines(path: Path, filters: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """The samples of a file, plain or gzip, one at a time; each has a ``filter``.
+
+    Versions of lm-eval before 0.4.8 write a doc once for each filter without saying which: the k-th line of a doc
+    belongs to the task's k-th filter. With several ranks docs are not in order, which does not matter here.
+
+    Args:
+        path: the file.
+        filters: the names of the task's filters in their order, for files that do not name them.
 
     Raises:
         ValueError: a line is cut off, broken or no sample, or there is none.
     """
     number = 0
+    seen: Counter[object] = Counter()
     try:
         with open_text(path) as lines:
             for number, line in enumerate(lines, 1):
                 sample = json.loads(line)
                 if not (isinstance(sample, dict) and "doc_id" in sample):
                     raise ValueError(f"line {number} is not a sample of lm-eval (no doc_id)")
+                if "filter" not in sample:
+                    turn = seen[sample["doc_id"]]
+                    seen[sample["doc_id"]] += 1
+                    sample["filter"] = filters[turn] if turn < len(filters) else "none"
                 yield sample
     except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"cut off or broken after line {max(number - 1, 0)}: {error}") from error

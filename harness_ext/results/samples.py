@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from harness_ext.results.placement import bare_name
 from harness_ext.results.reader import open_text, rows_of, sample_lines
 
 _DATE = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?"
-_RESULTS = re.compile(rf"results_(?P<date>{_DATE})\.json(?:\.gz)?")
+_RESULTS = re.compile(rf".+_(?P<date>{_DATE})\.json(?:\.gz)?")  # not only "results": --output_path may name a file
 _SAMPLES = re.compile(rf"samples_(?P<task>.+)_(?P<date>{_DATE})\.jsonl(?:\.gz)?")
 
 # What a line holds beside the metrics, for versions of lm-eval that do not list the metrics.
@@ -58,6 +58,11 @@ class TaskRun:
     """The reported number of each (metric, filter), in the file's order."""
 
     @property
+    def filters(self) -> tuple[str, ...]:
+        """The names of the task's filters, in their order."""
+        return tuple(str(entry["name"]) for entry in self.config.get("filter_list") or () if "name" in entry)
+
+    @property
     def aggregations(self) -> dict[str, str]:
         """How each metric is aggregated, as lm-eval recorded it, in the order in which the task lists its metrics."""
         listed = self.config.get("metric_list") or []
@@ -71,7 +76,7 @@ class TaskRun:
         """
         if self.samples is None:
             raise DataError(f"{self.results}: {self.task} has no samples file; run lm-eval with --log_samples.")
-        return read_scores(self.samples)
+        return read_scores(self.samples, self.filters)
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def load_run(path: Path) -> Run:
 def _results_files(path: Path) -> list[Path]:
     """Results files from the oldest to the newest."""
     if path.is_dir():
-        found = [file for file in path.rglob("results_*") if _RESULTS.fullmatch(file.name)]
+        found = [file for file in path.rglob("*.json*") if _RESULTS.fullmatch(file.name)]
     elif match := _SAMPLES.fullmatch(path.name):
         names = (f"results_{match['date']}.json", f"results_{match['date']}.json.gz")
         found = [path.parent / name for name in names if (path.parent / name).exists()]
@@ -199,16 +204,20 @@ def _groups(content: Mapping[str, Any], rows: list[Row]) -> dict[str, GroupRun]:
     return {name: GroupRun(tuple(leaves(name)), own) for name, own in found.items()}
 
 
-def read_scores(path: Path) -> dict[str, Scores]:
+def read_scores(path: Path, filters: Sequence[str] = ()) -> dict[str, Scores]:
     """The scored documents of a samples file, by filter.
+
+    Args:
+        path: the file.
+        filters: the task's filters in their order, for files of old versions that do not name them.
 
     Raises:
         DataError: a line is broken or no sample, the file is empty, or a document occurs twice under one filter.
     """
     found: dict[str, Scores] = {}
     try:
-        for sample in sample_lines(path):
-            _add(found.setdefault(str(sample.get("filter", "none")), Scores()), sample)
+        for sample in sample_lines(path, filters):
+            _add(found.setdefault(str(sample["filter"]), Scores()), sample)
     except ValueError as error:
         raise DataError(f"{path}: {error}.") from error
     for name, scores in found.items():

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from harness_ext.errors import InputError
 from harness_ext.results.frame import COLUMNS, Row, to_frame, to_rows
 from harness_ext.results.placement import place
-from harness_ext.results.reader import model_name, newest, read, rows_of
+from harness_ext.results.reader import model_name, newest, read, rows_of, sample_lines
+from harness_ext.results.samples import load_run
 
 FIXTURES = Path(__file__).parent / "lm_eval_results"
 VERSIONS = ("0.4.3", "0.4.5", "0.4.7", "0.4.8", "0.4.9.2", "0.4.9.2-file", "0.4.11", "0.4.12", "0.4.12-limit", "0.4.13")
@@ -262,3 +263,21 @@ def test_an_empty_frame_has_nothing_to_supersede() -> None:
     frame, superseded = newest(to_frame([]))
     assert frame.empty
     assert superseded == 0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_samples_of_every_version_belong_to_their_filters(version: str) -> None:
+    run = load_run(FIXTURES / version)
+    scores = run.tasks["toy_write"].scores()
+    assert list(scores) == ["strict", "lenient"]
+    docs = 2 if "limit" in version else 3
+    for found in scores.values():
+        assert found.items["parse_failure"] == [1.0] * docs
+        assert sorted(found.numbers) == [str(number) for number in range(docs)]
+
+
+def test_docs_of_several_ranks_may_come_in_any_order(tmp_path: Path) -> None:
+    lines = [{"doc_id": number, "acc": 1.0} for number in (0, 2, 0, 2, 1, 1)]
+    (tmp_path / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = [(sample["doc_id"], sample["filter"]) for sample in sample_lines(tmp_path / "samples.jsonl", ("a", "b"))]
+    assert found == [(0, "a"), (2, "a"), (0, "b"), (2, "b"), (1, "a"), (1, "b")]
