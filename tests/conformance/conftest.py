@@ -1,0 +1,44 @@
+"""Stored answers through lm-eval, for any benchmark."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lm_eval import simple_evaluate
+from lm_eval.tasks import TaskManager
+
+from harness_ext.models.replay import Replay
+
+Answer = str | Sequence[float]
+"""A text, or the log-likelihood of each choice."""
+ReplayScores = Callable[..., dict[str, dict[str, float]]]
+
+
+@pytest.fixture
+def replay_scores(tmp_path: Path) -> ReplayScores:
+    """Return a function from {leaf: {doc id: answer}} to {leaf: {metric: value}}; keywords are lm-eval's metadata."""
+
+    def run(answers: Mapping[str, Mapping[str, Answer]], **metadata: Any) -> dict[str, dict[str, float]]:
+        rows = [
+            {"task": leaf, "id": id, ("response" if isinstance(answer, str) else "loglikelihoods"): answer}
+            for leaf, own in answers.items()
+            for id, answer in own.items()
+        ]
+        path = tmp_path / "answers.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)))
+        folder = str(resources.files("harness_ext.tasks"))
+        manager = TaskManager(include_path=folder, include_defaults=False, metadata=metadata)
+        report = simple_evaluate(
+            model=Replay(str(path)), tasks=list(answers), task_manager=manager, bootstrap_iters=0, log_samples=False
+        )
+        return {
+            leaf: {key.removesuffix(",none"): value for key, value in values.items() if key.endswith(",none")}
+            for leaf, values in report["results"].items()
+        }
+
+    return run
