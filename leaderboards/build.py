@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness_ext.leaderboards import eibench, generic, mbtibench
+from harness_ext.errors import InputError
+from harness_ext.leaderboards import eibench, general_ability, generic, mbtibench
 from harness_ext.leaderboards.table import Table
 from harness_ext.results.frame import Row, to_rows
 from harness_ext.results.published import load
 
-_BUILDERS = {"mbtibench": mbtibench.build, "eibench": eibench.build}
+_BUILDERS = {"mbtibench": mbtibench.build, "eibench": eibench.build, "eibench_gi": general_ability.build}
 
 
 def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
@@ -26,6 +27,20 @@ def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
     for bench in sorted(benches):
         built += _BUILDERS.get(bench, generic.build)(benches[bench], partial=partial)
     return built
+
+
+def with_base(frame: pd.DataFrame, base: str) -> pd.DataFrame:
+    """The frame with ``base`` as the base model of all measured runs that name none.
+
+    Raises:
+        InputError: no measured run has a model of this name.
+    """
+    measured = frame.origin == "measured"
+    if base not in set(frame.model[measured]):
+        known = ", ".join(sorted(set(frame.model[measured])))
+        raise InputError(f"no result of a model {base!r}; there are {known}.")
+    concerned = measured & (frame.base == "") & (frame.model != base)
+    return frame.assign(base=frame.base.mask(concerned, base))
 
 
 def with_published(frame: pd.DataFrame) -> pd.DataFrame:

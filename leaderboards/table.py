@@ -43,6 +43,8 @@ class Table:
 
     def compact(self) -> Table:
         """The table without columns that say nothing in any row."""
+        if not self.rows:
+            return self
         filled = [any(row[at].text not in ("", NOTHING.text) for row in self.rows) for at in range(len(self.columns))]
         return self._of(filled)
 

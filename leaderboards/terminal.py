@@ -50,8 +50,11 @@ def _natural(table: Table) -> list[int]:
     """The width at which nothing is folded; headings of numbers may break between words."""
     return [
         max(
-            *(cell_len(word) for word in (column.name.split() if column.numeric else [column.name])),
-            *(cell_len(row[at].text) for row in table.rows),
+            cell_len(text)
+            for text in (
+                *(column.name.split() if column.numeric else [column.name]),
+                *(row[at].text for row in table.rows),
+            )
         )
         for at, column in enumerate(table.columns)
     ]

@@ -30,6 +30,10 @@ def table(
     published: Annotated[
         bool, typer.Option(help="Show published numbers and trivial baselines of the same benchmark as rows.")
     ] = True,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Model that runs without a method.json are compared with, for Δ base and retention."),
+    ] = None,
     partial: Annotated[
         bool, typer.Option("--partial", help="Average the parts that are there where a mean lacks some; names them.")
     ] = False,
@@ -51,6 +55,7 @@ def table(
         harness-ext table results/ --output table.md
         harness-ext table results/ --output page.html
         harness-ext table run1/ run2/ --format csv > numbers.csv
+        harness-ext table before/ after/ --base meta-llama/Llama-2-7b-chat-hf
 
     Exit codes: 0 a table was made, 1 with --strict and an unusable file, 2 wrong input or no result at all.
     """
@@ -63,7 +68,8 @@ def table(
     _warn(reading)
     if reading.frame.empty:
         raise InputError("no result of lm-eval was found; give the folder of its --output_path.")
-    frame = build.with_published(reading.frame) if published else reading.frame
+    measured = build.with_base(reading.frame, base) if base else reading.frame
+    frame = build.with_published(measured) if published else measured
     tables = build.tables(frame, partial=partial)
     text = _text(form, frame, tables, reading, partial=partial, show_samples=show_samples) if form else ""
     if output:

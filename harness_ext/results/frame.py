@@ -20,6 +20,7 @@ class Row(BaseModel):
         description="measured (a result file), published (a paper) or baseline (a trivial predictor)"
     )
     run: str = Field("", description="one evaluation: the path of its result file; empty for numbers without one")
+    run_hash: str = Field("", description="start of the sha256 of the result file")
     model: str = Field(description="name of the model as a reader knows it; a local path is cut to its last part")
     method: str = Field("", description="what was done to the base model, from method.json or the paper")
     base: str = Field("", description="the model the method started from")

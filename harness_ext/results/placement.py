@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 MBTI_DIMENSIONS = {"ei": "E/I", "sn": "S/N", "tf": "T/F", "jp": "J/P"}
 
 _MBTIBENCH = re.compile(r"mbtibench(?:_(?P<variant>.+?))??(?:_(?P<part>ei|sn|tf|jp))?")
+_BENCHES = ("eibench_gi", "eqbench_v2", "seceu", "tombench", "emobench")
+"""Benchmarks whose groups need no more than the naming rule; their leaves say what they belong to."""
+
 _EIBENCH = re.compile(r"eibench(?:_(?P<part>.+?))??(?:_(?P<variant>ll))?")
 
 
@@ -34,13 +37,25 @@ def place(task: str, metadata: Mapping[str, Any], groups: Mapping[str, Sequence[
     Placement(bench='eibench', variant='ll', part='tweet_emotion')
     >>> place("mmlu_anatomy", {}, {"mmlu": ["mmlu_stem"], "mmlu_stem": ["mmlu_anatomy"]})
     Placement(bench='mmlu', variant='', part='mmlu_anatomy')
+    >>> place("eibench_gi_boolq_ll", {"bench": "eibench_gi"}, {})
+    Placement(bench='eibench_gi', variant='ll', part='boolq')
     """
-    found = _known(task) or _by_group(task, groups)
     told = {key: str(metadata[key]) for key in Placement._fields if isinstance(metadata.get(key), str)}
+    found = _by_name(task, told["bench"]) if "bench" in told else _known(task) or _by_group(task, groups)
     return found._replace(**told)
 
 
+def _by_name(task: str, bench: str) -> Placement:
+    """The naming rule, for a task that says what its benchmark is."""
+    rest = task.removeprefix(bench).lstrip("_")
+    part = rest.removesuffix("_ll") if rest != "ll" else ""
+    return Placement(bench, "ll" if rest.endswith("ll") and part != rest else "", part)
+
+
 def _known(task: str) -> Placement | None:
+    for bench in _BENCHES:
+        if task == bench or task.startswith(f"{bench}_"):
+            return _by_name(task, bench)
     if match := _MBTIBENCH.fullmatch(task):
         return Placement("mbtibench", match["variant"] or "", MBTI_DIMENSIONS.get(match["part"] or "", ""))
     if match := _EIBENCH.fullmatch(task):

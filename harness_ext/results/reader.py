@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import math
 from collections import Counter
@@ -77,8 +78,8 @@ def read(paths: Iterable[Path]) -> Reading:
             problems.append(Problem(path, "not a result file of lm-eval"))
             continue
         try:
-            content = _load(path)
-            found, dropped = rows_of(content, path)
+            content, digest = _load(path)
+            found, dropped = rows_of(content, path, digest)
         except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
             problems.append(Problem(path, str(error)))
             continue
@@ -93,15 +94,20 @@ def read(paths: Iterable[Path]) -> Reading:
     return Reading(frame, samples, problems, notes)
 
 
-def rows_of(content: object, path: Path) -> tuple[list[Row], int]:
+def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], int]:
     """The rows of one parsed result file and the number of dropped ``bypass`` scores.
+
+    Args:
+        content: the parsed file.
+        path: where it is; a ``method.json`` is looked for beside it.
+        digest: sha256 of the file.
 
     Raises:
         ValueError: the content is not a result file of lm-eval 0.4.
     """
     if not (isinstance(content, dict) and isinstance(content.get("results"), dict) and "configs" in content):
         raise ValueError("JSON, but not a result file of lm-eval (no results and configs)")
-    run = _Run(content, path)
+    run = _Run(content, path, digest)
     rows: list[Row] = []
     bypassed = 0
     for task, scores in content["results"].items():
@@ -123,13 +129,14 @@ def rows_of(content: object, path: Path) -> tuple[list[Row], int]:
 class _Run:
     """The parts of one result file that its rows share."""
 
-    def __init__(self, content: Mapping[str, Any], path: Path) -> None:
+    def __init__(self, content: Mapping[str, Any], path: Path, digest: str) -> None:
         config = _mapping(content, "config")
         self.content = content
         method, base = _method(_model_arguments(config.get("model_args")), path)
         self.shared = {
             "origin": "measured",
             "run": str(path),
+            "run_hash": digest[:12],
             "model": model_name(content),
             "method": method,
             "base": base,
@@ -153,7 +160,9 @@ class _Run:
         leaves = list(self._leaves(plain))
         sources = [self._metadata(leaf) for leaf in (leaves or [task])]
         metadata = sources[0]
-        bench, variant, part = place(plain, {} if leaves else metadata, self.groups)
+        # A group's place follows from its name and the benchmark of its leaves; part and variant are the leaves' own.
+        own = {key: value for key, value in metadata.items() if key == "bench"} if leaves else metadata
+        bench, variant, part = place(plain, own, self.groups)
         counts = [self._counts(leaf) for leaf in (leaves or [task])]
         return Row.model_validate(
             {
@@ -254,7 +263,7 @@ def _method(arguments: Mapping[str, str], path: Path) -> tuple[str, str]:
     for file in (folder / METHOD_FILE for folder in (*folders, path.parent)):
         if file.is_file():
             try:
-                record = _load(file)
+                record, _ = _load(file)
             except ValueError as error:
                 raise ValueError(f"{file}, which belongs to it, is broken: {error}") from error
             if not (isinstance(record, dict) and isinstance(record.get("method"), str)):
@@ -355,12 +364,14 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
                 yield file
 
 
-def _load(path: Path) -> object:
-    with open_text(path) as file:
-        try:
-            return json.load(file)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"broken or cut-off JSON: {error}") from error
+def _load(path: Path) -> tuple[object, str]:
+    """The parsed file and the sha256 of its text, packed or not."""
+    raw = path.read_bytes()
+    raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    try:
+        return json.loads(raw.decode("utf-8")), hashlib.sha256(raw).hexdigest()
+    except json.JSONDecodeError as error:
+        raise ValueError(f"broken or cut-off JSON: {error}") from error
 
 
 def open_text(path: Path) -> Any:

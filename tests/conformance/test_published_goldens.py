@@ -22,7 +22,7 @@ def published_values(*benches: str) -> Counter[tuple[str, float]]:
 @pytest.mark.parametrize(
     ("file", "benches"),
     [
-        ("eibench/published.csv", ("eibench", "eqbench_v2", "seceu", "mime")),
+        ("eibench/published.csv", ("eibench", "eqbench_v2", "seceu")),
         ("vision/gpt4v_published.csv", ("gpt4v_probes",)),
         ("vision/tcmsa_published.csv", ("tcmsa",)),
         ("unlearning/published.csv", ("tofu", "muse", "harry_potter")),
