@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import zip_longest
 
 from rich import box
 from rich.cells import cell_len
@@ -84,7 +85,7 @@ def _drawn(table: Table, width: int) -> RichTable:
             overflow="fold",
         )
     source = next((at for at, column in enumerate(table.columns) if column.name == "Source"), None)
-    for row, following in zip(table.rows, [*table.rows[1:], None], strict=True):
+    for row, following in zip_longest(table.rows, table.rows[1:]):
         ends = source is not None and following is not None and following[source] != row[source]
         drawn.add_row(*(Text(cell.text, style="bold green" if cell.best else "") for cell in row), end_section=ends)
     return drawn
