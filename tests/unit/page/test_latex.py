@@ -1,4 +1,4 @@
-"""LaTeX tables: nothing of a model or file is a command, columns stay columns, and a TeX, where there is one, agrees."""
+"""LaTeX tables: nothing of a model or file is a command, and a TeX, where there is one, takes them."""
 
 from __future__ import annotations
 
