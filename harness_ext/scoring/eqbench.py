@@ -22,7 +22,7 @@ _COMPAT = re.compile(r"(\w+):\s+(\d+)")
 _SCORE = r"\s*(\d+(?:\.\d+)?)"
 _CRITIQUE = {"en": re.compile("Critique"), "de": re.compile("Kritik")}
 # the German questions translate this heading in two ways
-_REVISED = {"en": re.compile("Revised scores"), "de": re.compile("Überarbeitete (?:Bewertung|Punktzahl)")}
+_REVISED = {"en": re.compile("Revised scores"), "de": re.compile("Überarbeitete (?:Bewertung|Punktzahlen|Punktzahl)")}
 
 
 class Sections(NamedTuple):

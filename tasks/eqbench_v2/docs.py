@@ -1,11 +1,10 @@
-"""Docs of EQ-Bench v2: the released questions, as they are asked upstream or in a short form of our own."""
+"""Docs of EQ-Bench v2: the released questions, whole and without their instructions."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -64,50 +63,40 @@ def situation_of(prompt: str, names: Iterable[str]) -> str:
     return f"{question[: end.start()].strip()}\n\n{question[end.end() :].strip()}"
 
 
+def question_of(id: str, raw: Mapping[str, Any]) -> Question:
+    """A question from its upstream record.
+
+    Raises:
+        DataError: the prompt is not built as expected.
+    """
+    reference = reference_of(raw["reference_answer_fullscale"])
+    try:
+        situation = situation_of(raw["prompt"], reference)
+    except ValueError as error:
+        raise DataError(f"EQ-Bench question {id}: {error}. Fetch the pinned file again.") from error
+    return Question(id, raw["prompt"], situation, reference)
+
+
 def read(language: Language) -> list[Question]:
     """The released questions, in file order.
 
     Raises:
         DataError: the file is missing or not built as expected.
     """
-    path = fetch("eqbench", _FILES[language])
-    questions = []
-    for id, raw in json.loads(path.read_text(encoding="utf-8")).items():
-        reference = reference_of(raw["reference_answer_fullscale"])
-        try:
-            situation = situation_of(raw["prompt"], reference)
-        except ValueError as error:
-            raise DataError(f"{path.name}: question {id}: {error}. Fetch the pinned file again.") from error
-        questions.append(Question(id, raw["prompt"], situation, reference))
-    return questions
+    content = json.loads(fetch("eqbench", _FILES[language]).read_text(encoding="utf-8"))
+    return [question_of(id, raw) for id, raw in content.items()]
 
 
-def _wording(language: Language, form: str, situation: str, names: Iterable[str]) -> str:
-    file = resources.files("harness_ext.tasks.eqbench_v2") / "wording.json"
-    text: str = json.loads(file.read_text(encoding="utf-8"))[language][form]
-    return text.format(situation=situation, lines="\n".join(f"{name}: ..." for name in names))
+def _sample(language: Language) -> list[Question]:
+    records = [record for record in load_sample("eqbench_v2") if record["language"] == language]
+    return [question_of(record["id"], record) for record in records]
 
 
-def _sample(language: Language) -> Iterator[Question]:
-    for record in load_sample("eqbench_v2"):
-        if record["language"] == language:
-            reference = {name: float(value) for name, value in record["reference"].items()}
-            prompt = _wording(language, "sample", record["situation"], reference)
-            yield Question(record["id"], prompt, record["situation"], reference)
-
-
-def load(
-    language: Language,
-    form: Literal["revised", "short"] = "revised",
-    data: Literal["real", "sample"] = "real",
-    **_: object,
-) -> dict[str, Dataset]:
+def load(language: Language, data: Literal["real", "sample"] = "real", **_: object) -> dict[str, Dataset]:
     """One doc a question.
 
     Args:
         language: ``en`` or ``de``.
-        form: ``revised`` asks with the prompt of the data (scores, critique, revised scores), ``short`` with our own
-            words for the four scores alone.
         data: ``sample`` takes the bundled questions, which are no benchmark data.
         _: the other keys of lm-eval's metadata.
 
@@ -115,20 +104,15 @@ def load(
         InputError: an argument has no such value.
         DataError: the file of the language is missing.
     """
-    for name, value, values in (
-        ("language", language, get_args(Language)),
-        ("form", form, ("revised", "short")),
-        ("data", data, ("real", "sample")),
-    ):
+    for name, value, values in (("language", language, get_args(Language)), ("data", data, ("real", "sample"))):
         if value not in values:
             raise InputError(f"eqbench_v2: {name} is {value!r}; give {' or '.join(map(repr, values))}.")
     docs = [
         {
             "id": question.id,
             "language": language,
-            "prompt": question.prompt
-            if form == "revised"
-            else _wording(language, "short", question.situation, question.reference),
+            "prompt": question.prompt,
+            "situation": question.situation,
             "emotions": list(question.reference),
             "reference": list(question.reference.values()),
         }

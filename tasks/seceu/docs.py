@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from functools import cache
-from importlib import resources
 from typing import Any, Literal, get_args
 
 from datasets import Dataset
@@ -47,26 +44,6 @@ def _records(language: Language, data: str) -> list[dict[str, Any]]:
         }
         for number, (item, standard, template) in enumerate(zip(items, *human, strict=True), start=1)
     ]
-
-
-@cache
-def _wording(language: str) -> str:
-    file = resources.files("harness_ext.tasks.seceu") / "wording.json"
-    text: str = json.loads(file.read_text(encoding="utf-8"))[language]
-    return text
-
-
-def question(doc: Mapping[str, Any]) -> str:
-    """The scenario with its emotions and how to answer, in our own words.
-
-    >>> print(question({"language": "en", "story": "It rains.", "options": ["Sad", "Calm", "Angry", "Proud"]}))
-    It rains.
-    (1) Sad (2) Calm (3) Angry (4) Proud
-    Share out exactly 10 points among these four emotions: the stronger the emotion, the more points. Decimals and 0 are allowed. Answer with the four numbers in this order, separated by commas, and nothing else.
-    Points:
-    """  # noqa: E501 - the prompt is one paragraph
-    options = " ".join(f"({number}) {name}" for number, name in enumerate(doc["options"], start=1))
-    return _wording(doc["language"]).format(story=doc["story"], options=options)
 
 
 def target(doc: Mapping[str, Any]) -> str:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
-from functools import cache
-from importlib import resources
 from typing import Any, Literal, get_args
 
 from datasets import Dataset
@@ -86,31 +83,6 @@ def load(
             raise InputError(f"tombench: {name} is {value!r}; give {' or '.join(map(repr, values))}.")
     found = _sample(items, language) if data == "sample" else read(items, language)
     return {"test": Dataset.from_list([_doc(item, language, option_order) for item in found])}
-
-
-@cache
-def _wording(language: str) -> str:
-    file = resources.files("harness_ext.tasks.tombench") / "wording.json"
-    text: str = json.loads(file.read_text(encoding="utf-8"))[language]
-    return text
-
-
-def question(doc: Mapping[str, Any]) -> str:
-    """Story, question and options, in our own words.
-
-    >>> doc = {"language": "en", "story": "Tom waves.", "question": "How does Tom feel?", "options": ["Glad", "Sad"]}
-    >>> print(question(doc))
-    Read the story and choose the best answer to the question.
-    <BLANKLINE>
-    Story: Tom waves.
-    Question: How does Tom feel?
-    A. Glad
-    B. Sad
-    Reply with the letter alone.
-    Answer:
-    """
-    options = "\n".join(f"{letter}. {text}" for letter, text in zip(LETTERS, doc["options"], strict=False))
-    return _wording(doc["language"]).format(story=doc["story"], question=doc["question"], options=options)
 
 
 def choices(doc: Mapping[str, Any]) -> list[str]:

@@ -42,3 +42,10 @@ def replay_scores(tmp_path: Path) -> ReplayScores:
         }
 
     return run
+
+
+@pytest.fixture
+def no_downloads(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but the mirror: an empty cache and no network."""
+    monkeypatch.setenv("HARNESS_EXT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HARNESS_EXT_OFFLINE", "1")

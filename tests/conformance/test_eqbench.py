@@ -82,14 +82,9 @@ def test_the_questions_are_split_into_dialogue_and_emotions(questions: list[docs
         assert "First pass" not in question.situation
         assert len(question.reference) == 4
         assert all(0 <= score <= 10 for score in question.reference.values())
-    short = docs.load("en", form="short")["test"]
-    assert all("Critique" not in doc["prompt"] for doc in short)
 
 
-def test_the_german_questions_fail_with_their_licence_and_the_ways_to_get_them(
-    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HARNESS_EXT_CACHE", str(tmp_path))
-    monkeypatch.setenv("HARNESS_EXT_OFFLINE", "1")
+@pytest.mark.usefixtures("no_downloads")
+def test_the_german_questions_fail_with_their_licence_and_the_ways_to_get_them() -> None:
     with pytest.raises(DataError, match=r"(?s)eq_bench_v2_questions_171_de.*Licence: .*Three ways to provide it"):
         docs.load("de")

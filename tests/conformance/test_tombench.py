@@ -114,11 +114,8 @@ def test_hashed_options_move_the_answer_with_them(english: list[items.Item], rep
     assert (values["acc"], values["ability_macro"], values["invalid"]) == (100, 100, 0)
 
 
+@pytest.mark.usefixtures("no_downloads")
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_all_items_fail_with_their_licence_and_the_ways_to_get_them(
-    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: Any
-) -> None:
-    monkeypatch.setenv("HARNESS_EXT_CACHE", str(tmp_path))
-    monkeypatch.setenv("HARNESS_EXT_OFFLINE", "1")
+def test_all_items_fail_with_their_licence_and_the_ways_to_get_them(language: Any) -> None:
     with pytest.raises(DataError, match=r"(?s)Ambiguous Story Task.*Licence: .*Three ways to provide it"):
         docs.load("all", language)
