@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.tasks import TaskManager
 
+from harness_ext.data import load_card
 from harness_ext.errors import DataError, InputError
 from harness_ext.scoring.tombench import (
     ability_of,
@@ -19,7 +20,7 @@ from harness_ext.scoring.tombench import (
     family_of,
 )
 from harness_ext.tasks.tombench import docs, scores
-from harness_ext.tasks.tombench.items import LETTERS, item_of
+from harness_ext.tasks.tombench.items import EMOTION_FILES, LETTERS, item_of
 
 NAN = float("nan")
 
@@ -44,6 +45,12 @@ def upstream_letter(text: str) -> str:
 @given(text=st.text() | st.text(alphabet="[]ABCDE :\n"))
 def test_compat_reads_what_upstream_reads(text: str) -> None:
     assert compat_parse(text) == upstream_letter(text)
+
+
+def test_the_card_names_the_twenty_files_and_the_emotion_files_keep_their_order() -> None:
+    files = sorted(entry.name for entry in load_card("tombench").files)
+    assert len(files) == 20
+    assert [name for name in files if name in EMOTION_FILES] == list(EMOTION_FILES)
 
 
 def test_two_options_are_two() -> None:
