@@ -9,6 +9,7 @@ from dataclasses import replace
 from harness_ext.leaderboards import generic
 from harness_ext.leaderboards.table import (
     NOTHING,
+    SOURCES,
     Cell,
     Column,
     Entry,
@@ -33,8 +34,8 @@ _CAVEAT = (
     "Published rows are encoders trained on the task and scored on its whole test set; measured rows are prompted, and "
     "capped where they say so."
 )
-_FAILURES = ("invalid", "parse_failure")
-_LEAVES = sum(map(len, EI_ASPECTS.values()))
+_PARTS = tuple(part for parts in EI_ASPECTS.values() for part in parts)
+_LEAVES = len(_PARTS)
 _COLUMNS = (
     Column("Model", numeric=False),
     Column("Setting", numeric=False),
@@ -47,9 +48,14 @@ def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
     tables = []
     published = [row for row in rows if row.origin == "published"]
     for kind, part in kinds([row for row in rows if row.origin == "measured"]):
-        for cap in dict.fromkeys(row.cap for row in part if row.metric == "ei_score" and row.level == "task"):
+        for cap in dict.fromkeys(row.cap for row in part if row.level == "task"):
             capped = [row for row in part if row.cap == cap]
-            tables += [_summary(capped, kind, partial), _leaves(capped, kind)]
+            counted = [row for row in capped if row.part in _PARTS or row.task in _GROUPS]
+            if any(row.metric == "ei_score" and row.level == "task" for row in counted):
+                tables += [_summary(counted, kind, partial), _leaves(counted, kind)]
+            if others := [row for row in capped if row.part not in _PARTS and row.level == "task"]:
+                made = generic.table(others, _title("extension, in no average", others, kind), "benchmark")
+                tables.append(replace(made, kind=kind))
             if kind == "benchmark":
                 tables += _beside_published(capped, published)
     return tables
@@ -57,13 +63,21 @@ def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
 
 def _beside_published(rows: Sequence[Row], published: Sequence[Row]) -> list[Table]:
     """The leaves for which somebody has published a number, in the metric that was published."""
-    shared = {(row.task, row.metric) for row in published} & {(row.task, row.metric) for row in rows}
-    in_percent = [row.model_copy(update={"unit": "percent"}) for row in rows]
-    both = [row for row in (*in_percent, *published) if (row.task, row.metric) in shared]
-    if not both:
-        return []
-    made = generic.table(both, "EiBench-R: published numbers of the same sources", "benchmark")
-    return [replace(made, notes=unique((_CAVEAT, *made.notes, _ABOUT)))]
+    shared = dict.fromkeys((row.task, row.metric) for row in rows if row.level == "task")
+    cells, remarks = [], [_CAVEAT, "Score: 0 to 100."]
+    for task, metric in shared:
+        theirs = [row for row in published if (row.task, row.metric) == (task, metric)]
+        for row in (*(row for row in rows if (row.task, row.metric) == (task, metric)), *theirs) if theirs else ():
+            entry = Entry.of(row)
+            texts = (row.part, metric, entry.name, SOURCES[row.origin], entry.words([row]))
+            cells.append((*map(Cell, texts), number(row.value)))
+        remarks += [f"{row.model}, {row.part}: {row.note}." for row in theirs if row.note]
+    columns = (
+        *(Column(name, numeric=False) for name in ("Leaf", "Metric", "Model", "Source", "Setting")),
+        Column("Score"),
+    )
+    words = _title("published numbers of the same sources", rows, "benchmark")
+    return [Table(words, columns, tuple(cells), unique((*remarks, _ABOUT)))] if cells else []
 
 
 def _title(words: str, rows: Sequence[Row], kind: Kind) -> str:
@@ -80,6 +94,8 @@ def _summary(rows: Sequence[Row], kind: Kind, partial: bool) -> Table:
         scores = ei_scores({row.part: row.value for row in leaves}, partial=partial)
         printed = next((row.value for row in numbers if row.task in _GROUPS), math.nan)
         present = _LEAVES - len(scores.missing)
+        if not present:
+            continue  # a run of extension leaves only
         macros = (scores.ep, scores.ec, scores.ee, scores.aspect_macro, scores.task_macro, printed)
         cells.append(
             (
@@ -112,7 +128,7 @@ def _leaves(group_rows: Sequence[Row], kind: Kind) -> Table:
                 chance = next(row.chance for row in scores if row is not None)
                 line = [Cell(aspect.upper()), Cell(part), number(chance) if kind == "benchmark" else NOTHING]
                 for entry, score in zip(entries, scores, strict=True):
-                    line += _leaf(score, [found.get((entry, part, metric)) for metric in _FAILURES], best)
+                    line += _leaf(score, [found.get((entry, part, metric)) for metric in generic.FAILURES], best)
                 cells.append(tuple(line))
     columns = [Column("Aspect", numeric=False), Column("Leaf", numeric=False), Column("Chance")]
     for entry in entries:
@@ -135,6 +151,10 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
     if any(not math.isnan(row.chance) for row in rows):
         yield "Chance: ei_score of a trivial predictor on all docs of the leaf."
     yield _ABOUT
-    for row in rows:
-        if row.metric == "ei_score" and row.n < row.n_total:
-            yield f"{row.part}: only the first {row.n:.0f} of {row.n_total:.0f} docs."
+    cut = unique(
+        f"{row.part} {row.n:.0f} of {row.n_total:.0f}"
+        for row in rows
+        if row.metric == "ei_score" and row.n < row.n_total
+    )
+    if cut:
+        yield f"Only the first docs: {', '.join(cut)}."

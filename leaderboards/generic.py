@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from harness_ext.leaderboards.table import (
@@ -22,6 +22,9 @@ from harness_ext.leaderboards.table import (
 from harness_ext.results.derived import definition, delta_to_base, delta_to_trivial
 from harness_ext.results.frame import Row
 
+FAILURES = ("invalid", "parse_failure")
+"""Metrics that say which share of the answers could not be read."""
+
 _ARROWS = {True: " ↑", False: " ↓", None: ""}
 
 
@@ -36,6 +39,7 @@ def table(rows: Sequence[Row], words: str, kind: Kind) -> Table:
     directions: dict[str, bool | None] = {}
     for row in sorted(rows, key=lambda row: list(SOURCES).index(row.origin)):
         directions[row.metric] = directions.get(row.metric) if row.higher_is_better is None else row.higher_is_better
+    metrics = _ordered(rows, directions)
     best = _best(rows, directions) if kind == "benchmark" else {}
     cells = []
     for task in dict.fromkeys(row.task for row in rows):
@@ -51,18 +55,30 @@ def table(rows: Sequence[Row], words: str, kind: Kind) -> Table:
                     Cell(entry.name),
                     Cell(SOURCES[entry.origin]),
                     Cell(entry.words(part)),
-                    *(_cell(values.get(metric, []), best) for metric in directions),
+                    *(_cell(values.get(metric, []), best) for metric in metrics),
                     _difference(part, _base(part[0], own), delta_to_base),
                     _difference(part, _trivial(part[0], own), delta_to_trivial),
                 )
             )
     columns = (
         *(Column(name, numeric=False) for name in ("Task", "Part", "Model", "Source", "Setting")),
-        *(Column(metric + _ARROWS[direction]) for metric, direction in directions.items()),
+        *(Column(metric + _ARROWS[directions[metric]], optional=optional) for metric, optional in metrics.items()),
         Column("Δ base"),
         Column("Δ trivial"),
     )
     return Table(title(words, kind), columns, tuple(cells), unique(_notes(rows, cells)), kind).compact()
+
+
+def _ordered(rows: Sequence[Row], known: Iterable[str]) -> dict[str, bool]:
+    """The metrics in the order of their columns, and whether a narrow terminal may hide each.
+
+    First what tasks are judged by (the first metric of each), then the share of answers that could not be read.
+    """
+    first: dict[str, str] = {}
+    for row in rows:
+        first.setdefault(row.task, row.metric)
+    kept = dict.fromkeys([*first.values(), *(metric for metric in FAILURES if metric in known)], False)
+    return kept | {metric: True for metric in known if metric not in kept}
 
 
 def _lines(rows: Sequence[Row]) -> list[tuple[Entry, list[Row]]]:

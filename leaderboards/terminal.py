@@ -19,6 +19,7 @@ WIDTH_OF_FILES = 160
 NARROWEST = 12
 """Text is folded down to this width before a column is hidden."""
 
+_NARROW = 6  # below that a terminal is too narrow for the table, and its lines break
 _GAP = 3  # between two columns: padding on either side and the box
 
 
@@ -72,7 +73,7 @@ def _drawn(table: Table, width: int) -> RichTable:
     # rich would squeeze columns of numbers, too: give what is left to the columns of text, first come, first served.
     widths = _narrowest(table)
     texts = [at for at, column in enumerate(table.columns) if not column.numeric]
-    while (spare := width - sum(widths) - _GAP * len(widths)) < 0 and any(widths[at] > 1 for at in texts):
+    while (spare := width - sum(widths) - _GAP * len(widths)) < 0 and any(widths[at] > _NARROW for at in texts):
         widths[max(texts, key=lambda at: widths[at])] -= 1
     drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
     for column, narrowest, natural in zip(table.columns, widths, _natural(table), strict=True):

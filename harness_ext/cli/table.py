@@ -61,14 +61,18 @@ def table(
     """
     from harness_ext.errors import InputError
     from harness_ext.leaderboards import build
+    from harness_ext.results.joint import with_joint_leaves
     from harness_ext.results.reader import read
 
     form = format_ or (_format_of(output) if output else None)
     reading = read(results)
-    _warn(reading)
     if reading.frame.empty:
+        _warn(reading)
         raise InputError("no result of lm-eval was found; give the folder of its --output_path.")
-    measured = build.with_base(reading.frame, base) if base else reading.frame
+    measured, unjoined = with_joint_leaves(reading.frame)
+    reading.notes.extend(unjoined)
+    _warn(reading)
+    measured = build.with_base(measured, base) if base else measured
     frame = build.with_published(measured) if published else measured
     tables = build.tables(frame, partial=partial)
     text = _text(form, frame, tables, reading, partial=partial, show_samples=show_samples) if form else ""

@@ -3,7 +3,8 @@
 from harness_ext.leaderboards.eibench import build
 from harness_ext.leaderboards.table import Table
 from harness_ext.results.derived import EI_ASPECTS
-from harness_ext.results.frame import Row
+from harness_ext.results.frame import Row, to_rows
+from harness_ext.results.published import load
 
 LEAVES = [part for parts in EI_ASPECTS.values() for part in parts]
 
@@ -80,3 +81,24 @@ def test_sample_rows_are_apart_and_never_bold() -> None:
 
 def test_every_title_says_that_it_is_a_reconstruction() -> None:
     assert all("EiBench-R" in table.title for table in build([row("cee", 1.0), row("cee", 1.0, data="sample")]))
+
+
+def test_extension_leaves_are_shown_apart_and_averaged_nowhere() -> None:
+    summary, _, extension = build([row("cee", 40.0), row("tweet_hate", 90.0)])
+    assert cell(summary, "Leaves") == "1 of 21"
+    assert extension.title == "EiBench-R: extension, in no average, at most 500 docs a leaf"
+    assert [line[1].text for line in extension.rows] == ["tweet_hate"]
+    (alone,) = build([row("tweet_hate", 90.0)])
+    assert "extension" in alone.title
+
+
+def test_published_numbers_stand_beside_the_same_metric_only() -> None:
+    theirs = to_rows(load("published", "eibench"))
+    *_, published = build([row("goemotions", 20.0), row("goemotions", 21.5, "macro_f1"), *theirs])
+    assert [(line[2].text, line[5].text) for line in published.rows] == [
+        ("m", "21.50"),
+        ("BERT-base (GoEmotions-pytorch)", "50.30"),
+    ]
+    assert any("trained on the task" in note for note in published.notes)
+    assert not any(found.best for line in published.rows for found in line)
+    assert len(build([row("ecf", 20.0), *theirs])) == 2
