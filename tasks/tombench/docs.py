@@ -100,4 +100,4 @@ def choice_number(doc: Mapping[str, Any]) -> int:
     >>> choice_number({"answer": "C"})
     2
     """
-    return LETTERS.index(str(doc["answer"]))
+    return LETTERS.index(doc["answer"])
