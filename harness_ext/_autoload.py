@@ -158,6 +158,25 @@ def _add_metrics(_metrics: ModuleType) -> None:
                 registry.register(entry.name, target=function)
 
 
+def _let_dialogues_be_played(evaluator: ModuleType) -> None:
+    """Let ``evaluate`` play dialogues once a task has asked for it: its filter ``take_turn`` loads the player."""
+    import functools
+    import importlib
+    import inspect
+
+    original = evaluator.evaluate
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def evaluate(*args: Any, **kwargs: Any) -> Any:
+        if "harness_ext.models.turn_filter" not in sys.modules:
+            return original(*args, **kwargs)
+        player = importlib.import_module("harness_ext.models.turn_player")
+        return player.evaluate(original, **signature.bind(*args, **kwargs).arguments)
+
+    evaluator.evaluate = evaluate
+
+
 def _registry_without_plugins(name: str) -> Any:
     """Return lm-eval's registry of that name, or ``None`` where lm-eval reads the entry points itself."""
     from lm_eval.api import registry
@@ -182,6 +201,7 @@ _ADAPTATIONS: dict[str, Callable[[ModuleType], None]] = {
     "lm_eval.models": _add_models,
     "lm_eval.filters": _add_filters,
     "lm_eval.api.metrics": _add_metrics,
+    "lm_eval.evaluator": _let_dialogues_be_played,
 }
 
 if os.environ.get("HARNESS_EXT_AUTOLOAD") != "0":

@@ -22,6 +22,7 @@ from lm_eval.utils import handle_non_serializable, hash_string
 
 from harness_ext.errors import InputError
 from harness_ext.models.stored_answers import Answer, Key, files, load, own_id
+from harness_ext.models.turns import answers_of
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class Replay(LM):  # type: ignore[misc]
         def text(answer: Answer, request: Instance) -> str:
             if not isinstance(answer.value, str):
                 raise InputError(f"{answer.where}: task {request.task_name} generates: the row needs 'response'")
-            return answer.value
+            return _of_turn(answer.value, answer.where, request) if answer.from_samples else answer.value
 
         texts = self._replay(requests, text, text=True)
         errors = [
@@ -161,8 +162,12 @@ class Replay(LM):  # type: ignore[misc]
 
     def _key(self, request: Instance, repeat: int) -> Key:
         answers = self._answers.get(str(request.task_name), {})
-        own = own_id(request.doc)
-        by_id, by_index = Key(str(own), 0, repeat), Key(int(request.doc_id or 0), 0, repeat)
+        own, turn = own_id(request.doc), getattr(request, "turn", 0)
+        repeat = getattr(request, "repeat", repeat)
+        by_id, by_index = Key(str(own), turn, repeat), Key(int(request.doc_id or 0), turn, repeat)
+        whole = [key for key in (by_id._replace(turn=0), by_index._replace(turn=0)) if key in answers]
+        if turn and whole and answers[whole[0]].from_samples:  # lm-eval keeps a dialogue as one transcript
+            return whole[0]
         return by_index if own is None or (by_id not in answers and by_index in answers) else by_id
 
     def _refuse_missing(self, missing: Iterable[Instance]) -> None:
@@ -194,7 +199,8 @@ class Replay(LM):  # type: ignore[misc]
                     "changed since, or --samples was not sorted"
                 )
             prompt = request.args[0]
-            if request.idx == 0 and answer.prompt_hash and answer.prompt_hash != hash_string(str(prompt)):
+            later = answer.from_samples and getattr(request, "turn", 0)  # samples have the hash of the first prompt
+            if request.idx == 0 and not later and answer.prompt_hash and answer.prompt_hash != hash_string(str(prompt)):
                 other_prompt[answer.where] = answer
         strict = [answer.where for answer in other_prompt.values() if not answer.from_samples]
         if strict:
@@ -212,8 +218,13 @@ class Replay(LM):  # type: ignore[misc]
             )
 
     def _warn_unused(self, used: dict[str, set[Key]], *, text: bool) -> None:
+        turns = {task: {key.turn for key in keys} for task, keys in used.items()}  # a dialogue asks turn by turn
         unused = {
-            task: sum(isinstance(answer.value, str) == text for key, answer in answers.items() if key not in used[task])
+            task: sum(
+                isinstance(answer.value, str) == text
+                for key, answer in answers.items()
+                if key not in used[task] and key.turn in turns[task]
+            )
             for task, answers in self._answers.items()
             if task in used
         }
@@ -225,8 +236,23 @@ class Replay(LM):  # type: ignore[misc]
 
 
 def _name(request: Instance) -> str:
-    own = own_id(request.doc)
-    return f"doc_id {request.doc_id}" if own is None else repr(own)
+    own, turn = own_id(request.doc), getattr(request, "turn", None)
+    name = f"doc_id {request.doc_id}" if own is None else repr(own)
+    return name if turn is None else f"{name} turn {turn}"
+
+
+def _of_turn(text: str, where: str, request: Instance) -> str:
+    """The part of a recorded response that answers a request: of a dialogue's transcript, one turn."""
+    turn = getattr(request, "turn", None)
+    if turn is None:
+        return text
+    try:
+        answers = answers_of(text)
+    except InputError as error:
+        raise InputError(f"{where}: task {request.task_name} is a dialogue; {error}") from error
+    if turn >= len(answers):
+        raise InputError(f"{where}: {len(answers)} turns were recorded, task {request.task_name} asks for turn {turn}")
+    return answers[turn]
 
 
 def _doc_hash(request: Instance) -> str:
