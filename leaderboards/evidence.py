@@ -1,10 +1,8 @@
-"""What the samples of the runs in a frame say beyond their scores: intervals, soft labels, and what a viewer shows."""
+"""What the samples of a run say beyond its scores: intervals and soft labels, read when a figure asks for them."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,19 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from harness_ext.errors import HarnessExtError
-from harness_ext.leaderboards.viewer import MOST_BYTES, Viewer
 from harness_ext.results.bootstrap import Interval
 from harness_ext.results.frame import Row
 from harness_ext.results.intervals import task_interval
 from harness_ext.results.resampled import NotResampledError
-from harness_ext.results.samples import Scores, TaskRun, load_run
+from harness_ext.results.samples import Run, Scores, TaskRun, load_run
 
 Floats = npt.NDArray[np.float64]
 
 DRAWS = 2_000
 """Resamples of an interval that is drawn: more would not move a line by its width."""
-
-_HEADLINES = {"mbtibench": "s_rmse", "eibench": "ei_score"}
 
 
 class SoftLabels(NamedTuple):
@@ -35,78 +30,65 @@ class SoftLabels(NamedTuple):
     unparsed: int
 
 
-@dataclass
-class Evidence:
-    """What was read from samples files."""
+class Runs:
+    """The runs that numbers of a frame come from, each loaded once."""
 
-    viewer: Viewer
-    intervals: dict[tuple[str, str, str, str], Interval] = field(default_factory=dict)
-    """By result file, task, metric and filter; the headline metrics only."""
-    soft_labels: dict[tuple[str, str, str], SoftLabels] = field(default_factory=dict)
-    """By result file, task and filter."""
+    def __init__(self) -> None:
+        self._loaded: dict[str, Run | None] = {}
+
+    def task(self, row: Row) -> TaskRun | None:
+        """The task's run that a number belongs to; None where its files have no samples or were changed since."""
+        if row.run not in self._loaded:
+            try:
+                self._loaded[row.run] = load_run(Path(row.run))
+            except HarnessExtError:
+                self._loaded[row.run] = None
+        run = self._loaded[row.run]
+        task = run.tasks.get(row.task) if run else None
+        return task if task and task.samples else None
+
+
+class _Leaf(NamedTuple):
+    """What one samples file says, by filter."""
+
+    intervals: Mapping[str, Interval]
+    soft_labels: Mapping[str, SoftLabels]
+
+
+class Evidence:
+    """Intervals and soft labels of the numbers in a frame; a file is read once for each metric."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._leaves: dict[tuple[str, str, str], _Leaf] = {}
 
     def bounds(self, row: Row) -> tuple[float, float]:
-        """The interval of a number; NaN where there is none."""
-        known = self.intervals.get((row.run, row.task, row.metric, row.filter))
+        """The 95 % interval of a number; NaN where there is none."""
+        known = self._leaf(row).intervals.get(row.filter)
         return (known.low, known.high) if known else (float("nan"), float("nan"))
 
+    def soft_labels(self, row: Row) -> SoftLabels | None:
+        """The soft labels behind a number; None for tasks that have none."""
+        return self._leaf(row).soft_labels.get(row.filter)
 
-def headline(rows: Iterable[Row]) -> str:
-    """The metric that a benchmark is judged by: its own headline, else the one that most of its tasks report first.
-
-    Args:
-        rows: numbers of one benchmark; at least one is measured.
-    """
-    first: dict[tuple[str, str], Row] = {}
-    metrics = set()
-    for row in rows:
-        if row.origin == "measured":
-            first.setdefault((row.run, row.task), row)
-            metrics.add(row.metric)
-    own = _HEADLINES.get(next(iter(first.values())).bench)
-    return own if own in metrics else Counter(row.metric for row in first.values()).most_common(1)[0][0]
+    def _leaf(self, row: Row) -> _Leaf:
+        key = (row.run, row.task, row.metric)
+        if key not in self._leaves:
+            self._leaves[key] = _read(self._runs.task(row), row.metric)
+        return self._leaves[key]
 
 
-def gather(rows: Sequence[Row], *, show_samples: bool = False) -> Evidence:
-    """Read the samples of every measured task in the rows, one file at a time; runs without samples have none.
-
-    Args:
-        rows: numbers of a frame.
-        show_samples: let the viewer take samples of personal, harmful or unknown sources, too.
-    """
-    benches: dict[str, list[Row]] = {}
-    wanted: dict[str, dict[str, Row]] = {}
-    for row in rows:
-        if row.origin == "measured":
-            benches.setdefault(row.bench, []).append(row)
-            if row.level == "task":
-                wanted.setdefault(row.run, {}).setdefault(row.task, row)
-    headlines = {bench: headline(own) for bench, own in benches.items()}
-    leaves = sum(map(len, wanted.values()))
-    found = Evidence(Viewer(share=MOST_BYTES // max(1, leaves), unlocked=show_samples))
-    for path, tasks in wanted.items():
-        try:
-            run = load_run(Path(path))
-        except HarnessExtError:
-            continue  # moved or changed since it was read: its numbers stay, without what samples would add
-        for task, row in tasks.items():
-            if task in run.tasks and run.tasks[task].samples is not None:
-                _read(run.tasks[task], row, headlines[row.bench], found)
-    return found
-
-
-def _read(task: TaskRun, row: Row, metric: str, found: Evidence) -> None:
+def _read(task: TaskRun | None, metric: str) -> _Leaf:
     try:
-        scores = task.scores()
+        scores = task.scores() if task else {}
     except HarnessExtError:
-        return  # named among the files that could not be used
-    for name, scored in scores.items():
-        if bounds := _interval(task, scores, (metric, name)):
-            found.intervals[row.run, task.task, metric, name] = bounds
-        if labels := _soft_labels(scored):
-            found.soft_labels[row.run, task.task, name] = labels
-    docs = max(len(scored.numbers) for scored in scores.values())
-    found.viewer.add(task, row, docs)
+        scores = {}  # named among the files that could not be used
+    intervals = {name: _interval(task, scores, (metric, name)) for name in scores} if task else {}
+    labels = {name: _soft_labels(scored) for name, scored in scores.items()}
+    return _Leaf(
+        {name: interval for name, interval in intervals.items() if interval},
+        {name: found for name, found in labels.items() if found},
+    )
 
 
 def _interval(task: TaskRun, scores: Mapping[str, Scores], measure: tuple[str, str]) -> Interval | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from harness_ext.leaderboards import plots
-from harness_ext.leaderboards.evidence import DRAWS, Evidence, SoftLabels, headline
+from harness_ext.leaderboards.evidence import DRAWS, Evidence, SoftLabels
 from harness_ext.leaderboards.printable import visible
 from harness_ext.leaderboards.table import Entry, Kind, lines
 from harness_ext.results.derived import EI_ASPECTS, ei_scores
@@ -22,6 +23,7 @@ MOST_RUNS = 12
 """Runs drawn in one figure; the table has all of them."""
 MOST_PANELS = 24
 
+_HEADLINES = {"mbtibench": "s_rmse", "eibench": "ei_score"}
 _NAMES = {"s_rmse": "S-RMSE"}
 
 
@@ -67,6 +69,21 @@ def figures(rows: Sequence[Row], kind: Kind, evidence: Evidence) -> list[Figure]
     own = [row for row in rows if row.metric == metric]
     drawn = (_by_group(own, palette), _by_part(own, kind, evidence, palette), _soft_labels(rows, evidence, palette))
     return [figure for figure in drawn if figure is not None]
+
+
+def headline(measured: Sequence[Row]) -> str:
+    """The metric that a benchmark is judged by: its own headline, else the one that most of its tasks report first.
+
+    Args:
+        measured: measured numbers of one benchmark, at least one.
+    """
+    own = _HEADLINES.get(measured[0].bench)
+    if any(row.metric == own for row in measured):
+        return str(own)
+    first: dict[tuple[str, str], str] = {}
+    for row in measured:
+        first.setdefault((row.run, row.task), row.metric)
+    return Counter(first.values()).most_common(1)[0][0]
 
 
 class Palette:
@@ -229,14 +246,18 @@ def _dots(group: str, values: GroupValues, palette: Palette) -> list[plots.Dot]:
 
 def _soft_labels(rows: Sequence[Row], evidence: Evidence, palette: Palette) -> Figure | None:
     """For each run, how its predictions are spread and how far they can be trusted, part by part."""
+    leaves = [row for row in rows if row.metric == "s_rmse" and row.level == "task" and row.origin == "measured"]
     entries: dict[Entry, list[tuple[Row, SoftLabels]]] = {}
-    for row in rows:
-        if row.metric == "s_rmse" and (labels := evidence.soft_labels.get((row.run, row.task, row.filter))):
-            entries.setdefault(Entry.of(row), []).append((row, labels))
-    shown = dict(list(entries.items())[:MOST_RUNS])
+    left_out = set()
+    for row in leaves:
+        entry = Entry.of(row)
+        if entry not in entries and len(entries) == MOST_RUNS:
+            left_out.add(entry)
+        elif labels := evidence.soft_labels(row):
+            entries.setdefault(entry, []).append((row, labels))
     choices = [
         Choice(palette.labels[entry], [_leaf(row, labels, palette) for row, labels in own])
-        for entry, own in shown.items()
+        for entry, own in entries.items()
     ]
     if not choices:
         return None
@@ -245,7 +266,7 @@ def _soft_labels(rows: Sequence[Row], evidence: Evidence, palette: Palette) -> F
         "(small), and for each predicted segment the mean of its gold labels (circle, its area by the number of "
         "documents) with their middle half (line); on the diagonal, predictions mean what they say. Unparsed answers "
         "are left out.",
-        _left_out(len(entries), len(shown), "runs"),
+        _left_out(len(entries) + len(left_out), len(entries), "runs"),
     )
     return Figure("Soft labels, predicted and gold", " ".join(filter(None, caption)), choices, shape="labels")
 

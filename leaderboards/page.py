@@ -16,11 +16,11 @@ import jinja2
 import pandas as pd
 
 from harness_ext.leaderboards import build
-from harness_ext.leaderboards.evidence import gather
+from harness_ext.leaderboards.evidence import Evidence, Runs
 from harness_ext.leaderboards.figures import Figure, figures
 from harness_ext.leaderboards.printable import visible
 from harness_ext.leaderboards.table import Cell, Column, Kind, Table, kinds
-from harness_ext.leaderboards.viewer import MOST_BYTES, MOST_CHARACTERS, MOST_SAMPLES, Viewer
+from harness_ext.leaderboards.viewer import MOST_BYTES, MOST_CHARACTERS, MOST_SAMPLES, Viewer, collect
 from harness_ext.results.frame import Row, to_rows
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -53,7 +53,8 @@ def render(
         show_samples: put samples of personal, harmful or unknown sources on the page, too.
     """
     rows = to_rows(frame)
-    evidence = gather(rows, show_samples=show_samples)
+    runs = Runs()
+    evidence, viewer = Evidence(runs), collect(rows, runs, unlocked=show_samples)
     sections: list[Section] = []
     for bench in sorted(set(frame.bench)):
         own = frame[frame.bench == bench]
@@ -70,8 +71,8 @@ def render(
         script_hash=_hash(script),
         sections=sections,
         warnings=warnings,
-        viewer=evidence.viewer,
-        withheld=_withheld(evidence.viewer),
+        viewer=viewer,
+        withheld=_withheld(viewer),
         most_samples=MOST_SAMPLES,
         most_characters=MOST_CHARACTERS,
         most_megabytes=MOST_BYTES // 1_000_000,

@@ -5,18 +5,19 @@ Samples of sources that hold personal or harmful text, or that nobody has descri
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from harness_ext.data import load_card
 from harness_ext.errors import HarnessExtError
+from harness_ext.leaderboards.evidence import Runs
 from harness_ext.leaderboards.printable import shortened, visible
 from harness_ext.leaderboards.table import Entry
 from harness_ext.results.frame import Row
+from harness_ext.results.reader import sample_lines
 from harness_ext.results.samples import TaskRun
 
 MOST_SAMPLES = 100
@@ -25,11 +26,11 @@ MOST_CHARACTERS = 4_000
 """Characters of one prompt or answer."""
 MOST_BYTES = 8_000_000
 """Characters of all samples together, shared equally between the tasks of all runs."""
+_SAMPLE_BYTES = 200  # of a sample beside its texts
 _MOST_CHOICES = 30
 
 _WITHHELD = {"harmful", "personal"}
 _FAILURES = ("parse_failure", "invalid")
-_FIRST_DOC_ID = re.compile(r'\{"doc_id": (\d+),')
 
 
 def withheld(metadata: Mapping[str, Any], data: str) -> str:
@@ -85,33 +86,39 @@ class Viewer:
     runs: list[Shown] = field(default_factory=list)
     _numbers: dict[str, int] = field(default_factory=dict)
 
-    def add(self, task: TaskRun, row: Row, total: int) -> None:
+    def add(self, task: TaskRun, row: Row) -> None:
         """Take in the first samples of a task, as many as the limits allow.
 
         Args:
-            task: the task's run; its samples file must be whole.
+            task: the task's run, which has a samples file.
             row: any number of it.
-            total: documents in the samples file.
         """
         entry = Entry.of(row)._replace(variant="")
         label = entry._replace(model=f"{entry.model}, sample data" if row.data == "sample" else entry.model).label
         reason = "" if self.unlocked else withheld(_metadata(task), row.data)
-        samples = [] if reason else list(self._samples(task))
+        try:
+            samples, total = self._samples(task, keep=not reason)
+        except ValueError:
+            return  # named among the files that could not be used
         self.runs.append(Shown(task.task, visible(label), visible(row.judge), total, reason, samples))
 
-    def _samples(self, task: TaskRun) -> Iterator[dict[str, Any]]:
+    def _samples(self, task: TaskRun, *, keep: bool) -> tuple[list[dict[str, Any]], int]:
+        """The samples to show, and the number of documents that there are."""
+        assert task.samples is not None  # noqa: S101 - the caller has asked
         found: dict[str, dict[str, Any]] = {}
+        documents = set()
         free = self.share
-        for sample in _lines(task, found):
-            number = str(sample.get("doc_id"))
+        for sample in sample_lines(task.samples, task.filters):
+            number = str(sample["doc_id"])
+            documents.add(number)
             if number not in found:
-                if len(found) >= MOST_SAMPLES or (free <= 0 and found):
+                if not keep or len(found) >= MOST_SAMPLES or (free <= 0 and found):
                     continue
                 before = len(self.texts)
                 found[number] = self._document(number, sample)
-                free -= sum(map(len, self.texts[before:]))
-            found[number]["filters"].append(self._filter(sample, found[number]))
-        yield from found.values()
+                free -= _SAMPLE_BYTES + sum(map(len, self.texts[before:]))
+            found[number]["filters"].append(self._filter(sample, found[number], task))
+        return list(found.values()), len(documents)
 
     def _document(self, number: str, sample: Mapping[str, Any]) -> dict[str, Any]:
         doc = sample.get("doc")
@@ -125,10 +132,11 @@ class Viewer:
             "filters": [],
         }
 
-    def _filter(self, sample: Mapping[str, Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    def _filter(self, sample: Mapping[str, Any], document: Mapping[str, Any], task: TaskRun) -> dict[str, Any]:
         """What one filter made of the answer: a parse (-1 where it is the answer as it stands) and the scores."""
         names = sample.get("metrics")
-        scores = {name: sample.get(name) for name in names} if isinstance(names, list) else {}
+        listed = names if isinstance(names, list) else [metric for metric, _ in task.rows if metric in sample]
+        scores = {str(name): sample.get(name) for name in listed}
         parse = self._text(_parse(sample.get("filtered_resps"), _request(sample.get("arguments"))[1]))
         return {
             "name": visible(str(sample.get("filter", "none"))),
@@ -156,20 +164,28 @@ class Viewer:
         return sum(len(run.samples) for run in self.runs), sum(run.total for run in self.runs)
 
 
+def collect(rows: Iterable[Row], runs: Runs, *, unlocked: bool = False) -> Viewer:
+    """The samples of every measured task in the rows, one file at a time; runs without samples have none.
+
+    Args:
+        rows: numbers of a frame.
+        runs: where the tasks' runs are found.
+        unlocked: take samples of personal, harmful or unknown sources, too.
+    """
+    leaves: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        if row.origin == "measured" and row.level == "task":
+            leaves.setdefault((row.run, row.task), row)
+    viewer = Viewer(share=MOST_BYTES // max(1, len(leaves)), unlocked=unlocked)
+    for row in leaves.values():
+        if task := runs.task(row):
+            viewer.add(task, row)
+    return viewer
+
+
 def _metadata(task: TaskRun) -> Mapping[str, Any]:
     metadata = task.config.get("metadata")
     return metadata if isinstance(metadata, dict) else {}
-
-
-def _lines(task: TaskRun, found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The samples of a file; lines of documents that are certainly not wanted are not even parsed."""
-    path = task.samples
-    assert path is not None  # noqa: S101 - the caller has read its scores
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-        for line in lines:
-            start = _FIRST_DOC_ID.match(line)
-            if len(found) < MOST_SAMPLES or start is None or start[1] in found:
-                yield json.loads(line)
 
 
 def _request(arguments: object) -> tuple[str, list[str]]:
@@ -283,7 +299,7 @@ def _by_value(scores: Mapping[str, object]) -> list[tuple[str, str]]:
     """
     names: dict[str, list[str]] = {}
     for name, value in scores.items():
-        names.setdefault(_score(value), []).append(visible(str(name)))
+        names.setdefault(_score(value), []).append(visible(name))
     return [(", ".join(same), value) for value, same in names.items()]
 
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_ext.leaderboards import viewer
-from harness_ext.leaderboards.evidence import gather
+from harness_ext.leaderboards.evidence import Runs
 from harness_ext.leaderboards.printable import shortened, visible
-from harness_ext.leaderboards.viewer import MOST_CHARACTERS, MOST_SAMPLES, Viewer, withheld
+from harness_ext.leaderboards.viewer import MOST_CHARACTERS, MOST_SAMPLES, Viewer, collect, withheld
 from harness_ext.results.frame import to_rows
 from harness_ext.results.reader import read
 from harness_ext.scoring.soft_labels import agg_parse_failure
@@ -26,7 +26,7 @@ def content(folder: Path, *, show_samples: bool = False) -> dict[str, Any]:
     def refuse(name: str) -> float:
         raise ValueError(f"{name} is no JSON")
 
-    found = gather(to_rows(read([folder]).frame), show_samples=show_samples).viewer
+    found = collect(to_rows(read([folder]).frame), Runs(), unlocked=show_samples)
     parsed: dict[str, Any] = json.loads(found.as_json(), parse_constant=refuse)
     return parsed
 
@@ -108,7 +108,7 @@ def test_data_cannot_leave_the_script_element_it_stands_in(write_run: Any) -> No
     name = "</script><script>alert(1)</script><!-- \u2028\u2029\x00 &amp;"
     nasty = name + "\ud800"
     folder = write_run(name, [{"prompt": nasty, "answer": nasty, "gold": nasty, "id": nasty}] * 2)
-    text = gather(to_rows(read([folder]).frame)).viewer.as_json()
+    text = collect(to_rows(read([folder]).frame), Runs()).as_json()
     text.encode()
     assert not set(text) & set("<>&\u2028\u2029\x00")
     shown = json.loads(text)
@@ -131,7 +131,7 @@ def test_the_first_documents_of_a_long_task_are_shown_and_all_are_counted(write_
 
 
 def test_every_task_and_run_gets_its_share_of_the_page(write_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness_ext.leaderboards.evidence.MOST_BYTES", 2000)
+    monkeypatch.setattr("harness_ext.leaderboards.viewer.MOST_BYTES", 10_000)
     for model in ("a", "b"):
         folder = write_run(model, [{"prompt": f"{model}{at}" * 50} for at in range(40)])
     counts = [len(run["samples"]) for run in content(folder.parent)["runs"]]
@@ -186,3 +186,30 @@ def test_no_form_of_request_or_answer_breaks_the_viewer(arguments: Any) -> None:
 
 def test_an_empty_viewer_is_valid() -> None:
     assert json.loads(Viewer(share=1).as_json()) == {"texts": [], "runs": []}
+
+
+def test_files_of_old_versions_name_neither_filters_nor_metrics_and_are_shown_all_the_same(write_run: Any) -> None:
+    folder = write_run("m", [{"doc_id": at, "filter": name} for at in range(2) for name in ("none", "strict")])
+    (results,) = folder.glob("results_*")
+    told = json.loads(results.read_text())
+    told["configs"]["toy"]["filter_list"] = [{"name": "none"}, {"name": "strict"}]
+    results.write_text(json.dumps(told))
+    (file,) = folder.glob("samples_*")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text(
+        "".join(
+            json.dumps({key: value for key, value in line.items() if key not in ("filter", "metrics")}) + "\n"
+            for line in lines
+        )
+    )
+    (run,) = content(folder)["runs"]
+    assert [[(found["name"], found["scores"]) for found in sample["filters"]] for sample in run["samples"]] == [
+        [("none", [["acc", "1"]]), ("strict", [["acc", "1"]])]
+    ] * 2
+
+
+def test_a_samples_file_that_breaks_off_is_left_out(write_run: Any) -> None:
+    folder = write_run("m", [{}] * 3)
+    (file,) = folder.glob("samples_*")
+    file.write_text(file.read_text()[:-20])
+    assert content(folder)["runs"] == []
