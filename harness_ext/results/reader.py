@@ -20,6 +20,8 @@ from harness_ext.results.placement import bare_name, place
 # lm-eval names a run after these model arguments and draws a random name when none is given.
 _NAMING_ARGUMENTS = ("peft", "delta", "pretrained", "model", "path", "engine")
 
+_ROWS_AT_ONCE = 4096
+
 METHOD_FILE = "method.json"
 """Written by this package's methods beside the checkpoint: how it was made, and from what."""
 
@@ -60,6 +62,7 @@ def read(paths: Iterable[Path]) -> Reading:
     Raises:
         InputError: a path does not exist.
     """
+    frames = [to_frame([])]
     rows: list[Row] = []
     samples: list[Path] = []
     problems: list[Problem] = []
@@ -85,13 +88,21 @@ def read(paths: Iterable[Path]) -> Reading:
             continue
         rows += found
         bypassed += dropped
-    frame, superseded = newest(to_frame(rows))
+        if len(rows) >= _ROWS_AT_ONCE:  # columns need a fraction of the memory of rows
+            frames.append(to_frame(rows))
+            rows = []
+    frame, superseded = newest(_concatenated([*frames, to_frame(rows)]))
     notes = []
     if bypassed:
         notes.append(f"{bypassed} scores of --predict_only runs (bypass) are no scores and were left out.")
     if superseded:
         notes.append(f"{superseded} numbers of repeated runs were left out: the newest run of each task is shown.")
     return Reading(frame, samples, problems, notes)
+
+
+def _concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=True) if filled else frames[0]
 
 
 def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], int]:

@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pandas as pd
@@ -281,3 +282,14 @@ def test_docs_of_several_ranks_may_come_in_any_order(tmp_path: Path) -> None:
     (tmp_path / "samples.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = [(sample["doc_id"], sample["filter"]) for sample in sample_lines(tmp_path / "samples.jsonl", ("a", "b"))]
     assert found == [(0, "a"), (2, "a"), (0, "b"), (2, "b"), (1, "a"), (1, "b")]
+
+
+def test_samples_are_checked_without_holding_them_in_memory(tmp_path: Path) -> None:
+    line = json.dumps({"doc_id": 0, "doc": "x" * 100_000}) + "\n"
+    (tmp_path / "samples_big.jsonl").write_text(line * 200)
+    tracemalloc.start()
+    reading = read([tmp_path])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert not reading.problems
+    assert peak < len(line) * 20  # of 200 lines
