@@ -1,12 +1,16 @@
-"""Where the tests find real data (both folders are optional: tests that need them skip) and the built package."""
+"""Where the tests find real data (both folders are optional: tests skip without), the built package, and a server."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -59,3 +63,49 @@ def build_wheel() -> Callable[[Path, Path], Path]:
 def wheel(checkout: Path, build_wheel: Callable[[Path, Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout."""
     return build_wheel(checkout, tmp_path_factory.mktemp("dist"))
+
+
+class ChatServer:
+    """An OpenAI-compatible chat server on loopback.
+
+    ``reply`` makes the answer to a list of messages, or the status and body of a broken one; ``asked`` holds the
+    messages of every request that was answered.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[list[dict[str, str]]] = []
+        self.reply: Callable[[list[dict[str, str]]], str | tuple[int, bytes]] = lambda messages: "ok"
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                answer = outer.reply(request["messages"])
+                message = {"index": 0, "message": {"role": "assistant", "content": answer}}
+                status, body = (200, json.dumps({"choices": [message]}).encode()) if isinstance(answer, str) else answer
+                if isinstance(answer, str):
+                    outer.asked.append(request["messages"])
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing: what was asked is kept."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/v1/chat/completions"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def chat_server() -> Iterator[ChatServer]:
+    server = ChatServer()
+    yield server
+    server.close()

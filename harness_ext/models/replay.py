@@ -157,7 +157,7 @@ class Replay(LM):  # type: ignore[misc]
         present = [(answer, request) for answer, request in found if answer is not None]
         self._compare_hashes(present)
         answers = [value(answer, request) for answer, request in present]
-        self._warn_unused(used, text=text)
+        self._warn_unused(used, getattr(requests[0], "turn", None) if requests else None, text=text)
         return answers
 
     def _key(self, request: Instance, repeat: int) -> Key:
@@ -199,7 +199,7 @@ class Replay(LM):  # type: ignore[misc]
                     "changed since, or --samples was not sorted"
                 )
             prompt = request.args[0]
-            later = answer.from_samples and getattr(request, "turn", 0)  # samples have the hash of the first prompt
+            later = answer.from_samples and bool(getattr(request, "turn", 0))  # a sample has the first prompt's hash
             if request.idx == 0 and not later and answer.prompt_hash and answer.prompt_hash != hash_string(str(prompt)):
                 other_prompt[answer.where] = answer
         strict = [answer.where for answer in other_prompt.values() if not answer.from_samples]
@@ -217,13 +217,12 @@ class Replay(LM):  # type: ignore[misc]
                 _some(other_prompt),
             )
 
-    def _warn_unused(self, used: dict[str, set[Key]], *, text: bool) -> None:
-        turns = {task: {key.turn for key in keys} for task, keys in used.items()}  # a dialogue asks turn by turn
+    def _warn_unused(self, used: dict[str, set[Key]], turn: int | None, *, text: bool) -> None:
         unused = {
             task: sum(
                 isinstance(answer.value, str) == text
                 for key, answer in answers.items()
-                if key not in used[task] and key.turn in turns[task]
+                if key not in used[task] and turn in (None, key.turn)  # a dialogue asks turn by turn
             )
             for task, answers in self._answers.items()
             if task in used
@@ -252,7 +251,7 @@ def _of_turn(text: str, where: str, request: Instance) -> str:
         raise InputError(f"{where}: task {request.task_name} is a dialogue; {error}") from error
     if turn >= len(answers):
         raise InputError(f"{where}: {len(answers)} turns were recorded, task {request.task_name} asks for turn {turn}")
-    return answers[turn]
+    return str(answers[turn])
 
 
 def _doc_hash(request: Instance) -> str:

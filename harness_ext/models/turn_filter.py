@@ -15,29 +15,31 @@ NAME = "take_turn"
 
 
 class TakeTurn(Filter):  # type: ignore[misc]
-    """Reduces each transcript to one answer.
+    """Reduces each transcript to one answer, or lays it out.
 
     Args:
-        turn: counted from 1; ``last`` where nothing is said.
+        turn: counted from 1; ``last`` where nothing is said; ``all`` for the list of all answers.
 
     Raises:
         InputError: there is no such turn.
     """
 
-    def __init__(self, turn: int | Literal["last"] = "last") -> None:
-        if turn != "last" and not (isinstance(turn, int) and turn > 0):
-            raise InputError(f"filter {NAME}: turn is {turn!r}; give a number from 1, or 'last'")
+    def __init__(self, turn: int | Literal["last", "all"] = "last") -> None:
+        if turn not in ("last", "all") and not (isinstance(turn, int) and turn > 0):
+            raise InputError(f"filter {NAME}: turn is {turn!r}; give a number from 1, 'last' or 'all'")
         self.turn = turn
 
-    def apply(self, resps: Iterable[Sequence[str]], docs: Sequence[Any]) -> list[list[str]]:
-        """One answer for each repeat of each request.
+    def apply(self, resps: Iterable[Sequence[str]], docs: Sequence[Any]) -> list[list[str | list[str]]]:
+        """One answer, or list of answers, for each repeat of each request.
 
         >>> TakeTurn().apply([['["first", "second"]']], [{}]), TakeTurn(turn=1).apply([['["first", "second"]']], [{}])
         ([['second']], [['first']])
         """
         return [[self._pick(answers_of(text)) for text in repeats] for repeats in resps]
 
-    def _pick(self, answers: Sequence[str]) -> str:
+    def _pick(self, answers: list[str]) -> str | list[str]:
+        if self.turn == "all":
+            return answers
         number = len(answers) if self.turn == "last" else self.turn
         if number > len(answers):
             raise InputError(f"filter {NAME}: turn {number} is asked for, a dialogue has {len(answers)} turns")
