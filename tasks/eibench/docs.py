@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, TypeVar
@@ -26,7 +27,8 @@ def _hash(text: str) -> str:
 
 
 @cache
-def _wording(name: str) -> Any:
+def wording(name: str) -> Any:
+    """The instructions of a part, or of its twin."""
     file = resources.files("harness_ext.tasks.eibench") / "instructions" / f"{name}.json"
     return json.loads(file.read_text(encoding="utf-8"))
 
@@ -37,7 +39,7 @@ def instruction(part: Part, id: str) -> tuple[int, str]:
     >>> instruction(part_of("cee"), "tr_9708_4")[0]
     1
     """
-    texts = _wording(part.name)
+    texts = wording(part.name)
     number = int(_hash(f"{part.leaf}:{id}")[:8], 16) % len(texts)
     return number, texts[number].replace("{labels}", ", ".join(map(part.show, part.labels)))
 
@@ -116,6 +118,7 @@ def load(
     data: Literal["real", "sample"] = "real",
     aliases: Literal["on", "off"] = "on",
     form: Literal["answer", "letter", "yes_no"] = "answer",
+    option_order: Literal["file", "hashed"] = "file",
     **_: object,
 ) -> dict[str, Dataset]:
     """Datasets of a part: ``test`` (capped), ``full`` (all of test) and, where the source has one, ``dev``.
@@ -127,6 +130,7 @@ def load(
         aliases: ``"off"`` accepts only the labels themselves.
         form: ``"letter"`` asks for the bare letter of an option; ``"yes_no"`` asks about every label, option or
             candidate of a doc by itself.
+        option_order: ``"hashed"`` puts the options of EmoBench into the order of a hash; other parts have none.
         _: the other keys of lm-eval's metadata.
 
     Raises:
@@ -134,9 +138,17 @@ def load(
         DataError: a file of the part's source is missing.
     """
     known = part_of(part)
-    for name, value, values in (("data", data, ("real", "sample")), ("aliases", aliases, ("on", "off"))):
+    for name, value, values in (
+        ("data", data, ("real", "sample")),
+        ("aliases", aliases, ("on", "off")),
+        ("option_order", option_order, ("file", "hashed")),
+    ):
         if value not in values:
             raise InputError(f"{known.leaf}: {name} is {value!r}; give {' or '.join(map(repr, values))}.")
+    if option_order == "hashed" and known.reordered:
+        if data == "sample":
+            raise InputError(f"{known.leaf}: the bundled records have one order of options; leave option_order out.")
+        known = replace(known, read=known.reordered)
     if data == "sample":
         test = full = _sample(known, "test")
         splits = {"test": test, "full": full, "dev": _sample(known, "dev")}
@@ -154,12 +166,12 @@ def _shaped(part: Part, docs: Sequence[Doc], form: str, aliases: bool) -> list[D
     marked = [doc | {"meta": {**doc["meta"], "aliases": aliases}} for doc in docs]
     if form == "answer":
         return marked
-    wording: Mapping[str, Any] = _wording(f"{part.name}_ll")
-    texts = wording["instructions"]
+    twin: Mapping[str, Any] = wording(f"{part.name}_ll")
+    texts = twin["instructions"]
     reworded = [doc | {"instruction": texts[doc["instruction_id"] % len(texts)]} for doc in marked]
     if form == "letter":
         return reworded
-    return [question for doc in reworded for question in _questions(part, doc, wording["question"])]
+    return [question for doc in reworded for question in _questions(part, doc, twin["question"])]
 
 
 def _questions(part: Part, doc: Doc, question: str) -> list[Doc]:

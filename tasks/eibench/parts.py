@@ -51,6 +51,8 @@ class Part:
     aliases: Mapping[str, str] = field(default_factory=dict)
     """Other words that count as a label when ``aliases`` is on."""
     splits: tuple[Split, ...] = ("test", "dev")
+    reordered: Callable[[Split], list[Record]] | None = None
+    """The records with their options in the order of a hash, where the order may matter."""
 
     @property
     def leaf(self) -> str:

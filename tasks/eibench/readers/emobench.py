@@ -1,25 +1,92 @@
-"""EmoBench, English: which emotion a scenario causes and why (EU), and what to do about it (EA).
+"""EmoBench: which emotion a scenario causes and why (EU), and what to do about it (EA), in English and Chinese.
 
-The same items as ``emobench_eu_en`` and ``emobench_ea_en``, under names of their own because lm-eval runs a leaf only
-once.
+EiBench-R takes the English items; the group ``emobench`` takes all of them, as the same records under names of their
+own, because lm-eval runs a leaf only once.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from string import ascii_uppercase
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from harness_ext.data import fetch
 from harness_ext.tasks.eibench.parts import Part, Record, Split
+from harness_ext.tasks.tombench.docs import hashed_order
+
+Language = Literal["en", "zh"]
+Order = Literal["file", "hashed"]
+Question = Literal["understanding", "emotion", "cause", "application"]
 
 
-def items(part: str, language: str) -> list[dict[str, Any]]:
+class Phrases(NamedTuple):
+    """The words around an item."""
+
+    scenario: str
+    question: str
+    numbered: str
+    emotion: str
+    cause: str
+    cause_of: str
+    action: str
+    response: str
+    narrator: Mapping[str, str]
+    """Subjects that are no name."""
+
+
+PHRASES: Mapping[Language, Phrases] = {
+    "en": Phrases(
+        scenario="Scenario: {}",
+        question="Question: {}",
+        numbered="Question {}: {}",
+        emotion="What emotion does {subject} most likely feel?",
+        cause="Why does {subject} feel this way?",
+        cause_of="{subject} feels {emotion}. Why?",
+        action="What should {subject} do?",
+        response="How should {subject} respond?",
+        narrator={"I": "the narrator"},
+    ),
+    "zh": Phrases(
+        scenario="情境：{}",
+        question="问题：{}",
+        numbered="问题{}：{}",
+        emotion="{subject}最可能有怎样的情绪？",
+        cause="{subject}为什么会有这种情绪？",
+        cause_of="{subject}的情绪是“{emotion}”。原因是什么？",
+        action="{subject}应该怎么做？",
+        response="{subject}应该怎样回应？",
+        narrator={},
+    ),
+}
+
+
+def items(part: str, language: Language) -> list[dict[str, Any]]:
     """The items of ``EU`` or ``EA`` in one language, in file order."""
     lines = fetch("emobench", f"{part}.jsonl").read_text(encoding="utf-8").split("\n")
     rows = (json.loads(line) for line in lines if line.strip())
     return [row for row in rows if row["language"] == language]
+
+
+def records(question: Question, rows: Iterable[Mapping[str, Any]], order: Order = "file") -> list[Record]:
+    """The items as records: ``understanding`` asks for emotion and cause together, the others for one letter.
+
+    ``emotion`` and ``cause`` are the two halves of ``understanding``; the second is told the right emotion.
+
+    Args:
+        question: what is asked; the first three need items of EU, the last items of EA.
+        rows: the items.
+        order: ``hashed`` sorts the options of a question by ``sha256("<doc id>:<k>")``.
+    """
+    return [_BUILD[question](item, order) for item in rows]
+
+
+def category(item: Mapping[str, Any]) -> dict[str, str]:
+    """What results are broken down by: the coarse category of EU, the category and question type of EA."""
+    if "coarse_category" in item:
+        return {"category": item["coarse_category"]}
+    return {"category": item["category"], "question_type": item["question type"]}
 
 
 def lettered(options: Sequence[str]) -> str:
@@ -31,82 +98,103 @@ def lettered(options: Sequence[str]) -> str:
     return "\n".join(f"{letter}. {text}" for letter, text in zip(ascii_uppercase, options, strict=False))
 
 
-def _letter(item: Mapping[str, Any], options: str, label: str) -> str:
-    return ascii_uppercase[item[options].index(item[label])]
+class _Options(NamedTuple):
+    texts: list[str]
+    letter: str
 
 
-def _understanding(split: Split) -> list[Record]:
-    return [_two_questions(item) for item in items("EU", "en")]
+def _id(item: Mapping[str, Any]) -> str:
+    return f"{item['language']}_{item['qid']}"
 
 
-def _two_questions(item: Mapping[str, Any]) -> Record:
-    options = item["emotion_choices"], item["cause_choices"]
-    letters = _letter(item, "emotion_choices", "emotion_label"), _letter(item, "cause_choices", "cause_label")
-    questions = f"What emotion does {item['subject']} most likely feel?", f"Why does {item['subject']} feel this way?"
+def _options(item: Mapping[str, Any], choices: str, label: str, order: Order) -> _Options:
+    texts: list[str] = item[choices]
+    if order == "hashed":
+        texts = [texts[k] for k in hashed_order(_id(item), len(texts))]
+    return _Options(texts, ascii_uppercase[texts.index(item[label])])
+
+
+def _names(item: Mapping[str, Any]) -> dict[str, str]:
+    subject = PHRASES[item["language"]].narrator.get(item["subject"], item["subject"])
+    return {"subject": subject, "emotion": str(item.get("emotion_label", "")).lower()}
+
+
+def _understanding(item: Mapping[str, Any], order: Order) -> Record:
+    words = PHRASES[item["language"]]
+    halves = [
+        _options(item, "emotion_choices", "emotion_label", order),
+        _options(item, "cause_choices", "cause_label", order),
+    ]
+    questions = [phrase.format(**_names(item)) for phrase in (words.emotion, words.cause)]
     asked = [
-        f"Question {n}: {q}\n{lettered(o)}" for n, (q, o) in enumerate(zip(questions, options, strict=True), start=1)
+        f"{words.numbered.format(number, question)}\n{lettered(half.texts)}"
+        for number, (question, half) in enumerate(zip(questions, halves, strict=True), start=1)
     ]
     keys = ["answer_q1", "answer_q2"]
+    letters = "".join(half.letter for half in halves)
     return Record(
-        id=f"en_{item['qid']}",
-        input="\n".join([f"Scenario: {item['scenario']}", *asked]),
-        target="".join(letters),
-        gold="".join(letters),
+        id=_id(item),
+        input="\n".join([words.scenario.format(item["scenario"]), *asked]),
+        target=letters,
+        gold=letters,
         answer=json.dumps(dict(zip(keys, letters, strict=True))),
-        meta={"keys": keys, "options": [len(choices) for choices in options]},
+        meta={"keys": keys, "options": [len(half.texts) for half in halves], **category(item)},
     )
 
 
-def _emotion(split: Split) -> list[Record]:
-    question = "What emotion does {subject} most likely feel?"
-    return [
-        _one_question(item, question.format(**item), "emotion_choices", "emotion_label") for item in items("EU", "en")
-    ]
-
-
-def _cause(split: Split) -> list[Record]:
-    return [
-        _one_question(
-            item,
-            f"{item['subject']} feels {item['emotion_label'].lower()}. Why?",
-            "cause_choices",
-            "cause_label",
-        )
-        for item in items("EU", "en")
-    ]
-
-
-def _application(split: Split) -> list[Record]:
-    return [
-        _one_question(
-            item,
-            f"What should {item['subject']} do?"
-            if item["question type"] == "Action"
-            else f"How should {item['subject']} respond?",
-            "choices",
-            "label",
-        )
-        for item in items("EA", "en")
-    ]
-
-
-def _one_question(item: Mapping[str, Any], question: str, choices: str, label: str) -> Record:
-    options, letter = item[choices], _letter(item, choices, label)
+def _one_question(item: Mapping[str, Any], question: str, options: _Options) -> Record:
+    words = PHRASES[item["language"]]
+    lines = words.scenario.format(item["scenario"]), words.question.format(question.format(**_names(item)))
     return Record(
-        id=f"en_{item['qid']}",
-        input=f"Scenario: {item['scenario']}\nQuestion: {question}\n{lettered(options)}",
-        target=letter,
-        gold=letter,
-        answer=json.dumps({"answer": letter}),
-        labels=tuple(ascii_uppercase[: len(options)]),
-        meta={"keys": ["answer"], "options": [len(options)]},
+        id=_id(item),
+        input="\n".join([*lines, lettered(options.texts)]),
+        target=options.letter,
+        gold=options.letter,
+        answer=json.dumps({"answer": options.letter}),
+        labels=tuple(ascii_uppercase[: len(options.texts)]),
+        meta={"keys": ["answer"], "options": [len(options.texts)], **category(item)},
     )
+
+
+def _emotion(item: Mapping[str, Any], order: Order) -> Record:
+    question = PHRASES[item["language"]].emotion
+    return _one_question(item, question, _options(item, "emotion_choices", "emotion_label", order))
+
+
+def _cause(item: Mapping[str, Any], order: Order) -> Record:
+    question = PHRASES[item["language"]].cause_of
+    return _one_question(item, question, _options(item, "cause_choices", "cause_label", order))
+
+
+def _application(item: Mapping[str, Any], order: Order) -> Record:
+    words = PHRASES[item["language"]]
+    question = words.action if item["question type"] == "Action" else words.response
+    return _one_question(item, question, _options(item, "choices", "label", order))
+
+
+_BUILD: Mapping[Question, Callable[[Mapping[str, Any], Order], Record]] = {
+    "understanding": _understanding,
+    "emotion": _emotion,
+    "cause": _cause,
+    "application": _application,
+}
+
+
+def _read(question: Question, order: Order, split: Split) -> list[Record]:
+    return records(question, items("EA" if question == "application" else "EU", "en"), order)
+
+
+def _part(
+    name: str, aspect: Literal["cognition", "expression"], question: Question, metrics: tuple[str, ...] = ("acc",)
+) -> Part:
+    file, hashed = partial(_read, question, "file"), partial(_read, question, "hashed")
+    return Part(name, aspect, "emobench", file, metrics, splits=("test",), reordered=hashed)
 
 
 PARTS = (
-    Part("emobench_eu", "cognition", "emobench", _understanding, ("joint", "emotion", "cause"), splits=("test",)),
+    _part("emobench_eu", "cognition", "understanding", ("joint", "emotion", "cause")),
     # the two questions of EU apart, for the likelihood twins; the joint score needs both and is a matter of the results
-    Part("emobench_eu_emotion", "cognition", "emobench", _emotion, ("acc",), splits=("test",)),
-    Part("emobench_eu_cause", "cognition", "emobench", _cause, ("acc",), splits=("test",)),
-    Part("emobench_ea", "expression", "emobench", _application, ("acc",), splits=("test",)),
+    _part("emobench_eu_emotion", "cognition", "emotion"),
+    _part("emobench_eu_cause", "cognition", "cause"),
+    _part("emobench_ea", "expression", "application"),
 )
