@@ -110,7 +110,8 @@ def fetch(
 ) -> None:
     """Fetch files of a source and print their local paths.
 
-    A file that is in `HARNESS_EXT_MIRROR` or in the cache is only checked; any other is downloaded into the cache.
+    A file that is in `HARNESS_EXT_MIRROR` or in the cache is only checked; any other is downloaded into the cache,
+    once its licence is accepted where that is asked for (`harness-ext data accept`).
 
     Examples:
 
@@ -130,6 +131,50 @@ def fetch(
         raise InputError(f"give either names of files of {source!r} or --all; it has: {', '.join(names)}.")
     for name in names if everything else files or []:
         typer.echo(fetch_file(source, name))
+
+
+@app.command()
+def accept(
+    sources: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names of cards.", metavar="SOURCE", show_default="list the sources that ask"),
+    ] = None,
+) -> None:
+    """Accept the licence of sources that restrict commercial use, derived work or training, once on this machine.
+
+    Such a source is not downloaded before. Copies of your own, in `HARNESS_EXT_MIRROR` or in the cache, are used
+    without asking. Without names, all sources that ask are listed and nothing is accepted.
+
+    Examples:
+
+    ```
+    harness-ext data accept
+    harness-ext data show meld
+    harness-ext data accept meld
+    ```
+
+    Exit codes: 2 no such card, 3 the cache cannot be written.
+    """
+    from harness_ext.data import acceptance
+    from harness_ext.data.cards import list_sources, load_card
+
+    if not sources:
+        asking = [card for card in map(load_card, list_sources()) if acceptance.restrictions(card)]
+        given = {True: "yes", False: "no"}
+        _print_table(
+            ["source", "licence", "restricts", "accepted"],
+            [
+                [c.source, c.licence, "; ".join(acceptance.restrictions(c)), given[acceptance.is_accepted(c)]]
+                for c in asking
+            ],
+        )
+        return
+    for card in [load_card(source) for source in sources]:  # a wrong name before anything is recorded
+        if not acceptance.restrictions(card):
+            typer.echo(f"{card.source}: needs no acceptance ({card.licence})")
+            continue
+        acceptance.accept(card)
+        typer.echo(f"{card.source}: accepted {card.licence} ({'; '.join(acceptance.restrictions(card))})")
 
 
 @app.command()
@@ -215,6 +260,7 @@ def _facts(card: Card) -> list[tuple[str, str]]:
     return [
         ("source", f"{card.source} ({card.hub.pretty_name})"),
         ("licence", card.licence),
+        ("acceptance", _acceptance(card)),
         ("passing on", "allowed by the licence" if card.redistributable else "not clearly allowed"),
         ("sensitive", ", ".join(card.sensitive) or "nothing marked"),
         ("languages", ", ".join(card.hub.language)),
@@ -222,6 +268,14 @@ def _facts(card: Card) -> list[tuple[str, str]]:
         ("citation", card.citation),
         *((f"split {split}", ", ".join(names)) for split, names in card.splits.items()),
     ]
+
+
+def _acceptance(card: Card) -> str:
+    from harness_ext.data.acceptance import is_accepted, restrictions
+
+    if not restrictions(card):
+        return "not needed"
+    return "given" if is_accepted(card) else f"needed before a download: harness-ext data accept {card.source}"
 
 
 def _place(copies: list[Path]) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness_ext.data.acceptance import is_accepted, not_accepted
 from harness_ext.data.cards import Card, CardFile, load_card
 from harness_ext.data.checksums import difference
 from harness_ext.data.locations import cache_folder, mirror_folder, offline_because
@@ -26,7 +27,8 @@ def fetch(source: str, file: str, *, cards: Traversable | None = None) -> Path:
     """Local path of a card's file, verified against the card's size and SHA-256.
 
     Looks in ``$HARNESS_EXT_MIRROR``, then in the cache, then downloads the pinned URL into the cache, unless
-    ``HARNESS_EXT_OFFLINE=1`` or ``HF_HUB_OFFLINE=1`` forbids the network. Safe with several processes.
+    ``HARNESS_EXT_OFFLINE=1`` or ``HF_HUB_OFFLINE=1`` forbids the network or the source's licence has to be accepted
+    first (:mod:`harness_ext.data.acceptance`). Safe with several processes.
 
     Args:
         source: name of the card, such as ``"tweeteval"``.
@@ -35,8 +37,8 @@ def fetch(source: str, file: str, *, cards: Traversable | None = None) -> Path:
 
     Raises:
         InputError: there is no such card, or it lists no such file.
-        DataError: the file is nowhere and cannot be downloaded or stored, or a copy of it is not the file that the
-            card pins. A wrong copy is never used and never removed.
+        DataError: the file is nowhere and cannot or may not yet be downloaded, or cannot be stored, or a copy of it is
+            not the file that the card pins. A wrong copy is never used and never removed.
     """
     card = load_card(source, cards)
     entry = card.file(file)
@@ -44,6 +46,8 @@ def fetch(source: str, file: str, *, cards: Traversable | None = None) -> Path:
         return found
     if offline := offline_because():
         raise _missing(card, entry, f"{offline} forbids downloading it")
+    if not is_accepted(card):
+        raise not_accepted(card, entry)
     return _download_once(card, entry)
 
 
