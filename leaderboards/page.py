@@ -10,6 +10,8 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import takewhile
 from pathlib import Path
 
 import jinja2
@@ -19,10 +21,11 @@ from harness_ext.leaderboards import build
 from harness_ext.leaderboards.evidence import Evidence, Runs
 from harness_ext.leaderboards.figures import Figure, figures
 from harness_ext.leaderboards.printable import visible
-from harness_ext.leaderboards.table import Cell, Column, Kind, Table, kinds
+from harness_ext.leaderboards.table import Cell, Column, Kind, Table, kinds, title
 from harness_ext.leaderboards.viewer import MOST_BYTES, MOST_CHARACTERS, MOST_SAMPLES, Viewer, collect
 from harness_ext.results.frame import Row, to_rows
 
+_YEAR_10000 = 253_402_300_800.0  # seconds since 1970; no calendar goes further
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -31,14 +34,22 @@ class Section:
     """One benchmark (or its sample data) on the page."""
 
     anchor: str
+    bench: str
     kind: Kind
     tables: Sequence[Table]
     figures: Sequence[Figure]
 
     @property
     def title(self) -> str:
-        """The words of the first table's title before any remark."""
-        return self.tables[0].title.partition(",")[0].partition(":")[0]
+        """The words with which all titles of its tables begin; those of the only one."""
+        titles = [self.heading(table).split() for table in self.tables]
+        columns = zip(*([word.rstrip(":,") for word in words] for words in titles), strict=False)
+        shared = takewhile(lambda column: len(set(column)) == 1, columns)
+        return " ".join(column[0] for column in shared) or self.bench
+
+    def heading(self, table: Table) -> str:
+        """The title of a table without what the section's own heading says of the data."""
+        return table.title.removesuffix(title("", self.kind))
 
 
 def render(
@@ -55,21 +66,13 @@ def render(
     rows = to_rows(frame)
     runs = Runs()
     evidence, viewer = Evidence(runs), collect(rows, runs, unlocked=show_samples)
-    sections: list[Section] = []
-    for bench in sorted(set(frame.bench)):
-        own = frame[frame.bench == bench]
-        tables = build.tables(own, partial=partial)
-        for kind, part in kinds(to_rows(own)):
-            shown = [table for table in tables if table.kind == kind]
-            if shown:
-                sections.append(Section(f"part-{len(sections) + 1}", kind, shown, figures(part, kind, evidence)))
     style, script = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return _environment().get_template("page.html.j2").render(
         style=style,
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
-        sections=sections,
+        sections=_sections(frame, evidence, partial),
         warnings=warnings,
         viewer=viewer,
         withheld=_withheld(viewer),
@@ -78,6 +81,18 @@ def render(
         most_megabytes=MOST_BYTES // 1_000_000,
         facts=_facts(rows),
     )  # fmt: skip
+
+
+def _sections(frame: pd.DataFrame, evidence: Evidence, partial: bool) -> list[Section]:
+    """A section for each benchmark, then one for each that was run on sample data."""
+    found = []
+    for bench in sorted(set(frame.bench)):
+        own = frame[frame.bench == bench]
+        tables = build.tables(own, partial=partial)
+        for kind, rows in kinds(to_rows(own)):
+            if shown := [table for table in tables if table.kind == kind]:
+                found.append(Section(f"section-{len(found) + 1}", bench, kind, shown, figures(rows, kind, evidence)))
+    return sorted(found, key=lambda section: section.kind == "sample")
 
 
 def _environment() -> jinja2.Environment:
@@ -127,15 +142,18 @@ def _withheld(viewer: Viewer) -> list[str]:
 def _facts(rows: Sequence[Row]) -> dict[str, str]:
     """What was compared, in words."""
     measured = [row for row in rows if row.origin == "measured"]
-    models = {row.model for row in measured}
-    runs = {row.run for row in measured}
-    benches = {row.bench for row in measured}
+    models, benches, files = ({getattr(row, name) for row in measured} for name in ("model", "bench", "run"))
     versions = sorted({row.lm_eval_version for row in measured if row.lm_eval_version})
+    dates = {row.date for row in measured if 0 <= row.date < _YEAR_10000}
+    days = sorted(datetime.fromtimestamp(date, timezone.utc) for date in dates)
+    words = [_count(len(files), "result file")]
+    if days:
+        words.append(" to ".join(dict.fromkeys(f"{day:%d %B %Y}".lstrip("0") for day in (days[0], days[-1]))))
+    if versions:
+        words.append(f"lm-eval {', '.join(versions)}")
     return {
         "title": f"{_count(len(models), 'model')} on {_count(len(benches), 'benchmark')}",
-        "words": ", ".join(
-            [_count(len(runs), "result file"), f"lm-eval {' and '.join(versions)}" if versions else "lm-eval"]
-        ),
+        "words": " · ".join(words),
     }
 
 

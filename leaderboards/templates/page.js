@@ -55,7 +55,8 @@
         row.hidden = !wanted.every((word) => texts[at].includes(word));
         shown += !row.hidden;
       });
-      count.textContent = shown === original.length ? `${shown} rows` : `${shown} of ${original.length} rows`;
+      const all = `${original.length} ${original.length === 1 ? "row" : "rows"}`;
+      count.textContent = shown === original.length ? all : `${shown} of ${all}`;
     };
     input.addEventListener("input", filter);
     filter();

@@ -223,3 +223,19 @@ def test_an_unknown_ending_is_refused_with_the_known_ones(write_run: Any, tmp_pa
     assert isinstance(done.exception, InputError)
     assert all(ending in str(done.exception) for ending in (".md", ".csv", ".tex", ".html"))
     assert not (tmp_path / "page.pdf").exists()
+
+
+def test_sections_are_named_by_what_their_tables_share_and_sample_data_comes_last(write_run: Any) -> None:
+    for task, metadata in (("b_toy", {"source": "emobench"}), ("a_toy", {"source": "emobench", "data": "sample"})):
+        folder = write_run("m", [{"acc": 1.0}] * 3, task=task, metadata=metadata)
+    html = rendered(folder.parent)
+    titles = re.findall(r'<h2 id="section-\d+-title">([^<]*)', html)
+    assert [title.strip() for title in titles] == ["b_toy", "a_toy"]
+    assert html.count("sample data: no benchmark scores</span>") == 1
+
+
+@pytest.mark.parametrize("date", [-1e300, 1e300, 1e12])
+def test_an_impossible_date_of_a_run_is_left_out(write_run: Any, date: float) -> None:
+    frame = read([write_run("m", [{"acc": 1.0}] * 3)]).frame
+    assert "1 January 1970" in page.render(frame.assign(date=1.0))
+    assert "1 result file · lm-eval" in page.render(frame.assign(date=date))
