@@ -24,12 +24,27 @@ from harness_ext.leaderboards.table import (
 )  # fmt: skip
 from harness_ext.results.derived import definition, mean_rank
 from harness_ext.results.frame import Row
+from harness_ext.results.soft_label_details import SUBSETS, mean_over
 
 DIMENSIONS = ("E/I", "S/N", "T/F", "J/P")
 MOST_PARSE_FAILURES = 0.05
 """Above this share of unparsable answers a row is never the best of a column."""
 
 _CONSTANT = "constant mean"
+_DETAILS = (
+    "s_rmse_recal",
+    "pearson",
+    "kendall_tau_b",
+    "ccc",
+    "bias",
+    "polarisation_gap",
+    "var_ratio",
+    "w1_marginal",
+    "jsd_hist9_bits",
+    "brier_soft",
+    "order_bias",
+    "s_rmse_both_orders",
+)
 _ROUNDING = 1e-6  # a model that never answers repeats the constant up to rounding
 _VARIANTS = ("zero_shot", "step_by_step", "few_shot", "psycot")
 _COLUMNS = (
@@ -81,10 +96,13 @@ def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
     del partial  # a mean is never taken over fewer than the four dimensions
     tables = []
     for kind, part in kinds(rows):
+        details = _details(part, kind)
+        part = [row for row in part if not row.family]
         scored = {Entry.of(row) for row in part if row.metric == "s_rmse" and row.part in DIMENSIONS}
         tables.append(_table([row for row in part if Entry.of(row) in scored or row.metric == "rank"], kind))
         if others := [row for row in part if Entry.of(row) not in scored and row.origin == "measured"]:
             tables.append(generic.table(others, "MBTIBench: tasks without soft-label scores", kind))
+        tables += details
     return [table for table in tables if table.rows]
 
 
@@ -103,6 +121,39 @@ def _table(rows: Sequence[Row], kind: Kind) -> Table:
             losers.append(f"{line.entry.label} does not beat the constant.")
         cells.append(_cells(line, best, delta))
     return Table(title("MBTIBench", kind), _COLUMNS, tuple(cells), unique(_notes(drawn, losers, kind)), kind).compact()
+
+
+def _details(rows: Sequence[Row], kind: Kind) -> list[Table]:
+    """Means over the four dimensions of what the samples say beyond the leaf metrics, and S-RMSE by subset."""
+    cells = []
+    for entry, own in lines(row for row in rows if row.part in DIMENSIONS and row.origin == "measured").items():
+        whole = mean_over((row for row in own if not row.family), DIMENSIONS)
+        if "s_rmse_recal" in whole:
+            subsets = [mean_over((row for row in own if row.family == name), DIMENSIONS) for name in SUBSETS]
+            cells.append(
+                (
+                    Cell(entry.name),
+                    Cell(entry.words([row for row in own if not row.family])),
+                    *(number(whole.get(metric, math.nan), 3) for metric in _DETAILS),
+                    *(number(subset.get("s_rmse", math.nan)) for subset in subsets),
+                )
+            )
+    if not cells:
+        return []
+    columns = (
+        *(Column(name, numeric=False) for name in ("Model", "Setting")),
+        *(Column(metric, optional=True) for metric in _DETAILS),
+        *(Column(f"S-RMSE {name.replace('_', ' ')}", optional=True) for name in SUBSETS),
+    )
+    notes = (
+        "Means over the four dimensions; the values of each and all other metrics are in the CSV.",
+        "s_rmse_recal: S-RMSE after a line fitted on the other half of the authors; far below S-RMSE, a model is "
+        "shifted but informed.",
+        "order_bias: mean difference between the answers on the scale and on the reversed scale, turned the same way; "
+        "s_rmse_both_orders: S-RMSE of the mean of both answers.",
+        "Subsets: authors by source, and those whose posts do not name personality types or traits.",
+    )
+    return [Table(title("MBTIBench: details from the samples", kind), columns, tuple(cells), notes, kind).compact()]
 
 
 def _order(line: _Line) -> tuple[int, str, int]:

@@ -40,6 +40,9 @@ def table(
     show_samples: Annotated[
         bool, typer.Option("--show-samples", help="HTML: also show samples of harmful, personal or unknown sources.")
     ] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Compute what needs the samples: MBTIBench's further metrics and subsets.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a file could not be used.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print tables and problems as JSON for machines.")] = False,
 ) -> None:
@@ -71,6 +74,11 @@ def table(
         raise InputError("no result of lm-eval was found; give the folder of its --output_path.")
     measured, unjoined = with_joint_leaves(reading.frame)
     reading.notes.extend(unjoined)
+    if details:
+        from harness_ext.results.soft_label_details import with_details
+
+        measured, undetailed = with_details(measured)
+        reading.notes.extend(undetailed)
     _warn(reading)
     measured = build.with_base(measured, base) if base else measured
     frame = build.with_published(measured) if published else measured
