@@ -40,9 +40,10 @@ class Answer(NamedTuple):
 def with_details(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The frame with what the samples of MBTIBench's soft-label tasks say, and notes on those without samples.
 
-    New metrics of a leaf: the others of :func:`harness_ext.scoring.soft_labels.metrics`, ``*_recal`` (see
-    :func:`~harness_ext.scoring.soft_labels.recalibrate`), ``order_bias`` and ``s_rmse_both_orders`` (S-RMSE of the mean answer) where both scales were asked, and, with
-    ``family`` naming the subset, ``s_rmse``, ``s_mae`` and ``s_rmse_9`` of each subset.
+    New metrics of a leaf: the others of :func:`harness_ext.scoring.soft_labels.metrics`; ``*_recal`` (see
+    :func:`~harness_ext.scoring.soft_labels.recalibrate`); where both scales were asked, ``order_bias`` and
+    ``s_rmse_both_orders`` (S-RMSE of the mean answer); and, with ``family`` naming the subset, ``s_rmse``, ``s_mae``
+    and ``s_rmse_9`` of each subset.
     """
     leaves = frame[(frame.origin == "measured") & (frame.bench == "mbtibench") & (frame.level == "task")]
     known: dict[tuple[str, str, str], set[str]] = {}
