@@ -158,7 +158,7 @@ def _add_metrics(_metrics: ModuleType) -> None:
                 registry.register(entry.name, target=function)
 
 
-def _let_dialogues_be_played(evaluator: ModuleType) -> None:
+def _let_dialogues_be_played(evaluator: Any) -> None:
     """Let ``evaluate`` play dialogues once a task has asked for it: its filter ``take_turn`` loads the player."""
     import functools
     import importlib
@@ -175,6 +175,43 @@ def _let_dialogues_be_played(evaluator: ModuleType) -> None:
         return player.evaluate(original, **signature.bind(*args, **kwargs).arguments)
 
     evaluator.evaluate = evaluate
+
+
+def _let_backends_refuse_tasks(evaluator: Any) -> None:
+    """Let a backend with a method ``refuse_tasks`` see the tasks, by name, before it is asked anything."""
+    import functools
+
+    original = evaluator.evaluate
+
+    @functools.wraps(original)
+    def evaluate(lm: Any, task_dict: Any, *args: Any, **kwargs: Any) -> Any:
+        refuse = getattr(lm, "refuse_tasks", None)
+        if refuse is not None and "tasks" in task_dict:
+            refuse(task_dict["tasks"])
+        return original(lm, task_dict, *args, **kwargs)
+
+    evaluator.evaluate = evaluate
+
+
+def _refuse_encoders(huggingface: ModuleType) -> None:
+    """Stop ``hf`` from reading an encoder as a decoder, which for many it does without a word."""
+    import functools
+    import importlib
+
+    original = huggingface.HFLM._get_backend
+
+    @functools.wraps(original)
+    def get_backend(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
+        if self.AUTO_MODEL_CLASS is None:  # a subclass that says what it loads knows what it does
+            importlib.import_module("harness_ext.models.mlm_checkpoint").refuse_encoder(config)
+        original(self, config, *args, **kwargs)
+
+    huggingface.HFLM._get_backend = get_backend
+
+
+def _extend_evaluator(evaluator: ModuleType) -> None:
+    _let_dialogues_be_played(evaluator)
+    _let_backends_refuse_tasks(evaluator)
 
 
 def _registry_without_plugins(name: str) -> Any:
@@ -201,7 +238,8 @@ _ADAPTATIONS: dict[str, Callable[[ModuleType], None]] = {
     "lm_eval.models": _add_models,
     "lm_eval.filters": _add_filters,
     "lm_eval.api.metrics": _add_metrics,
-    "lm_eval.evaluator": _let_dialogues_be_played,
+    "lm_eval.evaluator": _extend_evaluator,
+    "lm_eval.models.huggingface": _refuse_encoders,
 }
 
 if os.environ.get("HARNESS_EXT_AUTOLOAD") != "0":
