@@ -134,13 +134,13 @@ def harmonic_mean(parts: Sequence[float]) -> float:
     Raises:
         ValueError: no part, or a part below 0.
 
-    >>> harmonic_mean([0.25, 0.75]), harmonic_mean([0.0, 1.0])
+    >>> round(harmonic_mean([0.25, 0.75]), 6), harmonic_mean([0.0, 1.0])
     (0.375, 0.0)
     """
     if any(math.isnan(part) for part in parts):
         return math.nan
     try:
-        return statistics.harmonic_mean(parts)
+        return float(statistics.harmonic_mean(parts))
     except statistics.StatisticsError as error:
         raise ValueError(f"a harmonic mean needs parts of at least 0: {error}") from error
 
