@@ -85,7 +85,7 @@ def render(
 
 def _sections(frame: pd.DataFrame, evidence: Evidence, partial: bool) -> list[Section]:
     """A section for each benchmark, then one for each that was run on sample data."""
-    found = []
+    found: list[Section] = []
     for bench in sorted(set(frame.bench)):
         own = frame[frame.bench == bench]
         tables = build.tables(own, partial=partial)
