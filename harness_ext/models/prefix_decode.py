@@ -131,7 +131,6 @@ class SharedDecoding:
         self._waiting.clear()
         self._families.clear()
         for row, tokens in zip(rows, outputs, strict=True):
-            self._engine.work.tokens += len(tokens)
             self._take(row, tokens)
         self._after_call()
 
@@ -162,7 +161,10 @@ def _decode(
             **past,
             **decoding.arguments,
         )
-    return [row[width:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
+    outputs = [row[width:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
+    # Each step runs one token of every row: the last of the context, then all new ones but the last.
+    engine.work.count(len(outputs) * (output.shape[1] - width), sum(len(tokens) for tokens in outputs))
+    return outputs
 
 
 def decode_with_encoder(engine: Engine, decoding: Decoding, ids: Any, mask: Any) -> list[list[int]]:
@@ -184,5 +186,5 @@ def decode_with_encoder(engine: Engine, decoding: Decoding, ids: Any, mask: Any)
         )
     outputs = [row[:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
     engine.work.count(ids.numel(), int(mask.sum()))
-    engine.work.tokens += sum(len(tokens) for tokens in outputs)
+    engine.work.count(len(outputs) * (output.shape[1] - 1), sum(len(tokens) for tokens in outputs))
     return outputs

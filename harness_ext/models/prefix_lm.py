@@ -82,12 +82,20 @@ class PrefixLM(HFLM):  # type: ignore[misc]
     ) -> None:
         self._cache_bytes = None if kv_budget is None else budget(kv_budget)
         super().__init__(pretrained, **hf_arguments)
+        self._split_documents()
         self.spent = Spent()
         self._found: Traits | Unsuitable | None = None
         self._run_cache: RunCache | None = None
         if resume:
             self._run_cache = RunCache(Path(resume), self._identity())
             self.set_cache_hook(self.cache_hook)
+
+    def _split_documents(self) -> None:
+        """Let the processes of ``accelerate launch`` share the documents on CPU too, where ``hf`` gives all to each."""
+        accelerator = getattr(self, "accelerator", None)
+        if accelerator is not None and accelerator.num_processes > 1 and self._world_size == 1:
+            self._rank = accelerator.process_index
+            self._world_size = accelerator.num_processes
 
     # -- requests
 
@@ -339,11 +347,12 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         ]
         contexts = [tokens or [self.prefix_token_id] for tokens in encoded]
         engine = self._engine()
-        plain = 0
+        plain = generated = 0
 
         def take_tokens(context: int, tokens: list[int]) -> None:
-            nonlocal plain
-            plain += len(contexts[context]) + len(tokens)
+            nonlocal plain, generated
+            generated += len(tokens)
+            plain += len(contexts[context]) - 1 + len(tokens)
             take(owners[context], self._text(tokens, decoding.stop))
 
         def after_call() -> None:
@@ -352,7 +361,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
 
         shared = SharedDecoding(engine, decoding, contexts, take_tokens, after_call)
         shared.run()
-        self._count(engine, shared.tree_tokens, shared.plain_tokens)
+        self._count(engine, shared.tree_tokens + generated, shared.plain_tokens + generated)
 
     def _generate_with_encoder(
         self,

@@ -59,11 +59,12 @@ class Tally:
 
     def add(self, logits: Any, wanted: Sequence[tuple[int, int, int]]) -> None:
         """Take logits, shape (lines, vocabulary), and which (line, sequence, place in its continuation) they score."""
-        logits = logits.to(self._dtype)
+        # As hf does it: logsumexp would be more exact, by up to 2e-4 nats for the largest vocabularies on CPU.
+        log_probs = torch.log_softmax(logits, dim=-1, dtype=self._dtype)
         lines = torch.tensor([line for line, _, _ in wanted], device=logits.device)
         tokens = torch.tensor([self._continuations[owner][place] for _, owner, place in wanted], device=logits.device)
-        values = (logits[lines, tokens] - logits.logsumexp(-1)[lines]).tolist()
-        hits = (logits.argmax(-1)[lines] == tokens).tolist()
+        values = log_probs[lines, tokens].tolist()
+        hits = (log_probs.argmax(-1)[lines] == tokens).tolist()
         for (_, owner, _), value, hit in zip(wanted, values, hits, strict=True):
             self._totals[owner] += value
             self._greedy[owner] &= hit

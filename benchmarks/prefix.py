@@ -1,0 +1,337 @@
+"""Stock ``hf`` against ``hf-prefix``: the same requests, one process, one model, in turns.
+
+    python benchmarks/prefix.py                                   # demo model, single precision, one thread
+    python benchmarks/prefix.py --cases header short --runs 5
+    python benchmarks/prefix.py --device cuda --dtype bfloat16 --random-llama 1b --batch-size auto
+
+Cases:
+
+* ``mbtibench``  MBTIBench's likelihood tasks with their own prompts, four dimensions of the first 8 authors. Real
+  records if the data layer finds them (``HARNESS_EXT_MIRROR``), else the bundled sample, which is shorter.
+* ``header``     60 questions with four lettered answers behind one five-shot header.
+* ``answers``    20 questions with four answers of several words behind the same header.
+* ``dialogue``   dialogues of 12 turns about one text, every turn scored after the turns before it. The answers are
+  scripted, as in a recorded dialogue.
+* ``short``      short prompts that share nothing: what sharing costs where there is nothing to share.
+* ``generate``   greedy answers to 16 questions behind the five-shot header.
+
+For each case and backend: the median time of the runs (processor seconds of this process on CPU, which another
+process can hardly disturb; wall seconds on an accelerator), tokens that went into the model, counted at the model, the
+peak of memory beyond the loaded model, and the largest difference between the two backends' answers. ``floor`` is the
+number of tokens when every shared beginning counts once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+if "--device" not in sys.argv:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+import transformers
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from harness_ext.models.prefix_lm import PrefixLM
+
+MBTIBENCH = [f"mbtibench_zero_shot_ll_{part}" for part in ("ei", "sn", "tf", "jp")]
+AUTHORS = 8
+LLAMAS: dict[str, dict[str, int]] = {
+    "tiny": {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4, "heads": 8, "kv": 4},
+    "1b": {"hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "heads": 32, "kv": 8},
+    "3b": {"hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 28, "heads": 24, "kv": 8},
+    "8b": {"hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "heads": 32, "kv": 8},
+}
+VOCABULARY = 128_256
+
+
+# -- requests
+
+
+def words(rng: random.Random, count: int) -> str:
+    """Invented words, in which hardly any two texts agree for long."""
+    syllables = "ba ce di fo gu ha je ki lo mu na pe ri so tu va we xi yo zu an er in os um".split()  # noqa: SIM905
+    return " ".join("".join(rng.choices(syllables, k=rng.randint(1, 3))) for _ in range(count))
+
+
+def scoring(task: str, doc: int, context: str, continuation: str) -> Instance:
+    """A request to score a continuation."""
+    return Instance("loglikelihood", {"id": doc}, (context, continuation), doc, metadata=(task, doc, 1))
+
+
+def five_shots(rng: random.Random) -> str:
+    """A few-shot header of some 300 tokens."""
+    shots = [f"Situation: {words(rng, 20)}.\nFeeling: {words(rng, 2)}\n\n" for _ in range(5)]
+    return "Read the situation and name the feeling.\n\n" + "".join(shots)
+
+
+def mbtibench(_: random.Random) -> list[Instance]:
+    """The requests that lm-eval makes of four tasks."""
+    from lm_eval.tasks import TaskManager, get_task_dict
+
+    from harness_ext.errors import HarnessExtError
+    from harness_ext.tasks import mbtibench as mbtibench_tasks
+
+    def build(metadata: dict[str, Any]) -> list[Instance]:
+        manager = TaskManager(
+            include_path=str(Path(mbtibench_tasks.__file__).parent), include_defaults=False, metadata=metadata
+        )
+        requests: list[Instance] = []
+        for task in get_task_dict(MBTIBENCH, manager).values():
+            task.build_all_requests(limit=AUTHORS, rank=0, world_size=1)
+            requests += task.instances
+        return requests
+
+    try:
+        return build({})
+    except HarnessExtError as error:
+        print(f"mbtibench: the bundled sample instead of the real records ({error})", file=sys.stderr)
+        return build({"data": "sample"})
+
+
+def header(rng: random.Random) -> list[Instance]:
+    """Lettered answers behind one header."""
+    shots = five_shots(rng)
+    return [
+        scoring("header", doc, shots + question, f" {letter}")
+        for doc in range(60)
+        for question in [f"Situation: {words(rng, 20)}.\nFeeling:"]
+        for letter in "ABCD"
+    ]
+
+
+def answers(rng: random.Random) -> list[Instance]:
+    """Answers of several words behind one header."""
+    shots = five_shots(rng)
+    return [
+        scoring("answers", doc, shots + question, " " + words(rng, count))
+        for doc in range(20)
+        for question in [f"Situation: {words(rng, 20)}.\nFeeling:"]
+        for count in (2, 3, 3, 4)
+    ]
+
+
+def dialogue(rng: random.Random) -> list[Instance]:
+    """Turns that are scored after all turns before them."""
+    requests = []
+    for doc in range(2):
+        history = f"Text: {words(rng, 100)}.\n"
+        for _ in range(12):
+            history += f"Question: {words(rng, 8)}?\nAnswer:"
+            requests += [scoring("dialogue", doc, history, f" {letter}") for letter in "ABCD"]
+            history += f" B. {words(rng, 8)}.\n"
+    return requests
+
+
+def short(rng: random.Random) -> list[Instance]:
+    """Nothing in common."""
+    return [scoring("short", doc, words(rng, rng.randint(2, 12)), " " + words(rng, 1)) for doc in range(64)]
+
+
+def generate(rng: random.Random) -> list[Instance]:
+    """Greedy answers behind one header."""
+    shots = five_shots(rng)
+    arguments = {"until": ["\n\n"], "max_gen_toks": 16, "do_sample": False}
+    return [
+        Instance(
+            "generate_until",
+            {"id": doc},
+            (f"{shots}Situation: {words(rng, 20)}.\nFeeling:", arguments),
+            doc,
+            metadata=("generate", doc, 1),
+        )
+        for doc in range(16)
+    ]
+
+
+CASES: dict[str, Callable[[random.Random], list[Instance]]] = {
+    case.__name__: case for case in (mbtibench, header, answers, dialogue, short, generate)
+}
+
+
+# -- models
+
+
+def random_llama(size: str, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    """A Llama of real size with random weights, and a tokenizer, made without a download."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    shape = dict(LLAMAS[size])
+    heads, kv = shape.pop("heads"), shape.pop("kv")
+    config = transformers.LlamaConfig(
+        vocab_size=VOCABULARY, num_attention_heads=heads, num_key_value_heads=kv, max_position_embeddings=16384, **shape
+    )
+    torch.manual_seed(0)
+    with torch.device(device):
+        torch.set_default_dtype(dtype)
+        model = transformers.LlamaForCausalLM(config).eval()
+        torch.set_default_dtype(torch.float32)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=2000, special_tokens=["<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+    )
+    tokenizer.train_from_iterator([words(random.Random(seed), 200) for seed in range(20)], trainer)
+    return model, transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+
+
+def stored_model(path: str | None, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    """A checkpoint, by default the demo's model."""
+    if path is None:
+        from harness_ext.data.locations import cache_folder
+        from harness_ext.models.demo_model import prepare
+
+        path = str(prepare(cache_folder(), lambda line: print(line, file=sys.stderr)))
+    model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype).to(device).eval()
+    return model, transformers.AutoTokenizer.from_pretrained(path)
+
+
+# -- measuring
+
+
+class TokenCount:
+    """Counts the tokens that go into a model."""
+
+    def __init__(self, model: Any) -> None:
+        self.tokens = 0
+        model.register_forward_pre_hook(self._add, with_kwargs=True)
+
+    def _add(self, _: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
+        self.tokens += (named["input_ids"] if "input_ids" in named else positional[0]).numel()
+
+
+@contextmanager
+def measured(device: str, count: TokenCount) -> Iterator[dict[str, float]]:
+    """Seconds, tokens and the peak of memory in MB beyond what was taken before."""
+    on_cuda = device.startswith("cuda")
+    found: dict[str, float] = {}
+    count.tokens = 0
+    if on_cuda:
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before, clock = torch.cuda.memory_allocated(), time.perf_counter
+    else:
+        Path("/proc/self/clear_refs").write_text("5")  # starts the peak of resident memory anew
+        before, clock = resident("VmRSS"), time.process_time
+    start = clock()
+    yield found
+    if on_cuda:
+        torch.cuda.synchronize()
+    found["seconds"] = clock() - start
+    found["tokens"] = count.tokens
+    found["peak_mb"] = ((torch.cuda.max_memory_allocated() if on_cuda else resident("VmHWM")) - before) / 1e6
+    found["total_mb"] = (torch.cuda.max_memory_allocated() if on_cuda else resident("VmHWM")) / 1e6
+
+
+def resident(field: str) -> int:
+    """Bytes of resident memory: ``VmRSS`` now, ``VmHWM`` at most."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"{field}: not in /proc/self/status (this benchmark measures memory on Linux)")
+
+
+def difference(left: list[Any], right: list[Any]) -> str:
+    """The largest difference of log-likelihoods, or the number of different texts."""
+    if left and isinstance(left[0], str):
+        return f"{sum(a != b for a, b in zip(left, right, strict=True))} of {len(left)} texts"
+    return f"{max(abs(a[0] - b[0]) for a, b in zip(left, right, strict=True)):.1e}"
+
+
+def compare(case: str, backends: dict[str, Any], count: TokenCount, device: str, runs: int) -> dict[str, Any]:
+    """Run a case on all backends in turns."""
+    requests = CASES[case](random.Random(case))  # seeded by the name
+    row: dict[str, Any] = {"case": case, "requests": len(requests)}
+    answers: dict[str, list[Any]] = {}
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in backends}
+    for _ in range(runs):
+        for name, lm in backends.items():
+            if name == "hf-prefix":
+                lm.spent = type(lm.spent)()
+            with measured(device, count) as numbers:
+                answers[name] = getattr(lm, requests[0].request_type)(requests, disable_tqdm=True)
+            found[name].append(numbers)
+            if name == "hf-prefix":
+                row["floor"] = lm.spent.tree
+    for name, numbers_of_runs in found.items():
+        for key in numbers_of_runs[0]:
+            row[f"{name} {key}"] = statistics.median(numbers[key] for numbers in numbers_of_runs)
+    row["difference"] = difference(answers["hf"], answers["hf-prefix"])
+    return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The numbers as a Markdown table."""
+    lines = [
+        "| case | requests | hf s | hf-prefix s | times faster | hf tokens | hf-prefix tokens | floor | over floor "
+        "| hf peak MB | hf-prefix peak MB | difference |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+    ]
+    for row in rows:
+        stock, shared = row["hf seconds"], row["hf-prefix seconds"]
+        lines.append(
+            f"| {row['case']} | {row['requests']} | {stock:.2f} | {shared:.2f} | {stock / shared:.2f} "
+            f"| {row['hf tokens']:,.0f} | {row['hf-prefix tokens']:,.0f} | {row['floor']:,} "
+            f"| {row['hf-prefix tokens'] / row['floor']:.3f} "
+            f"| {row['hf total_mb']:,.0f} (+{row['hf peak_mb']:,.0f}) "
+            f"| {row['hf-prefix total_mb']:,.0f} (+{row['hf-prefix peak_mb']:,.0f}) | {row['difference']} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--runs", type=int, default=3, help="runs of each case and backend")
+    parser.add_argument("--model", help="a checkpoint; default: the demo's model")
+    parser.add_argument("--random-llama", choices=LLAMAS, help="a Llama of this size with random weights instead")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--batch-size", default="1", help="for both backends: a number or auto")
+    parser.add_argument("--kv-budget", help="for hf-prefix, for example 2GiB")
+    parser.add_argument("--json", type=Path, help="also write the numbers here")
+    chosen = parser.parse_args()
+    logging.disable(logging.WARNING)
+    dtype = getattr(torch, chosen.dtype)
+    model, tokenizer = (
+        random_llama(chosen.random_llama, chosen.device, dtype)
+        if chosen.random_llama
+        else stored_model(chosen.model, chosen.device, dtype)
+    )
+    batch_size = chosen.batch_size if chosen.batch_size == "auto" else int(chosen.batch_size)
+    arguments = {"tokenizer": tokenizer, "batch_size": batch_size, "dtype": chosen.dtype, "device": chosen.device}
+    backends = {"hf": HFLM(model, **arguments), "hf-prefix": PrefixLM(model, kv_budget=chosen.kv_budget, **arguments)}
+    count = TokenCount(model)
+    for lm in backends.values():  # the first call of anything is slow
+        lm.loglikelihood(short(random.Random(0))[:2], disable_tqdm=True)
+    rows = []
+    for case in chosen.cases:
+        rows.append(compare(case, backends, count, chosen.device, chosen.runs))
+        print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    print(
+        f"\n{model.config.model_type}, {model.num_parameters():,} parameters, {chosen.dtype}, {chosen.device}, "
+        f"batch size {chosen.batch_size}, {torch.get_num_threads()} threads, median of {chosen.runs}\n\n{table(rows)}"
+    )
+    if chosen.json:
+        chosen.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
