@@ -149,7 +149,12 @@ def _leaf(score: Row | None, failures: Sequence[Row | None], best: float) -> lis
 def _notes(rows: Sequence[Row]) -> Iterator[str]:
     yield "ei_score: the leaf's main metric, 0 to 100, higher is better; unparsable answers count as wrong."
     if any(not math.isnan(row.chance) for row in rows):
-        yield "Chance: ei_score of a trivial predictor on all docs of the leaf."
+        yield "Chance: expected ei_score of guessing evenly on all docs of the leaf; a constant answer may score more."
+    if any(row.part in ("emobench_eu", "emobench_ea") for row in rows):
+        yield (
+            "EmoBench, options in file order: always A scores 9.5 in emobench_eu and 13.5 in emobench_ea; the best "
+            "constant letters score 11.5 (A, B) and 37.0 (C)."
+        )
     yield _ABOUT
     cut = unique(
         f"{row.part} {row.n:.0f} of {row.n_total:.0f}"

@@ -29,6 +29,15 @@ JOINTS = (
         "ei_score",
         ("eibench_emobench_eu_emotion_ll", "eibench_emobench_eu_cause_ll"),
     ),
+    *(
+        Joint(
+            f"emobench_eu_{language}_ll",
+            f"eu_{language}",
+            "ei_score",
+            (f"emobench_eu_{language}_emotion_ll", f"emobench_eu_{language}_cause_ll"),
+        )
+        for language in ("en", "zh")
+    ),
 )
 
 
@@ -49,7 +58,8 @@ def with_joint_leaves(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
             except (HarnessExtError, ValueError) as error:
                 notes.append(f"{joint.task} could not be joined from its halves: {error}")
                 continue
-            about = {"task": joint.task, "part": joint.part, "value": value, "chance": float("nan"), "task_hash": ""}
+            about: dict[str, object] = {"task": joint.task, "part": joint.part, "value": value, "task_hash": ""}
+            about |= dict.fromkeys(("stderr", "chance"), float("nan"))  # those of the halves are not its own
             rows.append(own[joint.halves[0]].model_copy(update=about))
     return (pd.concat([frame, to_frame(rows)], ignore_index=True) if rows else frame), notes
 

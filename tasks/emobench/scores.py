@@ -29,18 +29,22 @@ def _by(score: str, groups: Sequence[str], own: str, value: float) -> Values:
     return {f"{score}_{group}": value if group == own else nan for group in groups}
 
 
-def _understanding(doc: Doc, score: str, value: float) -> Values:
-    return {"ei_score": value, score: value} | _by(score, UNDERSTANDING, doc["meta"]["category"], value)
-
-
-def _application(doc: Doc, value: float) -> Values:
-    values = {"ei_score": value, "acc": value} | _by("acc", APPLICATION, doc["meta"]["category"], value)
-    return values | _by("acc", QUESTION_TYPES, doc["meta"]["question_type"], value)
-
-
 def _constants(doc: Doc) -> Values:
     gold = doc["gold"]
     return {"constant_A": 100.0 * (set(gold) == {"A"}), "constant_best": gold}
+
+
+def _understanding(doc: Doc, score: str, value: float) -> Values:
+    return (
+        {"ei_score": value, score: value} | _constants(doc) | _by(score, UNDERSTANDING, doc["meta"]["category"], value)
+    )
+
+
+def _application(doc: Doc, value: float) -> Values:
+    values = (
+        {"ei_score": value, "acc": value} | _constants(doc) | _by("acc", APPLICATION, doc["meta"]["category"], value)
+    )
+    return values | _by("acc", QUESTION_TYPES, doc["meta"]["question_type"], value)
 
 
 def _read(doc: Doc, response: str) -> tuple[list[float], Values]:
@@ -60,21 +64,21 @@ def understanding(doc: Doc, results: Sequence[str]) -> Values:
     """Two letters; the doc is right if both are."""
     right, reading = _read(doc, results[0])
     values = _understanding(doc, "joint", min(right)) | {"emotion": right[0], "cause": right[1]}
-    return values | {"joint_compat": reading["compat"], "invalid": reading["invalid"]} | _constants(doc)
+    return values | {"joint_compat": reading["compat"], "invalid": reading["invalid"]}
 
 
 def understanding_ll(doc: Doc, results: Sequence[tuple[float, bool]]) -> Values:
     """The likeliest letter of one half of the question."""
-    return _understanding(doc, "acc", _likeliest(doc, results)) | _constants(doc)
+    return _understanding(doc, "acc", _likeliest(doc, results))
 
 
 def application(doc: Doc, results: Sequence[str]) -> Values:
     """One letter."""
     (right,), reading = _read(doc, results[0])
     values = _application(doc, right)
-    return values | {"acc_compat": reading["compat"], "invalid": reading["invalid"]} | _constants(doc)
+    return values | {"acc_compat": reading["compat"], "invalid": reading["invalid"]}
 
 
 def application_ll(doc: Doc, results: Sequence[tuple[float, bool]]) -> Values:
     """The likeliest letter."""
-    return _application(doc, _likeliest(doc, results)) | _constants(doc)
+    return _application(doc, _likeliest(doc, results))

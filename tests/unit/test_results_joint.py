@@ -1,6 +1,7 @@
 """A question asked as two tasks is right where both halves are right."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,20 @@ def test_halves_are_joined_by_id_whatever_their_order(tmp_path: Path) -> None:
     (row,) = [row for row in frame.itertuples() if row.part == "emobench_eu"]
     assert (row.task, row.variant, row.metric, row.value) == ("eibench_emobench_eu_ll", "ll", "ei_score", 25.0)
     assert row.cap == "500"
+
+
+def test_a_joint_score_takes_no_error_from_a_half(tmp_path: Path) -> None:
+    halves = ("emobench_eu_zh_emotion_ll", "emobench_eu_zh_cause_ll")
+    write_run(tmp_path, dict(zip(halves, (EMOTION, CAUSE), strict=True)))
+    (file,) = tmp_path.glob("results_*.json")
+    content = json.loads(file.read_text())
+    for scores in content["results"].values():
+        scores["ei_score_stderr,none"] = 7.0
+    file.write_text(json.dumps(content))
+    frame, _ = with_joint_leaves(read([tmp_path]).frame)
+    (row,) = [row for row in frame.itertuples() if row.task == "emobench_eu_zh_ll"]
+    assert (row.bench, row.part, row.value) == ("emobench", "eu_zh", 25.0)
+    assert math.isnan(row.stderr)
 
 
 def test_one_half_alone_is_left_alone(tmp_path: Path) -> None:
