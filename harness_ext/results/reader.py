@@ -380,9 +380,17 @@ def _load(path: Path) -> tuple[object, str]:
     raw = path.read_bytes()
     raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
     try:
-        return json.loads(raw.decode("utf-8")), hashlib.sha256(raw).hexdigest()
+        content = json.loads(raw.decode("utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"broken or cut-off JSON: {error}") from error
+    if rb"\ud" in raw.lower():  # half a surrogate pair is valid JSON but no text: no table or page could hold it
+        try:
+            json.dumps(content, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"has half of a surrogate pair, which is no text: {error.object[error.start]!a}"
+            ) from error
+    return content, hashlib.sha256(raw).hexdigest()
 
 
 def open_text(path: Path) -> Any:

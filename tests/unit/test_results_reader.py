@@ -293,3 +293,16 @@ def test_samples_are_checked_without_holding_them_in_memory(tmp_path: Path) -> N
     tracemalloc.stop()
     assert not reading.problems
     assert peak < len(line) * 20  # of 200 lines
+
+
+def test_a_file_with_half_a_surrogate_pair_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    text = results_file("0.4.13").read_text()
+    (tmp_path / "results_good.json").write_text(text)
+    content = json.loads(text)
+    content["model_name"] = "bad\ud800"
+    (tmp_path / "results_bad.json").write_text(json.dumps(content))
+    reading = read([tmp_path])
+    assert len(reading.frame)
+    (problem,) = reading.problems
+    assert problem.path.name == "results_bad.json"
+    assert "surrogate" in problem.reason
