@@ -203,7 +203,7 @@ class Player:
         answers: dict[str, str] = {} if self._store is None else self._store.get(keys)
         missing = [request for request in requests if request.key not in answers]
         if answers:
-            log.info("%d of %d answers are there from a run that did not finish", len(answers), len(requests))
+            log.warning("%d of %d answers are there from a run that did not finish", len(answers), len(requests))
         if missing:
             answers |= zip([request.key for request in missing], self._send(missing), strict=True)
         return [answers[key] for key in keys]
