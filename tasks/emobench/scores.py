@@ -57,7 +57,7 @@ def _read(doc: Doc, response: str) -> tuple[list[float], Values]:
 
 def _likeliest(doc: Doc, results: Sequence[tuple[float, bool]]) -> float:
     letter = ascii_uppercase[int(np.argmax([likelihood for likelihood, _ in results]))]
-    return 100.0 * (letter == doc["gold"])
+    return 100.0 * float(letter == doc["gold"])
 
 
 def understanding(doc: Doc, results: Sequence[str]) -> Values:

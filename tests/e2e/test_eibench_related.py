@@ -20,6 +20,8 @@ GROUPS = {
     "eqbench_v2_short": 2,
     "tombench_emotion": 2,
     "tombench_all_ll": 2,
+    "emobench": 4,
+    "emobench_ll": 6,
     "eibench_gi_proxy": 8,
     "eibench_gi_affect": 2,
 }
