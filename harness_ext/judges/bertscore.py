@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +62,7 @@ def bertscore(
         ) from error
     config = AutoConfig.from_pretrained(encoder, local_files_only=True)
     layers = int(config.num_hidden_layers)
-    name = encoder.resolve().name
+    name = os.path.basename(os.path.abspath(encoder))  # noqa: PTH100, PTH119 - the name as given, links not followed
     chosen = layer if layer is not None else min(model2layers.get(name, layers), layers)
     if not 1 <= chosen <= layers:
         raise InputError(f"{encoder} has layers 1 to {layers}, not {chosen}.")

@@ -73,6 +73,11 @@ def test_bertscore_is_the_formula_of_its_paper_on_the_encoders_own_vectors(encod
     assert result.mean == pytest.approx(sum(result.f1) / 3)
 
 
+def test_bertscore_bears_the_name_by_which_the_encoder_was_given(encoder: Path, tmp_path: Path) -> None:
+    (tmp_path / "my-bert").symlink_to(encoder)
+    assert bertscore(tmp_path / "my-bert", ["sorry"], ["sorry"]).metric == "bertscore_my-bert"
+
+
 def test_bertscore_of_nothing_is_zero_and_long_texts_are_cut(encoder: Path) -> None:
     long = "so sorry " * 200
     assert bertscore(encoder, ["", " ", "sorry"], ["sorry", "sorry", ""]).f1 == [0, 0, 0]
