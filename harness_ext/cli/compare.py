@@ -11,7 +11,7 @@ import typer
 def compare(
     runs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUNS...", help="Folders of lm-eval's --output_path, or results or samples files."),
+        typer.Argument(metavar="RUNS", help="Folders of lm-eval's --output_path, or results or samples files."),
     ],
     task: Annotated[
         list[str] | None, typer.Option("--task", help="Compare this task or group only; repeatable.")
@@ -35,9 +35,9 @@ def compare(
 
     Examples:
 
-        harness-ext compare results/base results/tuned
-        harness-ext compare results/base results/tuned --task mbtibench_zero_shot --metric s_rmse
-        harness-ext compare results/a results/b results/c --json > comparison.json
+    - `harness-ext compare results/base results/tuned`
+    - `harness-ext compare results/base results/tuned --task mbtibench_zero_shot --metric s_rmse`
+    - `harness-ext compare results/a results/b results/c --json > comparison.json`
 
     Exit codes: 0 compared (whatever the result), 1 refused because the runs are not comparable, 2 wrong input, 3 a file
     is broken.

@@ -32,10 +32,8 @@ def list_(as_json: AsJson = False) -> None:
 
     Examples:
 
-    ```
-    harness-ext data list
-    harness-ext data list --json
-    ```
+    - `harness-ext data list`
+    - `harness-ext data list --json`
     """
     from harness_ext.data.cards import list_sources, load_card
     from harness_ext.data.fetching import local_copies
@@ -79,9 +77,7 @@ def show(source: Source, as_json: AsJson = False) -> None:
 
     Examples:
 
-    ```
-    harness-ext data show tweeteval
-    ```
+    - `harness-ext data show tweeteval`
     """
     from harness_ext.data.cards import load_card
     from harness_ext.data.fetching import local_copies
@@ -115,10 +111,8 @@ def fetch(
 
     Examples:
 
-    ```
-    harness-ext data fetch tweeteval emotion/test_text.txt
-    harness-ext data fetch reccon --all
-    ```
+    - `harness-ext data fetch tweeteval emotion/test_text.txt`
+    - `harness-ext data fetch reccon --all`
 
     Exit codes: 2 no such card or file, 3 the file cannot be had or is not the one that the card pins.
     """
@@ -147,11 +141,9 @@ def accept(
 
     Examples:
 
-    ```
-    harness-ext data accept
-    harness-ext data show meld
-    harness-ext data accept meld
-    ```
+    - `harness-ext data accept`
+    - `harness-ext data show meld`
+    - `harness-ext data accept meld`
 
     Exit codes: 2 no such card, 3 the cache cannot be written.
     """
@@ -188,10 +180,8 @@ def verify(
 
     Examples:
 
-    ```
-    harness-ext data verify
-    harness-ext data verify meld reccon
-    ```
+    - `harness-ext data verify`
+    - `harness-ext data verify meld reccon`
 
     Exit codes: 0 every copy that is here is right (missing files are only counted), 3 a copy is wrong.
     """
@@ -218,9 +208,7 @@ def page(
 
     Examples:
 
-    ```
-    harness-ext data page cards.md
-    ```
+    - `harness-ext data page cards.md`
     """
     from harness_ext.data.cards import list_sources, load_card
     from harness_ext.data.cards_page import cards_page
@@ -239,10 +227,8 @@ def croissant(
 
     Examples:
 
-    ```
-    harness-ext data croissant tweeteval
-    harness-ext data croissant tweeteval -o tweeteval.croissant.json
-    ```
+    - `harness-ext data croissant tweeteval`
+    - `harness-ext data croissant tweeteval -o tweeteval.croissant.json`
     """
     import json
 

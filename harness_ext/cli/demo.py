@@ -54,11 +54,9 @@ def demo(
 
     Examples:
 
-        harness-ext demo
-
-        harness-ext demo --output /tmp/demo
-
-        HARNESS_EXT_MIRROR=../shared/mirror harness-ext demo --real --output results/real
+    - `harness-ext demo`
+    - `harness-ext demo --output /tmp/demo`
+    - `HARNESS_EXT_MIRROR=/data/mirror harness-ext demo --real --output results/real`
 
     Exit codes: 0 done, 2 the extra is not installed, 3 data missing or broken, or not enough disk space.
     """

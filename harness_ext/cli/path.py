@@ -24,10 +24,8 @@ def path(folder: Annotated[Folder, typer.Argument(help="Which folder.")]) -> Non
 
     Examples:
 
-    ```
-    harness-ext path tasks
-    lm_eval --include_path "$(harness-ext path tasks)" --tasks mbtibench ...
-    ```
+    - `harness-ext path tasks`
+    - `lm_eval --include_path "$(harness-ext path tasks)" --tasks mbtibench ...`
     """
     from importlib.resources import files
 

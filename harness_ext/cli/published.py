@@ -21,7 +21,7 @@ def list_(json_: Json = False) -> None:
 
     Examples:
 
-        harness-ext published list
+    - `harness-ext published list`
     """
     import json
 
@@ -54,9 +54,9 @@ def show(
 
     Examples:
 
-        harness-ext published show mbtibench
-        harness-ext published show tofu --model Llama-2-7B-chat --metric forget_quality
-        harness-ext published show mmmlu --format csv > mmmlu.csv
+    - `harness-ext published show mbtibench`
+    - `harness-ext published show tofu --model Llama-2-7B-chat --metric forget_quality`
+    - `harness-ext published show mmmlu --format csv > mmmlu.csv`
 
     Exit codes: 0 shown, 2 nothing matches.
     """
@@ -84,7 +84,7 @@ def validate(json_: Json = False) -> None:
 
     Examples:
 
-        harness-ext published validate
+    - `harness-ext published validate`
 
     Exit codes: 0 all hold, 1 something does not.
     """

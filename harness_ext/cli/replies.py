@@ -40,10 +40,8 @@ def replies(
 
     Examples:
 
-    ```
-    harness-ext replies results --emo-consistency
-    harness-ext replies results --bertscore models/roberta-large --json
-    ```
+    - `harness-ext replies results --emo-consistency`
+    - `harness-ext replies results --bertscore models/roberta-large --json`
 
     Exit codes: 2 wrong input, 3 data missing or broken.
     """

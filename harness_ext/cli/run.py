@@ -21,9 +21,8 @@ def run(context: typer.Context) -> None:
 
     Examples:
 
-        harness-ext run --model hf --model_args pretrained=my-model,dtype=float32 --tasks mbtibench,eibench
-
-        harness-ext run --model replay --model_args path=answers.jsonl --tasks mbtibench --output_path results
+    - `harness-ext run --model hf --model_args pretrained=my-model,dtype=float32 --tasks mbtibench,eibench`
+    - `harness-ext run --model replay --model_args path=answers.jsonl --tasks mbtibench --output_path results`
 
     Exit codes: those of lm-eval; 2 wrong input, 3 data missing or broken.
     """

@@ -55,10 +55,8 @@ def soft_labels(
 
     Examples:
 
-    ```
-    harness-ext data soft-labels annotated.jsonl
-    harness-ext data soft-labels annotated.jsonl --output labels.jsonl --prior soft --normalise-init --tol 1e-8
-    ```
+    - `harness-ext data soft-labels annotated.jsonl`
+    - `harness-ext data soft-labels annotated.jsonl --output labels.jsonl --prior soft --normalise-init --tol 1e-8`
 
     Exit codes: 0 labels were written, 2 wrong input.
     """

@@ -19,7 +19,7 @@ Format = Literal["md", "csv", "tex", "html"]
 
 def table(
     results: Annotated[
-        list[Path], typer.Argument(metavar="RESULTS...", help="Result files of lm-eval, or folders that hold them.")
+        list[Path], typer.Argument(metavar="RESULTS", help="Result files of lm-eval, or folders that hold them.")
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the table here (.md, .csv, .tex or .html).")
@@ -54,11 +54,11 @@ def table(
 
     Examples:
 
-        harness-ext table results/
-        harness-ext table results/ --output table.md
-        harness-ext table results/ --output page.html
-        harness-ext table run1/ run2/ --format csv > numbers.csv
-        harness-ext table before/ after/ --base meta-llama/Llama-2-7b-chat-hf
+    - `harness-ext table results/`
+    - `harness-ext table results/ --output table.md`
+    - `harness-ext table results/ --output page.html`
+    - `harness-ext table run1/ run2/ --format csv > numbers.csv`
+    - `harness-ext table before/ after/ --base meta-llama/Llama-2-7b-chat-hf`
 
     Exit codes: 0 a table was made, 1 with --strict and an unusable file, 2 wrong input or no result at all.
     """
