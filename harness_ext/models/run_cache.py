@@ -28,8 +28,7 @@ def digest(value: Any) -> str:
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     True
     """
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def request_key(kind: str, arguments: Iterable[Any]) -> str:
@@ -83,7 +82,7 @@ class RunCache:
 
     def put(self, key: str, answer: Any) -> None:
         """Take an answer, a JSON value; it is safe after `commit`."""
-        self._waiting[key] = json.dumps(answer, ensure_ascii=False)
+        self._waiting[key] = json.dumps(answer)
 
     def commit(self) -> None:
         """Write what `put` took, all or nothing."""
