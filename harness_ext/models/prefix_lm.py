@@ -151,7 +151,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
                     "a new file, or use --model_args resume=FOLDER, where runs cannot mix"
                 )
             cache_hook.dbdict[IDENTITY_KEY] = identity
-        super().set_cache_hook(_Recorder(cache_hook, self._run_cache) if self._run_cache else cache_hook)
+        super().set_cache_hook(_Recorder(cache_hook, self._run_cache) if self._run_cache is not None else cache_hook)
 
     def _identity(self) -> dict[str, Any]:
         return {**identity_of(self, "hf-prefix"), "scoring": SCORING_VERSION}
