@@ -22,9 +22,11 @@ from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
 from harness_ext.errors import InputError
+from harness_ext.models.hf_gaps import claim, share_documents
 from harness_ext.models.mlm_checkpoint import MaskedLMLoader, positions, require_encoder
 from harness_ext.models.mlm_copies import VARIANTS, Copy, Passage, Variant, masked_copy
 from harness_ext.models.prefix_encoding import PairEncoder
+from harness_ext.models.run_identity import identity_of
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class MaskedLM(HFLM):  # type: ignore[misc]
             raise InputError(f"pll={pll}: the variants are {' and '.join(VARIANTS)}")
         self.pll = cast(Variant, pll)
         super().__init__(pretrained, **hf_arguments)
+        share_documents(self)
         self._at_once: int | None = None
         tokenizer = self.tokenizer
         if tokenizer.mask_token_id is None:
@@ -130,6 +133,12 @@ class MaskedLM(HFLM):  # type: ignore[misc]
             InputError: always.
         """
         raise InputError(_cannot_generate(sorted({str(request.task_name) for request in requests})))
+
+    def set_cache_hook(self, cache_hook: Any) -> None:
+        """Take lm-eval's hook for ``--use_cache``, and refuse a file that holds another model's answers."""
+        if cache_hook.dbdict is not None:
+            claim(cache_hook, {**identity_of(self, "hf-mlm"), "pll": self.pll})
+        super().set_cache_hook(cache_hook)
 
     def refuse_tasks(self, tasks: Mapping[str, Any]) -> None:
         """Refuse, before anything is asked, a list of tasks in which some generate.
