@@ -12,7 +12,8 @@ from lm_eval.models.utils_hf import MultiTokenEOSCriteria
 
 from harness_ext.models import prefix_cache
 from harness_ext.models.prefix_engine import Engine
-from harness_ext.models.prefix_tree import Node, arrange
+from harness_ext.models.prefix_history import History
+from harness_ext.models.prefix_tree import Node, arrange, nodes
 from harness_ext.models.prefix_walk import Prefix, Walk
 
 
@@ -65,6 +66,7 @@ class SharedDecoding:
         contexts: token ids, at least one in each.
         take: gets the number of a context and its new tokens, up to and with those of its stop sequence.
         after_call: called after each batch of forward passes.
+        history: caches of earlier contexts that these may continue; gets those of these contexts.
     """
 
     def __init__(
@@ -74,37 +76,65 @@ class SharedDecoding:
         contexts: Sequence[Sequence[int]],
         take: Callable[[int, list[int]], None],
         after_call: Callable[[], None],
+        history: History | None = None,
     ) -> None:
         self._engine = engine
         self._decoding = decoding
         self._contexts = contexts
         self._take = take
         self._after_call = after_call
-        self._long = [index for index, context in enumerate(contexts) if len(context) > 1]
-        self._forest = arrange(
-            [contexts[index][:-1] for index in self._long], [0] * len(self._long), min_saving=engine.limits.min_saving
-        )
-        self.tree_tokens, self.plain_tokens = self._forest.tree_tokens, self._forest.distinct_tokens
+        self._history = history
+        self._roots: list[Node] = []
+        self._befores: list[Prefix | None] = []
+        self.tree_tokens = self.plain_tokens = 0
+        self._plant([index for index, context in enumerate(contexts) if len(context) > 1])
         self._walk = Walk(engine, on_logits=lambda *_: None, on_end=self._end, after_call=after_call)
         self._waiting: list[tuple[int, Prefix | None]] = []
         self._families: set[int] = set()
 
     def run(self) -> None:
         """Answer all contexts."""
-        self._walk.run(self._forest.roots)
+        kept = self._history.bytes if self._history else 0
+        self._walk.hold(sum({id(one): one.bytes for one in self._befores if one}.values()) + kept)
+        self._walk.run(self._roots, self._befores)
         self._decode_waiting()
         for index, context in enumerate(self._contexts):
             if len(context) == 1:
                 self._waiting.append((index, None))
                 self._decode_waiting()
 
+    def _plant(self, indices: list[int]) -> None:
+        """Arrange contexts in trees: those that continue the same kept beginning, or none, share their roots."""
+        found = self._history.take([self._contexts[index] for index in indices]) if self._history else None
+        befores = found or [None] * len(indices)
+        families: dict[int, list[int]] = {}
+        for index, before in zip(indices, befores, strict=True):
+            families.setdefault(id(before), []).append(index)
+        known = {id(before): before for before in befores}
+        for identity, family in families.items():
+            before = known[identity]
+            start = before.length if before else 0
+            rests = [self._contexts[index][start:-1] for index in family]
+            forest = arrange(rests, [0] * len(rests), min_saving=self._engine.limits.min_saving)
+            for node in nodes(forest.roots):
+                node.start += start
+                node.ends = [family[sequence] for sequence in node.ends]
+            self._roots += forest.roots
+            self._befores += [before] * len(forest.roots)
+            self.tree_tokens += forest.tree_tokens
+            self.plain_tokens += forest.distinct_tokens + start * len({tuple(rest) for rest in rests})
+
     def _end(self, node: Node, prefix: Prefix, shared: Prefix | None) -> None:
+        if self._history and node.ends:
+            held = self._history.bytes
+            self._history.keep(self._contexts[node.ends[0]][:-1], prefix)
+            self._walk.hold(self._history.bytes - held)
         for sequence in node.ends:
             # Rows of one shared beginning are one family; a row without one is a family of its own.
             family = id(shared or prefix)
             if self._waiting and not self._fits(prefix, family):
                 self._decode_waiting()
-            self._waiting.append((self._long[sequence], prefix))
+            self._waiting.append((sequence, prefix))
             self._families.add(family)
             self._walk.hold(prefix.bytes)
 

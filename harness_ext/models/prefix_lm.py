@@ -25,6 +25,7 @@ from harness_ext.models.prefix_cache import Traits
 from harness_ext.models.prefix_decode import Decoding, SharedDecoding, decode_with_encoder, is_greedy
 from harness_ext.models.prefix_encoding import PairEncoder
 from harness_ext.models.prefix_engine import Engine, budget, default_budget, limits_on
+from harness_ext.models.prefix_history import SHARE, History
 from harness_ext.models.prefix_probe import Unsuitable, probe
 from harness_ext.models.prefix_progress import Progress
 from harness_ext.models.prefix_score import Answer, Scoring, Tally, score_with_encoder
@@ -85,6 +86,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         self._split_documents()
         self.spent = Spent()
         self._found: Traits | Unsuitable | None = None
+        self._history: History | None = None
         self._run_cache: RunCache | None = None
         if resume:
             self._run_cache = RunCache(Path(resume), self._identity())
@@ -359,9 +361,29 @@ class PrefixLM(HFLM):  # type: ignore[misc]
             progress.show(engine.work.tokens, plain)
             self._commit()
 
-        shared = SharedDecoding(engine, decoding, contexts, take_tokens, after_call)
+        shared = SharedDecoding(engine, decoding, contexts, take_tokens, after_call, self._history)
         shared.run()
         self._count(engine, shared.tree_tokens + generated, shared.plain_tokens + generated)
+
+    def hold_dialogues(self, texts: Sequence[str]) -> int:
+        """Make room for the history of dialogues that will be about as long as these texts, and forget any before.
+
+        Returns:
+            How many of them, from the first on, may be played together; 0 where no history can be kept. From now on
+            `generate_until` keeps what it has read until this is called again; without texts it keeps nothing.
+        """
+        self._history = None
+        if not texts or self.backend == "seq2seq" or not self._shares:
+            return 0
+        engine = self._engine()
+        assert engine.traits is not None  # noqa: S101 - for the type checker: such a model shares nothing
+        self._history = History(engine.limits.cache_bytes * SHARE)
+        room = self._history.limit
+        for count, text in enumerate(texts):
+            room -= engine.traits.size(min(len(self.tok_encode(text)), self.max_length))
+            if room < 0:
+                return max(1, count)
+        return len(texts)
 
     def _generate_with_encoder(
         self,

@@ -70,9 +70,13 @@ class Walk:
         self._after_call = after_call
         self._alive = 0.0
 
-    def run(self, roots: Sequence[Node]) -> None:
-        """Run every node of these trees."""
-        self._visit([_Entry(root, None) for root in roots])
+    def run(self, roots: Sequence[Node], parents: Sequence[Prefix | None] | None = None) -> None:
+        """Run every node of these trees; ``parents`` are the caches of what stands before their roots, if anything."""
+        befores = parents or [None] * len(roots)
+        entries = [_Entry(root, before) for root, before in zip(roots, befores, strict=True)]
+        # A batch is either all from the start or all on top of caches.
+        self._visit([entry for entry in entries if entry.parent is None])
+        self._visit([entry for entry in entries if entry.parent is not None])
 
     def hold(self, bytes_: float) -> None:
         """Count bytes of a cache that somebody keeps (or, if negative, gives up)."""

@@ -131,7 +131,7 @@ class Player:
                 seen[id(request)] += 1
         single = [request for index, request in enumerate(requests) if index not in dialogues]
         answers = iter(self._lm.generate_until(single) if single else [])
-        self._play(list(dialogues.values()))
+        self._play_all(list(dialogues.values()))
         return [
             transcript(dialogues[index].answers) if index in dialogues else next(answers)
             for index in range(len(requests))
@@ -169,7 +169,23 @@ class Player:
     def _prompt(self, messages: Messages) -> Any:
         return self._lm.apply_chat_template(messages) if self._layout.apply_chat_template else plain_text(messages)
 
+    def _play_all(self, dialogues: list[Dialogue]) -> None:
+        """Play dialogues: all together, or as many at a time as a backend can keep what it has read of."""
+        hold: Callable[[Sequence[str]], int] | None = getattr(self._backend, "hold_dialogues", None)
+        if hold is None:
+            self._play(dialogues)
+            return
+        ordered = sorted(dialogues, key=_whole_text)  # like beginnings together
+        texts = [_whole_text(dialogue) for dialogue in ordered]
+        first = 0
+        while first < len(ordered):
+            stop = first + (hold(texts[first:]) or len(ordered))
+            self._play(ordered[first:stop])
+            first = stop
+        hold([])
+
     def _play(self, dialogues: Sequence[Dialogue]) -> None:
+        """Play these dialogues to their end, turn by turn."""
         most = max((len(dialogue.turns) for dialogue in dialogues), default=0)
         for turn in range(most):
             asked = [dialogue for dialogue in dialogues if turn < len(dialogue.turns)]
@@ -257,6 +273,12 @@ def _leaves(tree: Any) -> Iterator[Task]:
             yield from _leaves(value)
         elif isinstance(value, Task):
             yield value
+
+
+def _whole_text(dialogue: Dialogue) -> str:
+    """All that is said to the model, which is most of a dialogue where answers are short."""
+    said = [message["content"] for message in dialogue.opening] + [turn.user for turn in dialogue.turns[1:]]
+    return "\n\n".join(said)
 
 
 def _connection_errors() -> tuple[type[BaseException], ...]:
