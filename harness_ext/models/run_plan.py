@@ -19,6 +19,8 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 
+from harness_ext.models.turn_filter import has_dialogues
+
 REQUEST_TYPES = ("generate_until", "loglikelihood", "loglikelihood_rolling")
 
 _PROBE_TOKENS = 8
@@ -36,7 +38,7 @@ class TaskPlan:
     request_type: str
     docs: int
     requests: int
-    """Calls, repeats included; one for each choice of a multiple-choice doc."""
+    """Calls, repeats and turns included; one for each choice of a multiple-choice doc."""
     median_characters: int
     max_characters: int
     max_new_tokens: int | None
@@ -65,13 +67,18 @@ def task_plans(tasks: Mapping[str, Any]) -> list[TaskPlan]:
                 task=name,
                 request_type=requests[0].request_type,
                 docs=len({request.doc_id for request in requests}),
-                requests=sum(request.repeats or 1 for request in requests),
+                requests=sum(_calls(task, request) for request in requests),
                 median_characters=round(statistics.median(sizes)),
                 max_characters=max(sizes),
                 max_new_tokens=max(limits, default=None),
             )
         )
     return plans
+
+
+def _calls(task: Any, request: Instance) -> int:
+    """How often the model is asked for one request."""
+    return (request.repeats or 1) * (len(request.doc["turns"]) if has_dialogues(task) else 1)
 
 
 def new_tokens(request: Instance) -> int | None:
@@ -144,7 +151,7 @@ def estimate(lm: Any, tasks: Mapping[str, Any]) -> Estimate | None:
     requests: defaultdict[str, list[Instance]] = defaultdict(list)
     for task in tasks.values():
         for request in task.instances:
-            requests[request.request_type] += [request] * (request.repeats or 1)
+            requests[request.request_type] += [request] * _calls(task, request)
     batch = model.batch_size if isinstance(model.batch_size, int) else 1
     probed = 1 if str(model.device) == "cpu" else batch
     size = _token_counter(model, [str(request.args[0]) for group in requests.values() for request in group])

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import datasets
+import lm_eval.evaluator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from lm_eval.evaluator import evaluate
 from lm_eval.tasks import TaskManager
 
 from harness_ext.errors import InputError
+from harness_ext.models.run_plan import announced, task_plans
 from harness_ext.models.turn_filter import TakeTurn
 from harness_ext.models.turn_player import TurnRequest
 from harness_ext.models.turn_store import identity
@@ -75,7 +77,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "unfinished"
 
 
-def play(lm: LM, docs: list[dict[str, Any]], template: bool = True, **changes: Any) -> dict[str, Any]:
+def talk(docs: list[dict[str, Any]], **changes: Any) -> Any:
+    """A task of these dialogues, as lm-eval loads it."""
     config = {
         "task": "talk",
         "custom_dataset": lambda **_: {"test": datasets.Dataset.from_list(docs)},
@@ -91,7 +94,11 @@ def play(lm: LM, docs: list[dict[str, Any]], template: bool = True, **changes: A
         "num_fewshot": 0,
         **changes,
     }
-    tasks = TaskManager(include_defaults=False).load([config])["tasks"]
+    return TaskManager(include_defaults=False).load([config])["tasks"]
+
+
+def play(lm: LM, docs: list[dict[str, Any]], template: bool = True, **changes: Any) -> dict[str, Any]:
+    tasks = talk(docs, **changes)
     report: dict[str, Any] = evaluate(
         lm=lm, task_dict=tasks, apply_chat_template=template, fewshot_as_multiturn=True, bootstrap_iters=0
     )
@@ -256,6 +263,13 @@ def test_a_dialogue_that_cannot_be_played_is_refused_before_anything_is_asked(
     with pytest.raises(InputError, match=complaint):
         play(lm, docs, **changes)
     assert not lm.calls
+
+
+def test_the_plan_of_a_run_counts_every_turn() -> None:
+    plans = []
+    with announced(lambda lm, tasks: plans.extend(task_plans(tasks))):
+        lm_eval.evaluator.evaluate(lm=Scripted(), task_dict=talk(DOCS, repeats=2), bootstrap_iters=0)
+    assert [(plan.docs, plan.requests) for plan in plans] == [(2, 10)]
 
 
 # -- what a crash leaves
