@@ -61,6 +61,7 @@ def demo(
     Exit codes: 0 done, 2 the extra is not installed, 3 data missing or broken, or not enough disk space.
     """
     start = time.monotonic()
+    _make(output)
     _settle_environment()
     from harness_ext.data.locations import cache_folder
     from harness_ext.models.demo_model import prepare
@@ -71,7 +72,6 @@ def demo(
     from harness_ext.cli.run import lm_eval_run
     from harness_ext.cli.table import table
 
-    output.mkdir(parents=True, exist_ok=True)
     for job in REAL if real else SAMPLE:
         arguments = [
             "--model",
@@ -88,6 +88,16 @@ def demo(
             lm_eval_run(arguments)
     table([folder for folder in output.iterdir() if folder.is_dir()], output=output / "table.md")
     _say(f"Done in {time.monotonic() - start:.0f} s. Results, samples and lm-eval's own tables are in {output}.")
+
+
+def _make(folder: Path) -> None:
+    """Make the folder of the results before minutes are spent on what goes into it."""
+    from harness_ext.errors import InputError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made ({error.strerror}). Give another --output.") from error
 
 
 def _settle_environment() -> None:

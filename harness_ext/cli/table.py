@@ -85,8 +85,11 @@ def table(
     tables = build.tables(frame, partial=partial)
     text = _text(form, frame, tables, reading, partial=partial, show_samples=show_samples) if form else ""
     if output:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(text, encoding="utf-8")
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            output.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{output} cannot be written ({error.strerror}). Give another --output.") from error
     if json_:
         typer.echo(_as_json(tables, reading))
     elif form and not output:

@@ -136,7 +136,9 @@ def _sole_downloader(target: Path) -> Iterator[None]:
 
 
 def _missing(card: Card, entry: CardFile, why: str) -> DataError:
-    looked = " and ".join(str(folder) for folder in _folders())
+    mirror = mirror_folder()
+    absent = " (HARNESS_EXT_MIRROR, but there is no such folder)" if mirror and not mirror.is_dir() else ""
+    looked = " and ".join(f"{folder}{absent if folder == mirror else ''}" for folder in _folders())
     return DataError(
         f"{card.source}: {entry.name} ({entry.bytes} bytes) is not in {looked}, and {why}. "
         f"Licence: {card.licence_of(entry)}. Three ways to provide it: "

@@ -100,6 +100,20 @@ def test_wrong_input_is_one_line_and_exit_code_2() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--model", "dummy", "--tasks", "mbtibnch"), "tasks not found: mbtibnch. `lm_eval ls tasks` lists all"),
+        (("--model", "dummy", "--tasks", "mbtibench", "--metadata", "{data"), "Invalid JSON: {data"),
+    ],
+)
+def test_arguments_that_lm_eval_refuses_with_a_traceback_are_one_line(arguments: tuple[str, ...], message: str) -> None:
+    done = call(HARNESS_EXT, "run", *arguments)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: {message}")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
 def test_help_says_where_lm_evals_options_are(arguments: list[str]) -> None:
     done = call(HARNESS_EXT, "run", *arguments, COLUMNS="200")

@@ -99,6 +99,14 @@ def test_wrong_input_is_one_clear_error(arguments: list[str]) -> None:
     assert done.exception.exit_code == 2
 
 
+@pytest.mark.parametrize("arguments", [["table", str(DUMMY), "--output"], ["demo", "--output"]])
+def test_an_output_that_cannot_be_written_is_one_clear_error(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "file").touch()
+    done = runner.invoke(app, [*arguments, str(tmp_path / "file" / "table.md")])
+    assert isinstance(done.exception, InputError)
+    assert "Give another --output" in str(done.exception)
+
+
 def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
     assert isinstance(runner.invoke(app, ["table", str(tmp_path)]).exception, InputError)
 
