@@ -19,7 +19,8 @@ PARTS = {dimension.table.lower(): dimension.name for dimension in DIMENSIONS.val
 GROUPS = (
     "mbtibench", "mbtibench_few_shot", "mbtibench_hard_zero_shot", "mbtibench_hard_few_shot", "mbtibench_few_shot_ll",
     "mbtibench_swap", "mbtibench_swap_ll", "mbtibench_null_ll", "mbtibench_psycot_ll", "mbtibench_step_by_step_1p",
-    "mbtibench_psycot_1p", "mbtibench_dreaddit", "mbtibench_dreaddit_personality",
+    "mbtibench_psycot_1p", "mbtibench_step_by_step", "mbtibench_psycot", "mbtibench_hard_step_by_step",
+    "mbtibench_hard_psycot", "mbtibench_dreaddit", "mbtibench_dreaddit_personality",
 )  # fmt: skip
 CONDITIONS = ("none", "hard", "soft", "soft_inverted")
 
@@ -183,7 +184,7 @@ def test_every_variant_runs_on_the_sample_with_nothing_downloaded(tmp_path: Path
     arguments = ["--model", "dummy", "--tasks", ",".join(GROUPS), "--metadata", '{"data": "sample"}']
     lm_eval(tmp_path / "run", *arguments, **nowhere)
     configs = report(tmp_path / "run")["configs"]
-    assert len(configs) == 56
+    assert len(configs) == 72
     assert {config["metadata"]["recorded"]["data"] for config in configs.values()} == {"sample"}
     for task, config in configs.items():
         metrics = {metric["metric"] for metric in config["metric_list"]}
