@@ -202,9 +202,9 @@ class MaskedLM(HFLM):  # type: ignore[misc]
             if not score.missing:
                 self.cache_hook.add_partial(kind, score.request.args, _answer(score, kind))
         work.sort(key=lambda one: -len(one[1].tokens))  # equal lengths side by side; the largest batch comes first
-        log.info("%d tokens to score, each in a sequence of its own, for %d requests", len(work), len(scores))
         size = self._copies_at_once()
-        with tqdm(total=len(work), desc="Scoring", unit="tok", disable=disable_tqdm or self.rank != 0) as bar:
+        hidden = disable_tqdm or self.rank != 0
+        with tqdm(total=len(work), desc="Scoring, one sequence a token", unit="tok", disable=hidden) as bar:
             for start in range(0, len(work), size):
                 batch = work[start : start + size]
                 predicted = self._predicted([self._masked(passage, place) for _, passage, place in batch])

@@ -23,6 +23,7 @@ from harness_ext.models.hf_gaps import IDENTITY_KEY
 from harness_ext.models.mlm import MaskedLM
 from harness_ext.models.mlm_checkpoint import is_encoder, positions, require_encoder
 from harness_ext.models.mlm_copies import Passage, masked_copy
+from harness_ext.models.prefix_lm import PrefixLM
 
 SPECIAL = ["<pad>", "<unk>", "<cls>", "<sep>", "<mask>"]
 TEXTS = [
@@ -330,9 +331,10 @@ def hooked() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("hooked")
-def test_hf_refuses_an_encoder_and_names_the_backend_for_it(bert):
+@pytest.mark.parametrize("backend", [HFLM, PrefixLM])
+def test_backends_for_decoders_refuse_an_encoder_and_name_the_right_one(bert, backend):
     with pytest.raises(InputError, match="use --model hf-mlm"):
-        HFLM(pretrained=bert[0], tokenizer=bert[1])
+        backend(pretrained=bert[0], tokenizer=bert[1])
 
 
 @pytest.mark.usefixtures("hooked")
