@@ -1,4 +1,5 @@
-# make test and make demo need nothing but a Python (>= 3.10) with venv, and a package index.
+# make test and make demo need nothing but a Python (>= 3.11, for the exact versions of constraints.txt) with venv, and
+# a package index.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,6 +35,7 @@ clean:
 	rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make test PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 
 .venv/installed-demo: .venv/bin/python $(PACKAGING)
