@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from lm_eval import utils
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
+from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.models.prefix_cache import Traits
@@ -128,7 +130,9 @@ class PrefixLM(HFLM):  # type: ignore[misc]
             [key for key, request in zip(keys, requests, strict=True) if _repeatable(request.args)]
         )
         missing = [index for index, key in enumerate(keys) if key not in answers]
-        log.info("%d of %d answers found in %s", len(requests) - len(missing), len(requests), self._run_cache.path)
+        if self.rank == 0:  # lm-eval shows its own log messages only
+            found = f"{len(requests) - len(missing)} of {len(requests)} answers found in {self._run_cache.path}"
+            tqdm.write(f"{kind}: {found}", file=sys.stderr)
         try:
             computed = dict(
                 zip(missing, compute([requests[index] for index in missing]) if missing else [], strict=True)
