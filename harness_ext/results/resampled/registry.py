@@ -214,4 +214,6 @@ def functions(name: str) -> list[Aggregation]:
     """
     modules = (f"{scoring.__name__}.{module.name}" for module in pkgutil.iter_modules(scoring.__path__))
     found = (getattr(importlib.import_module(module), name, None) for module in sorted(modules))
-    return list(dict.fromkeys(function for function in found if callable(function)))
+    # The name comes from a file: what our modules themselves import must not be reached through it.
+    own = (each for each in found if callable(each) and str(each.__module__).startswith(scoring.__name__))
+    return list(dict.fromkeys(own))
