@@ -97,7 +97,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
     def _split_documents(self) -> None:
         """Let the processes of ``accelerate launch`` share the documents on CPU too, where ``hf`` gives all to each."""
         accelerator = getattr(self, "accelerator", None)
-        if accelerator is not None and accelerator.num_processes > 1 and self._world_size == 1:
+        if accelerator is not None and accelerator.num_processes > 1 and self.world_size == 1:
             self._rank = accelerator.process_index
             self._world_size = accelerator.num_processes
 
@@ -287,7 +287,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
             plain_lengths |= _first_lengths(inputs)
             scored = [len(scoring.continuation) for scoring in scorings]
             forest = arrange(inputs, scored, min_saving=engine.limits.min_saving)
-            walk = Walk(engine, on_logits=tally.add_node, on_end=lambda *_: None, after_call=after_call)
+            walk = Walk(engine, on_logits=tally.add_nodes, on_end=lambda *_: None, after_call=after_call)
             walk.run(forest.roots)
             self._count(engine, forest.tree_tokens, forest.distinct_tokens)
         progress.close()

@@ -44,18 +44,21 @@ class Tally:
         self._totals = [0.0] * len(continuations)
         self._greedy = [True] * len(continuations)
 
-    def add_node(self, node: Node, positions: Sequence[int], logits: Any) -> None:
-        """Take the logits, shape (positions, vocabulary), of some scored positions of a node."""
-        lines = {position: line for line, position in enumerate(positions)}
-        self.add(
-            logits,
-            [
-                (lines[span.first + step], span.sequence, span.done + step)
-                for span in node.spans
-                for step in range(span.length)
-                if span.first + step in lines
-            ],
-        )
+    def add_nodes(self, positions: Sequence[tuple[Node, int]], logits: Any) -> None:
+        """Take the logits, shape (positions, vocabulary), of scored positions: nodes with places in them."""
+        lines: dict[int, dict[int, int]] = {}
+        nodes: dict[int, Node] = {}
+        for line, (node, place) in enumerate(positions):
+            lines.setdefault(id(node), {})[place] = line
+            nodes[id(node)] = node
+        wanted = [
+            (lines[identity][span.first + step], span.sequence, span.done + step)
+            for identity, node in nodes.items()
+            for span in node.spans
+            for step in range(span.length)
+            if span.first + step in lines[identity]
+        ]
+        self.add(logits, wanted)
 
     def add(self, logits: Any, wanted: Sequence[tuple[int, int, int]]) -> None:
         """Take logits, shape (lines, vocabulary), and which (line, sequence, place in its continuation) they score."""

@@ -44,7 +44,7 @@ class Walk:
 
     Args:
         engine: a causal model whose caches can be shared.
-        on_logits: takes a node, some of its scored positions and their logits, shape (positions, vocabulary).
+        on_logits: takes scored positions (nodes with places in them) and their logits, shape (positions, vocabulary).
         on_end: takes a node in which sequences end, their cache, and that of the beginning they share with others.
         after_call: called after each forward pass.
 
@@ -56,7 +56,7 @@ class Walk:
         self,
         engine: Engine,
         *,
-        on_logits: Callable[[Node, Sequence[int], Any], None],
+        on_logits: Callable[[Sequence[tuple[Node, int]], Any], None],
         on_end: Callable[[Node, Prefix, Prefix | None], None],
         after_call: Callable[[], None],
     ) -> None:
@@ -182,13 +182,14 @@ class Walk:
             columns = sorted({column for row in wanted for column in row if first <= column < stop})
             real = sum(max(0, min(length, stop) - first) for length in lengths)
             logits = self._call(tokens[:, first:stop], real, cache, pads, starts, first, columns)
-            for index, entry in enumerate(batch):
-                here = [column for column in wanted[index] if first <= column < stop]
-                if here:
-                    picks = [columns.index(here[0]) + step for step in range(len(here))]
-                    if columns[picks[0] : picks[-1] + 1] != here:
-                        picks = [columns.index(column) for column in here]
-                    self._on_logits(entry.node, here, logits[index, picks])
+            lines = {column: line for line, column in enumerate(columns)}
+            picked = [(row, column) for row, some in enumerate(wanted) for column in some if column in lines]
+            if len(picked) == len(batch) * len(columns):
+                logits = logits.flatten(0, 1)
+            else:
+                logits = logits[[row for row, _ in picked], [lines[column] for _, column in picked]]
+            if picked:
+                self._on_logits([(batch[row].node, column) for row, column in picked], logits)
             del logits
             self._after_call()
         if not keep:
