@@ -109,7 +109,7 @@ class Engine:
 
     def logits(self, real: int, **arguments: Any) -> Any:
         """Logits of one call of the model, ``real`` of whose input tokens are no padding."""
-        tokens = arguments.get("input_ids", arguments.get("decoder_input_ids"))
+        tokens = arguments["input_ids" if "input_ids" in arguments else "decoder_input_ids"]
         with torch.no_grad(), self.autocast():
             logits = self.model(**arguments).logits
         self.work.count(tokens.numel(), real)
