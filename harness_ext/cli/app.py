@@ -18,7 +18,7 @@ from harness_ext.cli import table as _table
 
 app = typer.Typer(
     name="harness-ext",
-    help="Benchmarks, judges and comparison tables on top of lm-evaluation-harness.",
+    help="Benchmarks, backends and comparison tables on top of lm-evaluation-harness.",
     epilog="Exit codes: 0 done, 1 a check said no, 2 wrong input, 3 data missing or broken, 130 interrupted.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -42,11 +42,12 @@ def _options(
     pass
 
 
+# In the order a new user meets them.
 app.command("demo")(_demo.demo)
-app.command("compare")(_compare.compare)
-app.command("path")(_path.path)
-app.command("replies")(_replies.replies)
 app.command("run", context_settings=_run.PASS_THROUGH)(_run.run)
 app.command("table")(_table.table)
+app.command("compare")(_compare.compare)
+app.command("replies")(_replies.replies)
+app.command("path")(_path.path)
 app.add_typer(_data.app, name="data")
 app.add_typer(_published.app, name="published")
