@@ -81,7 +81,7 @@ def five_shots(rng: random.Random) -> str:
 
 def mbtibench(_: random.Random) -> list[Instance]:
     """The requests that lm-eval makes of four tasks."""
-    from lm_eval.tasks import TaskManager, get_task_dict
+    from lm_eval.tasks import TaskManager
 
     from harness_ext.errors import HarnessExtError
     from harness_ext.tasks import mbtibench as mbtibench_tasks
@@ -91,7 +91,7 @@ def mbtibench(_: random.Random) -> list[Instance]:
             include_path=str(Path(mbtibench_tasks.__file__).parent), include_defaults=False, metadata=metadata
         )
         requests: list[Instance] = []
-        for task in get_task_dict(MBTIBENCH, manager).values():
+        for task in manager.load(MBTIBENCH)["tasks"].values():
             task.build_all_requests(limit=AUTHORS, rank=0, world_size=1)
             requests += task.instances
         return requests
