@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from harness_ext import _autoload
 from harness_ext.errors import InputError
-from harness_ext.models.hf_gaps import IDENTITY_KEY
+from harness_ext.models.hf_gaps import IDENTITY_KEY, share_documents
 from harness_ext.models.mlm import MaskedLM
 from harness_ext.models.mlm_checkpoint import is_encoder, positions, require_encoder
 from harness_ext.models.mlm_copies import Passage, masked_copy
@@ -364,3 +364,11 @@ def test_stored_answers_belong_to_one_model_and_one_variant(bert):
     stored["an answer of who knows whom"] = 1
     with pytest.raises(InputError, match="holds answers of another model"):
         mlm(bert).set_cache_hook(hook)
+
+
+@pytest.mark.parametrize(("processes", "world_size", "expected"), [(2, 1, (1, 2)), (2, 2, (0, 2)), (1, 1, (0, 1))])
+def test_processes_share_documents_unless_lm_eval_has_split_them(processes, world_size, expected):
+    accelerator = SimpleNamespace(num_processes=processes, process_index=1)
+    lm = SimpleNamespace(accelerator=accelerator, world_size=world_size, _rank=0, _world_size=world_size)
+    share_documents(lm)
+    assert (lm._rank, lm._world_size) == expected
