@@ -69,6 +69,8 @@ class Walk:
         self._on_end = on_end
         self._after_call = after_call
         self._alive = 0.0
+        self._needed: dict[int, int] = {}
+        """How many nodes have yet to run on a cache, by the cache's id."""
 
     def run(self, roots: Sequence[Node], parents: Sequence[Prefix | None] | None = None) -> None:
         """Run every node of these trees; ``parents`` are the caches of what stands before their roots, if anything."""
@@ -84,20 +86,32 @@ class Walk:
 
     def _visit(self, entries: list[_Entry]) -> None:
         leaves, inner = self._affordable(entries)
-        for batch in self._batches(leaves, keep=False):
+        for batch in list(self._batches(leaves, keep=False)):
             self._forward(batch, keep=False)
-        for batch in self._batches(inner, keep=True):
+            self._let_go(batch)
+        for batch in list(self._batches(inner, keep=True)):
             prefixes = self._forward(batch, keep=True)
             below = []
             for entry, prefix in zip(batch, prefixes, strict=True):
                 if entry.node.ends:
                     self._on_end(entry.node, prefix, entry.parent)
+                if entry.node.children:
+                    self._needed[id(prefix)] = len(entry.node.children)
+                    self._alive += prefix.bytes
                 below += [_Entry(child, prefix) for child in entry.node.children]
-            held = sum(prefix.bytes for prefix in prefixes)
-            self._alive += held
-            del prefixes
+            del prefix, prefixes
+            self._let_go(batch)
             self._visit(below)
-            self._alive -= held
+
+    def _let_go(self, batch: list[_Entry]) -> None:
+        """Give up the caches that these were the last to run on: a chain of turns keeps one, not one for each turn."""
+        for entry in batch:
+            parent, entry.parent = entry.parent, None
+            if parent is not None and id(parent) in self._needed:
+                self._needed[id(parent)] -= 1
+                if not self._needed[id(parent)]:
+                    del self._needed[id(parent)]
+                    self._alive -= parent.bytes
 
     def _affordable(self, entries: list[_Entry]) -> tuple[list[_Entry], list[_Entry]]:
         """Leaves and inner nodes, after inner nodes with a cache that does not fit gave their tokens away."""
@@ -112,6 +126,8 @@ class Walk:
             elif node.children and self._alive + self._traits.size(node.end) > self._limits.cache_bytes:
                 log.debug("a shared beginning of %d tokens does not fit the budget for caches", node.end)
                 waiting.extend(_Entry(child, entry.parent) for child in reversed(node.dissolve()))
+                if id(entry.parent) in self._needed:
+                    self._needed[id(entry.parent)] += len(node.children) - 1
             else:
                 inner.append(entry)
         return leaves, inner
