@@ -107,16 +107,19 @@ def likelihoods(output: Path, task: str) -> list[float]:
     return [float(value) for _, resps in sorted(answers(output, task).items()) for ((value, _),) in resps]
 
 
+def assert_same(output: Path, expected: Path) -> None:
+    """Same texts, log-likelihoods and scores of the toy tasks."""
+    assert answers(output, "toy_capitals") == answers(expected, "toy_capitals")
+    wanted = likelihoods(expected, "toy_completion")
+    assert likelihoods(output, "toy_completion") == pytest.approx(wanted, abs=1e-4)
+    for task, found in scores(output).items():
+        assert found == pytest.approx(scores(expected)[task], rel=1e-4)
+
+
 def test_all_kinds_of_requests_are_answered_as_by_hf(model: str, tmp_path: Path) -> None:
     run(command(tmp_path / "hf", "hf", model, "--tasks", TASKS))
     shown = run(command(tmp_path / "prefix", "hf-prefix", model, "--tasks", TASKS))
-    assert answers(tmp_path / "prefix", "toy_capitals") == answers(tmp_path / "hf", "toy_capitals")
-    assert likelihoods(tmp_path / "prefix", "toy_completion") == pytest.approx(
-        likelihoods(tmp_path / "hf", "toy_completion"), abs=1e-4
-    )
-    expected = scores(tmp_path / "hf")
-    for task, found in scores(tmp_path / "prefix").items():
-        assert found == pytest.approx(expected[task], rel=1e-4)
+    assert_same(tmp_path / "prefix", tmp_path / "hf")
     assert "Scoring: 100%" in shown
     assert "saved=" in shown
 
@@ -184,13 +187,7 @@ def test_two_processes_share_the_documents(model: str, tmp_path: Path) -> None:
     shown = run(
         [*launch, *command(tmp_path / "two", "hf-prefix", model, "--tasks", TASKS, model_args=shared)], sys.executable
     )
-    assert answers(tmp_path / "two", "toy_capitals") == answers(tmp_path / "one", "toy_capitals")
-    assert likelihoods(tmp_path / "two", "toy_completion") == pytest.approx(
-        likelihoods(tmp_path / "one", "toy_completion"), abs=1e-4
-    )
-    expected = scores(tmp_path / "one")
-    for task, found in scores(tmp_path / "two").items():
-        assert found == pytest.approx(expected[task], rel=1e-4)
+    assert_same(tmp_path / "two", tmp_path / "one")
     # The first of the two asked for its half, the two docs out of three that are its own.
     assert "0 of 4 answers found" in shown
 
