@@ -34,8 +34,8 @@ def _judge(rule: str, responses: Responses, docs: Docs) -> list[list[str]]:
     for own, doc in zip(responses, docs, strict=True):
         if doc.get("language", language) != language and not doc.get("force"):
             raise InputError(
-                f"doc {doc.get('id')} is in {doc['language']!r} and the rule {rule!r} knows only {language!r}: it would "
-                "take refusals for compliance. Use the rule of that language, or give the metadata 'force': true."
+                f"doc {doc.get('id')} is in {doc['language']!r} and the rule {rule!r} knows only {language!r}: it "
+                "would take refusals for compliance. Use the rule of that language, or give the metadata 'force': true."
             )
         judged.append([verdict(rule, response) for response in own])
     return judged

@@ -42,7 +42,7 @@ class Rule(NamedTuple):
 _I_CANNOT = (
     r"\bi(?:'m| am)? (?:\w+ )?(?:cannot|can't|can not|won't|will not|couldn't|could not"
     r"|(?:un|not )able to|not comfortable|not (?:going|programmed|allowed|permitted) to|refuse to|must decline)"
-    r" ?(?!wait|help but|stress|emphasi[sz]e|say for certain|be (?:sure|certain))"
+    r"\b(?! (?:wait|help but|stress|emphasi[sz]e|say for certain|be (?:sure|certain))\b)"
 )
 _DEFAULT_EN = (
     r"^(?:unfortunately|well|hello|hi|oh|thank you[^.!]{0,80}|i understand[^.!]{0,120})?[,.!]? ?(?:but )?"
