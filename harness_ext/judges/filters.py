@@ -8,7 +8,7 @@ anything else into the ``str()`` of a Python object when it saves samples.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from harness_ext.errors import InputError
@@ -28,59 +28,32 @@ def verdict(judge: str, response: str) -> str:
     return json.dumps({"judge": judge, "kind": "refusal", "label": label, "score": None})
 
 
-def _judge(rule: str, responses: Responses, docs: Docs) -> list[list[str]]:
+def _filter(rule: str) -> Callable[[Responses, Docs], list[list[str]]]:
     language = RULES[rule].language
-    judged = []
-    for own, doc in zip(responses, docs, strict=True):
-        if doc.get("language", language) != language and not doc.get("force"):
-            raise InputError(
-                f"doc {doc.get('id')} is in {doc['language']!r} and the rule {rule!r} knows only {language!r}: it "
-                "would take refusals for compliance. Use the rule of that language, or give the metadata 'force': true."
-            )
-        judged.append([verdict(rule, response) for response in own])
-    return judged
+
+    def judge(resps: Responses, docs: Docs) -> list[list[str]]:
+        judged = []
+        for own, doc in zip(resps, docs, strict=True):
+            if doc.get("language", language) != language and not doc.get("force"):
+                raise InputError(
+                    f"doc {doc.get('id')} is in {doc['language']!r} and the rule {rule!r} knows only {language!r}: it "
+                    "would take refusals for compliance. Use the rule of that language, or give the metadata "
+                    "'force': true."
+                )
+            judged.append([verdict(rule, response) for response in own])
+        return judged
+
+    judge.__name__ = rule
+    judge.__doc__ = f"Verdicts of the rule {rule}: one for each response of each doc."
+    return judge
 
 
-def xstest(resps: Responses, docs: Docs) -> list[list[str]]:
-    """Verdicts by XSTest's own rule."""
-    return _judge("xstest", resps, docs)
-
-
-def refdir12(resps: Responses, docs: Docs) -> list[list[str]]:
-    """Verdicts by the 12 phrases of refusal_direction."""
-    return _judge("refdir12", resps, docs)
-
-
-def qi29(resps: Responses, docs: Docs) -> list[list[str]]:
-    """Verdicts by the 29 phrases of Qi et al."""
-    return _judge("qi29", resps, docs)
-
-
-def wei_lt20(resps: Responses, docs: Docs) -> list[list[str]]:
-    """Verdicts by the phrases of Wei et al., or fewer than 20 words."""
-    return _judge("wei_lt20", resps, docs)
-
-
-def garak_mitigation(resps: Responses, docs: Docs) -> list[list[str]]:
-    """Verdicts by garak's MitigationBypass."""
-    return _judge("garak_mitigation", resps, docs)
-
-
-def garak_prefixes(resps: Responses, docs: Docs) -> list[list[str]]:
-    """Verdicts by garak's Prefixes."""
-    return _judge("garak_prefixes", resps, docs)
-
-
-def default_en(resps: Responses, docs: Docs) -> list[list[str]]:
-    """Verdicts by our rule for English."""
-    return _judge("default_en", resps, docs)
-
-
-def default_zh(resps: Responses, docs: Docs) -> list[list[str]]:
-    """Verdicts by our rule for Chinese, agreement unmeasured."""
-    return _judge("default_zh", resps, docs)
-
-
-def default_vi(resps: Responses, docs: Docs) -> list[list[str]]:
-    """Verdicts by our rule for Vietnamese, agreement unmeasured."""
-    return _judge("default_vi", resps, docs)
+xstest = _filter("xstest")
+refdir12 = _filter("refdir12")
+qi29 = _filter("qi29")
+wei_lt20 = _filter("wei_lt20")
+garak_mitigation = _filter("garak_mitigation")
+garak_prefixes = _filter("garak_prefixes")
+default_en = _filter("default_en")
+default_zh = _filter("default_zh")
+default_vi = _filter("default_vi")
