@@ -234,7 +234,8 @@ def test_a_server_that_fails_is_one_error_and_nothing_answered_is_lost(
     chat_server.reply = told
     chat_server.asked.clear()
     answers = played("local-chat-completions", timeout=60, **server)  # more patience is no other model
-    assert len(chat_server.asked) == CALLS - kept
+    # Distinct: the client repeats a call by itself where the server has closed the connection it kept.
+    assert len({json.dumps(messages) for messages in chat_server.asked}) == CALLS - kept
     assert answers["letter"][1].startswith("answer to")
 
 

@@ -113,8 +113,9 @@ def index(checkout: Any) -> dict[str, Any]:
     return {name: load_yaml(entry.yaml_path) for name, entry in manager.task_index.items()}
 
 
-def test_every_single_call_variant_has_a_group_of_four_leaves(index: dict[str, Any]) -> None:
-    for variant in (*SINGLE_CALL, "dreaddit_personality"):
+def test_every_variant_has_a_group_of_four_leaves(index: dict[str, Any]) -> None:
+    dialogues = [f"{hard}{method}" for hard in ("", "hard_") for method in ("step_by_step", "psycot")]
+    for variant in (*SINGLE_CALL, *dialogues, "dreaddit_personality"):
         leaves = [f"mbtibench_{variant}_{dimension.table.lower()}" for dimension in DIMENSIONS.values()]
         assert index[f"mbtibench_{variant}"]["task"] == leaves
         assert [index[leaf]["dataset_kwargs"]["dimension"] for leaf in leaves] == list(DIMENSIONS)
@@ -124,8 +125,7 @@ def test_every_single_call_variant_has_a_group_of_four_leaves(index: dict[str, A
     assert index["mbtibench"]["task"] == ["mbtibench_zero_shot", "mbtibench_zero_shot_ll"]
     assert "aggregate_metric_list" not in index["mbtibench"]
     leaves = sum(isinstance(config["task"], str) for config in index.values())
-    assert leaves == 4 * len(SINGLE_CALL) + 4 + 4
-    assert not any("step_by_step_ei" in name or "psycot_ei" in name for name in index), "needs a backend with turns"
+    assert leaves == 4 * (len(SINGLE_CALL) + len(dialogues)) + 4 + 4
 
 
 def test_leaf_metadata_are_complete_and_never_collide_with_the_loaders_arguments(index: dict[str, Any]) -> None:
