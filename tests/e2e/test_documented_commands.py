@@ -138,7 +138,10 @@ def test_an_lm_eval_command_has_only_options_models_and_tasks_that_exist(
     names = given.tasks.split(",") if isinstance(given.tasks, str) else given.tasks or []
     assert {name for name in names if not name.startswith("<")} <= task_names
     if given.model:
-        get_model(given.model)
+        try:
+            get_model(given.model)
+        except ModuleNotFoundError as error:  # an engine that lm-eval knows and that is not installed here
+            assert error.name in {"vllm", "sglang"}
 
 
 def _only_reads_the_package(shown: Command) -> bool:
