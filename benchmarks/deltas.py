@@ -166,8 +166,8 @@ def plain_irr(folder: Path, out: Path) -> None:
 
     from harness_ext.methods.importance import diagonal_fisher
     from harness_ext.methods.irr import realign
-    from harness_ext.methods.model_loading import load_model
-    from harness_ext.methods.prompt_answers import calibration_batches, load_tokenizer, safe_answer_batches
+    from harness_ext.methods.layers.loading import load_model
+    from harness_ext.methods.training.rows import calibration_batches, load_tokenizer, safe_answer_batches
 
     tokenizer = load_tokenizer(folder / "base")
     safe = safe_answer_batches(tokenizer, folder / "safe.jsonl", limit=RECORDS, batch_size=8, max_tokens=1024)
@@ -235,7 +235,7 @@ def measure(method: str, form: str, folder: Path, out: Path) -> None:
 
 def largest_difference(one: Path, other: Path) -> float:
     """Over all tensors of two checkpoints."""
-    from harness_ext.methods.checkpoints import Folder, row_ranges
+    from harness_ext.methods.checkpoints.read import Folder, row_ranges
 
     a, b = Folder(one), Folder(other)
     return max(
@@ -247,7 +247,7 @@ def largest_difference(one: Path, other: Path) -> float:
 
 def bound(folder: Path) -> float:
     """Bytes that a streamed merge of two models may hold."""
-    from harness_ext.methods.checkpoints import CHUNK_BYTES, Folder
+    from harness_ext.methods.checkpoints.read import CHUNK_BYTES, Folder
 
     base = Folder(folder / "base")
     largest = max(4 * base.tensor(name).numel() for name in base.names)

@@ -82,7 +82,7 @@ def write_runs(folder: Path, runs: int, docs: int) -> None:
 
 def read_frame(folder: Path) -> int:
     """What every table needs: read and check all files."""
-    from harness_ext.results.reader import read
+    from harness_ext.results.reading.reader import read
 
     return len(read([folder]).frame)
 
@@ -90,7 +90,7 @@ def read_frame(folder: Path) -> int:
 def our_page(folder: Path) -> int:
     """The page with tables, intervals, plots and the viewer; its size in bytes."""
     from harness_ext.leaderboards import page
-    from harness_ext.results.reader import read
+    from harness_ext.results.reading.reader import read
 
     return len(page.render(read([folder]).frame).encode())
 

@@ -50,9 +50,9 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from harness_ext.data import load_sample
-from harness_ext.models.prefix_lm import PrefixLM
-from harness_ext.models.turn_filter import has_dialogues
-from harness_ext.models.turn_player import Player
+from harness_ext.models.dialogues.filter import has_dialogues
+from harness_ext.models.dialogues.player import Player
+from harness_ext.models.prefix.lm import PrefixLM
 
 LLAMAS: dict[str, dict[str, int]] = {
     "tiny": {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4, "heads": 8, "kv": 4},

@@ -57,7 +57,7 @@ def write_folder(folder: Path, files: int, megabytes: int) -> None:
 
 def ours(folder: Path) -> int:
     """Read the folder with this package."""
-    from harness_ext.results.reader import read
+    from harness_ext.results.reading.reader import read
 
     reading = read([folder])
     assert not reading.problems
@@ -112,7 +112,7 @@ def main() -> None:
         if not folder.exists():
             write_folder(folder, options.files, options.megabytes)
         print(f"{options.files} result files, {options.megabytes} MB of samples")
-        for name, work in (("harness_ext.results.reader", ours), ("plain pandas", plain)):
+        for name, work in (("harness_ext.results.reading.reader", ours), ("plain pandas", plain)):
             found = measured(work, folder)
             print(f"{name:<28}{found.seconds:8.1f} CPU-s {found.mebibytes:8.0f} MiB {found.scores:8} scores")
 

@@ -169,9 +169,9 @@ def _let_dialogues_be_played(evaluator: Any) -> None:
 
     @functools.wraps(original)
     def evaluate(*args: Any, **kwargs: Any) -> Any:
-        if "harness_ext.models.turn_filter" not in sys.modules:
+        if "harness_ext.models.dialogues.filter" not in sys.modules:
             return original(*args, **kwargs)
-        player = importlib.import_module("harness_ext.models.turn_player")
+        player = importlib.import_module("harness_ext.models.dialogues.player")
         return player.evaluate(original, **signature.bind(*args, **kwargs).arguments)
 
     evaluator.evaluate = evaluate
@@ -203,7 +203,7 @@ def _refuse_encoders(huggingface: ModuleType) -> None:
     @functools.wraps(original)
     def get_backend(self: Any, config: Any, *args: Any, **kwargs: Any) -> None:
         if self.AUTO_MODEL_CLASS is None:  # a subclass that says what it loads knows what it does
-            importlib.import_module("harness_ext.models.mlm_checkpoint").refuse_encoder(config)
+            importlib.import_module("harness_ext.models.mlm.checkpoint").refuse_encoder(config)
         original(self, config, *args, **kwargs)
 
     huggingface.HFLM._get_backend = get_backend

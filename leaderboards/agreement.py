@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 
 from harness_ext.leaderboards.table import NOTHING, Cell, Column, Table
-from harness_ext.results.bootstrap import CONFIDENCE, DRAWS, SEED
-from harness_ext.results.judge_agreement import Agreements, Measured
+from harness_ext.results.judging.judge_agreement import Agreements, Measured
+from harness_ext.results.statistics.bootstrap import CONFIDENCE, DRAWS, SEED
 
 _NAMES = {"accuracy": "accuracy", "kappa": "κ", "f1": "F1", "precision": "precision", "recall": "recall"}
 _BOUNDED = ("accuracy", "kappa", "f1")

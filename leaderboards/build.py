@@ -5,10 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 from harness_ext.errors import InputError
-from harness_ext.leaderboards import eibench, general_ability, generic, mbtibench, safety
+from harness_ext.leaderboards import generic
 from harness_ext.leaderboards.table import Table
-from harness_ext.results.frame import Row, to_rows
-from harness_ext.results.published import load
+from harness_ext.results.published.tables import load
+from harness_ext.results.reading.frame import Row, to_rows
+from harness_ext.tasks.eibench import table as eibench
+from harness_ext.tasks.eibench_gi import table as general_ability
+from harness_ext.tasks.mbtibench import table as mbtibench
+from harness_ext.tasks.safety import table as safety
 
 _BUILDERS = {
     "eibench": eibench.build,
@@ -22,7 +26,7 @@ def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
     """The comparison tables of all benchmarks in the frame, sample data always in tables of its own.
 
     Args:
-        frame: columns of :data:`harness_ext.results.frame.COLUMNS`.
+        frame: columns of :data:`harness_ext.results.reading.frame.COLUMNS`.
         partial: average the parts that are there where a benchmark's mean lacks some; they are named either way.
     """
     benches: dict[str, list[Row]] = {}

@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 
 from harness_ext.leaderboards.table import NOTHING, Cell, Column, Table
-from harness_ext.results.bootstrap import CONFIDENCE
-from harness_ext.results.paired import Comparison
-from harness_ext.results.significance import ALPHA, POWER
+from harness_ext.results.statistics.bootstrap import CONFIDENCE
+from harness_ext.results.statistics.paired import Comparison
+from harness_ext.results.statistics.significance import ALPHA, POWER
 
 _COLUMNS = (
     Column("task", numeric=False),

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness_ext.errors import HarnessExtError
-from harness_ext.results.bootstrap import Interval
-from harness_ext.results.frame import Row
-from harness_ext.results.intervals import task_interval
-from harness_ext.results.resampled import NotResampledError
-from harness_ext.results.samples import Run, Scores, TaskRun, load_run
+from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.samples import Run, Scores, TaskRun, load_run
+from harness_ext.results.statistics.bootstrap import Interval
+from harness_ext.results.statistics.intervals import task_interval
+from harness_ext.scoring.resampled import NotResampledError
 
 Floats = npt.NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from harness_ext.leaderboards.evidence import DRAWS, Evidence, SoftLabels
 from harness_ext.leaderboards.printable import visible
 from harness_ext.leaderboards.table import Entry, Kind, lines
 from harness_ext.results.derived import EI_ASPECTS, ei_scores
-from harness_ext.results.frame import Row
+from harness_ext.results.reading.frame import Row
 from harness_ext.scoring.segments import bins
 
 MOST_RUNS = 12

@@ -21,7 +21,7 @@ from harness_ext.leaderboards.table import (
     unique,
 )
 from harness_ext.results.derived import definition, delta_to_base, delta_to_trivial
-from harness_ext.results.frame import Row
+from harness_ext.results.reading.frame import Row
 
 FAILURES = ("invalid", "parse_failure")
 """Metrics that say which share of the answers could not be read."""

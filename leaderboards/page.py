@@ -23,7 +23,7 @@ from harness_ext.leaderboards.figures import Figure, figures
 from harness_ext.leaderboards.printable import visible
 from harness_ext.leaderboards.table import Cell, Column, Kind, Table, kinds, title
 from harness_ext.leaderboards.viewer import MOST_BYTES, MOST_CHARACTERS, MOST_SAMPLES, Viewer, collect
-from harness_ext.results.frame import Row, to_rows
+from harness_ext.results.reading.frame import Row, to_rows
 
 _YEAR_10000 = 253_402_300_800.0  # seconds since 1970; no calendar goes further
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -58,7 +58,8 @@ def render(
     """The page of a frame.
 
     Args:
-        frame: columns of :data:`harness_ext.results.frame.COLUMNS`, published rows included where they are wanted.
+        frame: columns of :data:`harness_ext.results.reading.frame.COLUMNS`, published rows
+            included where they are wanted.
         warnings: what a reader must know about files that were not used.
         partial: average the parts that are there where a benchmark's mean lacks some.
         show_samples: put samples of personal, harmful or unknown sources on the page, too.

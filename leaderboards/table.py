@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Literal, NamedTuple
 
-from harness_ext.results.frame import Row
+from harness_ext.results.reading.frame import Row
 
 Kind = Literal["benchmark", "sample"]
 

@@ -16,9 +16,9 @@ from harness_ext.errors import HarnessExtError
 from harness_ext.leaderboards.evidence import Runs
 from harness_ext.leaderboards.printable import shortened, visible
 from harness_ext.leaderboards.table import Entry
-from harness_ext.results.frame import Row
-from harness_ext.results.reader import sample_lines
-from harness_ext.results.samples import TaskRun
+from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.reader import sample_lines
+from harness_ext.results.reading.samples import TaskRun
 
 MOST_SAMPLES = 100
 """Documents of one task and run that a page carries."""

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 
 from harness_ext.methods import deltas
-from harness_ext.methods.merging import Delta, Merge, WeightedInputs, masked
+from harness_ext.methods.deltas.merging import Delta, Merge, WeightedInputs, masked
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Which methods there are: every module of this package with a ``Config`` and an ``apply`` is one.
+"""Which methods there are: every module or package here with a ``Config`` and an ``apply`` is one.
 
 Names and summaries are read from the source, so that listing them loads nothing of what they need.
 """
@@ -75,9 +75,10 @@ def _about(name: str) -> str:
 
 def _sources() -> dict[str, str]:
     found = {}
-    for file in resources.files("harness_ext.methods").iterdir():
-        if file.name.endswith(".py"):
+    for entry in resources.files("harness_ext.methods").iterdir():
+        file = entry / "__init__.py" if entry.is_dir() else entry
+        if file.name.endswith(".py") and file.is_file():
             source = file.read_text(encoding="utf-8")
             if all(part.search(source) for part in _PARTS):
-                found[file.name.removesuffix(".py")] = source
+                found[entry.name.removesuffix(".py")] = source
     return found

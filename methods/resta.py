@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from harness_ext.methods import deltas
-from harness_ext.methods.merging import Delta, Inputs, Merge, check_finite, masked
+from harness_ext.methods.deltas.merging import Delta, Inputs, Merge, check_finite, masked
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness_ext.methods import deltas
-from harness_ext.methods.merging import Merge, WeightedInputs
+from harness_ext.methods.deltas.merging import Merge, WeightedInputs
 
 
 @dataclass(frozen=True, kw_only=True)

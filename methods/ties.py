@@ -12,7 +12,7 @@ import torch
 
 from harness_ext.errors import InputError
 from harness_ext.methods import deltas
-from harness_ext.methods.merging import Delta, Merge, WeightedInputs, check_finite
+from harness_ext.methods.deltas.merging import Delta, Merge, WeightedInputs, check_finite
 
 
 @dataclass(frozen=True, kw_only=True)

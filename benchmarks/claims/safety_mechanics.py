@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from harness_ext.methods.importance import snip
 from harness_ext.methods.irr import prune_delta
 from harness_ext.methods.safepatching import patch_tensor
-from harness_ext.methods.supervised import Row, answer_loss, chat_rows, pad
-from harness_ext.methods.training import TrainingConfig, train
+from harness_ext.methods.training.loop import TrainingConfig, train
+from harness_ext.methods.training.supervised import Row, answer_loss, chat_rows, pad
 
 Tensors = dict[str, torch.Tensor]
 

@@ -22,8 +22,8 @@ from safety_language import REFUSAL, Example, Language, language, vocabulary
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from harness_ext.methods.supervised import chat_rows
-from harness_ext.methods.training import TrainingConfig, train
+from harness_ext.methods.training.loop import TrainingConfig, train
+from harness_ext.methods.training.supervised import chat_rows
 
 TEMPLATE = (
     "{% for message in messages %}<{{ message.role }}> {{ message.content }} {% endfor %}"

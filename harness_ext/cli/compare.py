@@ -48,9 +48,9 @@ def compare(
     from rich.progress import track
 
     from harness_ext.leaderboards import comparison, terminal
-    from harness_ext.results.comparability import NotComparableError
-    from harness_ext.results.compare import plan
-    from harness_ext.results.paired import assess, corrected
+    from harness_ext.results.statistics.comparability import NotComparableError
+    from harness_ext.results.statistics.compare import plan
+    from harness_ext.results.statistics.paired import assess, corrected
 
     try:
         planned = plan(runs, tasks=task or (), metrics=metric or ())

@@ -14,7 +14,7 @@ from harness_ext.cli.judge_options import BaseUrl, Cache, JudgeModel
 
 if TYPE_CHECKING:
     from harness_ext.judges.judge import Judge
-    from harness_ext.results.judge_agreement import Labelled
+    from harness_ext.results.judging.judge_agreement import Labelled
 
 Positive = Literal["any_refusal", "full_refusal", "harmful"]
 
@@ -76,7 +76,7 @@ def judge_agreement(
     from harness_ext.errors import InputError
     from harness_ext.judges.judge import load_judge
     from harness_ext.leaderboards import agreement, terminal
-    from harness_ext.results.judge_agreement import groups, measure, parse_map, read_labelled
+    from harness_ext.results.judging.judge_agreement import groups, measure, parse_map, read_labelled
 
     if (judge is None) == (pred_col is None) or (judge and not text_col) or (judge and pred_parser):
         raise InputError("give --judge with --text-col, or --pred-col, perhaps with --pred-parser.")
@@ -116,7 +116,7 @@ def _stored(
 ) -> list[str]:
     """Labels that a judge gave earlier: its texts, parsed, or labels written as people's are."""
     from harness_ext.errors import InputError
-    from harness_ext.results.judge_agreement import INVALID, labels_of
+    from harness_ext.results.judging.judge_agreement import INVALID, labels_of
     from harness_ext.scoring.safety import PARSERS, parse_verdict
 
     cells = labelled.column(column)
@@ -141,8 +141,8 @@ def _check_kind(name: str, kind: str, positive: Positive) -> None:
 
 
 def _notes(labelled: Labelled, judged: Sequence[str], who: Mapping[str, Any]) -> list[str]:
-    from harness_ext.results.judge_agreement import INVALID
-    from harness_ext.results.judges import words
+    from harness_ext.results.judging.judge_agreement import INVALID
+    from harness_ext.results.judging.judges import words
 
     notes = []
     if labelled.left_out:

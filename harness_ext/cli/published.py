@@ -25,7 +25,7 @@ def list_(json_: Json = False) -> None:
     """
     import json
 
-    from harness_ext.results.published import load
+    from harness_ext.results.published.tables import load
 
     frame = load("published")
     rows = [
@@ -61,7 +61,7 @@ def show(
     Exit codes: 0 shown, 2 nothing matches.
     """
     from harness_ext.errors import InputError
-    from harness_ext.results.published import load
+    from harness_ext.results.published.tables import load
 
     frame = load("published", bench)
     if frame.empty:
@@ -90,7 +90,7 @@ def validate(json_: Json = False) -> None:
     """
     import json
 
-    from harness_ext.results.published_checks import check_all
+    from harness_ext.results.published.checks import check_all
 
     verdict = check_all()
     if json_:

@@ -15,8 +15,8 @@ from harness_ext.cli.judge_options import BaseUrl, Cache, JudgeModel
 if TYPE_CHECKING:
     from harness_ext.judges.judge import Item, Judge, Statistics
     from harness_ext.leaderboards.table import Table
-    from harness_ext.results.answers import Answers, Sample
-    from harness_ext.results.rejudged import Number, Written
+    from harness_ext.results.judging.answers import Answers, Sample
+    from harness_ext.results.judging.rejudged import Number, Written
 
 
 def rejudge(
@@ -69,8 +69,8 @@ def rejudge(
 
     from harness_ext.judges.judge import load_judge
     from harness_ext.leaderboards import terminal
-    from harness_ext.results.answers import by_run, read_answers
-    from harness_ext.results.rejudged import JudgedBy, Said, docs_to_judge, write
+    from harness_ext.results.judging.answers import by_run, read_answers
+    from harness_ext.results.judging.rejudged import JudgedBy, Said, docs_to_judge, write
 
     asked = load_judge(judge, base_url=base_url, model=model, cache=cache, name=_suffix(name))
     # Everything is read, and what cannot be judged refused, before the first question is asked.
@@ -98,7 +98,7 @@ def _suffix(name: str | None) -> str | None:
 
 def _item(own: Answers, line: Sample, force: bool) -> Item:
     from harness_ext.judges.judge import Item
-    from harness_ext.results.answers import prompt, response
+    from harness_ext.results.judging.answers import prompt, response
 
     told = {key: own.metadata[key] for key in ("language",) if key in own.metadata}
     return Item(prompt(line), response(line), {**told, **line["doc"], **({"force": True} if force else {})})
@@ -115,7 +115,7 @@ def _description(asked: Judge, items: Sequence[Item]) -> dict[str, Any]:
 def _table(written: Written, judge: Mapping[str, Any], spent: Statistics) -> Table:
     """The judge's numbers beside those that the run had before."""
     from harness_ext.leaderboards.table import NOTHING, Cell, Column, Table
-    from harness_ext.results.judges import words
+    from harness_ext.results.judging.judges import words
 
     others = list(dict.fromkeys(name for number in written.numbers for name in number.others))
     columns = (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 if TYPE_CHECKING:
-    from harness_ext.results.samples import TaskRun
+    from harness_ext.results.reading.samples import TaskRun
 
 
 class _Reply(NamedTuple):
@@ -46,7 +46,7 @@ def replies(
     Exit codes: 2 wrong input, 3 data missing or broken.
     """
     from harness_ext.errors import InputError
-    from harness_ext.results.samples import load_run
+    from harness_ext.results.reading.samples import load_run
 
     if not (emo_consistency or bertscore):
         raise InputError("nothing to compute: give --emo-consistency, --bertscore FOLDER or both.")
@@ -62,7 +62,7 @@ def replies(
 def _stored(task: TaskRun) -> list[_Reply]:
     """The replies of a task whose docs have references; empty for any other task."""
     from harness_ext.errors import DataError
-    from harness_ext.results.reader import sample_lines
+    from harness_ext.results.reading.reader import sample_lines
 
     found: list[_Reply] = []
     try:
@@ -86,13 +86,13 @@ def _scores(
     emotions = [reply.emotion for reply in found if reply.emotion is not None]
     scores: list[dict[str, Any]] = []
     if emo_consistency and len(emotions) == len(found):
-        from harness_ext.judges import emotion_consistency as judge
+        from harness_ext.replies import emotion_consistency as judge
         from harness_ext.tasks.eibench.emotion_consistency import classifier
 
         own, human = (judge.emo_consistency(classifier(), replies, emotions) for replies in (texts, references))
         scores.append({**about, "metric": "emo_consistency", "value": own, "human_replies": human})
     if encoder:
-        from harness_ext.judges.bertscore import bertscore
+        from harness_ext.replies.bertscore import bertscore
 
         result = bertscore(encoder, texts, references, layer=layer)
         scores.append({**about, "metric": result.metric, "value": result.mean, "layer": result.layer})

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness_ext.leaderboards.table import Table
-    from harness_ext.results.reader import Reading
+    from harness_ext.results.reading.reader import Reading
 
 Format = Literal["md", "csv", "tex", "html"]
 
@@ -64,9 +64,9 @@ def table(
     """
     from harness_ext.errors import InputError
     from harness_ext.leaderboards import build
-    from harness_ext.results.joint import with_joint_leaves
-    from harness_ext.results.reader import read
-    from harness_ext.results.safety_suites import with_safety_suites
+    from harness_ext.results.reading.reader import read
+    from harness_ext.tasks.emobench.joint import with_joint_leaves
+    from harness_ext.tasks.safety.suites import with_safety_suites
 
     form = format_ or (_format_of(output) if output else None)
     reading = read(results)
@@ -77,7 +77,7 @@ def table(
     measured, incomplete = with_safety_suites(measured)
     reading.notes.extend([*unjoined, *incomplete])
     if details:
-        from harness_ext.results.soft_label_details import with_details
+        from harness_ext.tasks.mbtibench.details import with_details
 
         measured, undetailed = with_details(measured)
         reading.notes.extend(undetailed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from harness_ext.judges.emotion_consistency import train
+from harness_ext.replies.emotion_consistency import train
 from harness_ext.tasks.eibench.readers.empathetic_dialogues import Dialogue, split_dialogues
 
 
@@ -22,7 +22,7 @@ def training_dialogues() -> list[Dialogue]:
 
 @lru_cache(maxsize=1)
 def classifier() -> Any:
-    """The classifier of :func:`harness_ext.judges.emotion_consistency.train` on the train situations (some 10 s).
+    """The classifier of :func:`harness_ext.replies.emotion_consistency.train` on the train situations (some 10 s).
 
     Raises:
         DataError: a file is missing.

@@ -12,7 +12,7 @@ import pytest
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from harness_ext.models.replay import Replay
+from harness_ext.models.replay.lm import Replay
 
 Answer = str | Sequence[float]
 """A text, or the log-likelihood of each choice."""

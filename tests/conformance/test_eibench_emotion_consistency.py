@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harness_ext.cli.app import app
-from harness_ext.judges.emotion_consistency import emo_consistency
+from harness_ext.replies.emotion_consistency import emo_consistency
 from harness_ext.tasks.eibench import docs
 from harness_ext.tasks.eibench.emotion_consistency import classifier, training_dialogues
 from harness_ext.tasks.eibench.readers.empathetic_dialogues import split_dialogues

@@ -12,7 +12,7 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from harness_ext.data import fetch
-from harness_ext.models.replay import Replay
+from harness_ext.models.replay.lm import Replay
 from harness_ext.tasks.eibench import docs
 from harness_ext.tasks.eibench.parts import Part
 from harness_ext.tasks.eibench.readers import all_parts, ecf, mime_outputs, part_of, reccon

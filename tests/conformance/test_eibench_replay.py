@@ -13,7 +13,7 @@ import pytest
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from harness_ext.models.replay import Replay
+from harness_ext.models.replay.lm import Replay
 from harness_ext.tasks.eibench import docs
 from harness_ext.tasks.eibench.readers import all_parts
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from lm_eval.api.instance import Instance
 
-from harness_ext.models.mlm import MaskedLM
+from harness_ext.models.mlm.lm import MaskedLM
 
 FOLDER = "circle-hit/SAPT/52a52b920324c656bdb6dac08e43dc600ba22f21/CL_Benchmark"
 VARIANTS = ("original", "within_word_l2r")

@@ -12,8 +12,8 @@ from lm_eval.tasks import TaskManager
 
 from harness_ext.data.locations import cache_folder
 from harness_ext.models.demo_model import prepare
-from harness_ext.models.prefix_cache import Traits
-from harness_ext.models.prefix_lm import PrefixLM
+from harness_ext.models.prefix.cache import Traits
+from harness_ext.models.prefix.lm import PrefixLM
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness_ext.results.published import load
+from harness_ext.results.published.tables import load
 
 
 def golden_values(path: Path) -> Counter[tuple[str, float]]:

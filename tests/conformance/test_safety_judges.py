@@ -14,7 +14,7 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from harness_ext.data import fetch
-from harness_ext.models.replay import Replay
+from harness_ext.models.replay.lm import Replay
 from harness_ext.scoring import safety
 from harness_ext.scoring.refusal_rules import AGREEMENT
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from harness_ext.leaderboards.build import tables
-from harness_ext.results.reader import read
-from harness_ext.results.soft_label_details import with_details
+from harness_ext.results.reading.reader import read
+from harness_ext.tasks.mbtibench.details import with_details
 
 DATE = "2026-01-01T00-00-00.0"
 PARTS = {"ei": "E/I", "sn": "S/N", "tf": "T/F", "jp": "J/P"}

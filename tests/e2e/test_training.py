@@ -19,7 +19,7 @@ import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
-from harness_ext.methods.training import TrainingConfig, train
+from harness_ext.methods.training.loop import TrainingConfig, train
 
 folder, accumulation = Path(sys.argv[1]), int(sys.argv[2])
 torch.manual_seed(0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness_ext.errors import DataError, HarnessExtError, InputError
 from harness_ext.methods import dare, resta, task_arithmetic, ties
-from harness_ext.methods.checkpoints import Folder, open_checkpoint, row_ranges
+from harness_ext.methods.checkpoints.read import Folder, open_checkpoint, row_ranges
 
 Save = Callable[..., Path]
 

@@ -20,10 +20,11 @@ import transformers
 from filelock import FileLock
 
 from harness_ext.errors import DataError, InputError
-from harness_ext.methods import checkpoint_writer, dare
-from harness_ext.methods.checkpoint_writer import write_checkpoint
-from harness_ext.methods.checkpoints import Folder
-from harness_ext.methods.record import Record
+from harness_ext.methods import dare
+from harness_ext.methods.checkpoints import write as checkpoint_writer
+from harness_ext.methods.checkpoints.read import Folder
+from harness_ext.methods.checkpoints.record import Record
+from harness_ext.methods.checkpoints.write import write_checkpoint
 
 Save = Callable[..., Path]
 NAMES = [f"model.layers.{n}.weight" for n in range(6)]
@@ -108,7 +109,9 @@ def test_a_merge_killed_at_any_time_ends_as_an_undisturbed_one(save: Save, tmp_p
     )
     script = (
         "import sys, json\n"
-        "from harness_ext.methods import checkpoint_writer, dare, merging\n"
+        "from harness_ext.methods import dare\n"
+        "from harness_ext.methods.checkpoints import write as checkpoint_writer\n"
+        "from harness_ext.methods.deltas import merging\n"
         f"checkpoint_writer.SHARD_BYTES = {SHARD}\n"
         "print('ready', flush=True)\n"
         "given = json.loads(sys.argv[1])\n"

@@ -9,8 +9,8 @@ import torch
 import transformers
 
 from harness_ext.errors import InputError
-from harness_ext.methods.decoder_layers import DecoderLayers
-from harness_ext.methods.irr_linear import hessian
+from harness_ext.methods.irr.linear import hessian
+from harness_ext.methods.layers.decoder import DecoderLayers
 
 SIZES = {
     "vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,

@@ -16,8 +16,9 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness_ext.methods import checkpoint_writer, dare, deltas, resta, task_arithmetic, ties
-from harness_ext.methods.masks import keep_mask
+from harness_ext.methods import dare, deltas, resta, task_arithmetic, ties
+from harness_ext.methods.checkpoints import write as checkpoint_writer
+from harness_ext.methods.deltas.masks import keep_mask
 
 Save = Callable[..., Path]
 LoadAll = Callable[[Path], dict[str, torch.Tensor]]

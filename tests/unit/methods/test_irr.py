@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from harness_ext.errors import InputError
 from harness_ext.methods import irr
 from harness_ext.methods.importance import diagonal_fisher
-from harness_ext.methods.irr_model import TARGETS
-from harness_ext.methods.prompt_answers import calibration_batches, load_tokenizer, safe_answer_batches
+from harness_ext.methods.irr.model import TARGETS
+from harness_ext.methods.training.rows import calibration_batches, load_tokenizer, safe_answer_batches
 
 StoreTrio = Callable[..., Path]
 LoadAll = Callable[[Path], dict[str, torch.Tensor]]
@@ -127,7 +127,8 @@ def test_an_adapter_stands_for_the_model_it_makes(trio: Path, tmp_path: Path, lo
 
 KILLED = """
 import os, signal, sys
-from harness_ext.methods import decoder_layers, irr
+from harness_ext.methods import irr
+from harness_ext.methods.layers import decoder as decoder_layers
 layer, moment = int(sys.argv[2]), sys.argv[3]
 run, fisher, edit = decoder_layers.DecoderLayers.run, irr.layerwise_fisher, irr.realign_layer
 edited, scored, calls = [], [], []

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness_ext.errors import InputError
-from harness_ext.methods.prompt_answers import (
+from harness_ext.methods.training.rows import (
     Pair,
     calibration_batches,
     load_tokenizer,

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from harness_ext.errors import InputError
 from harness_ext.methods import safepatching
-from harness_ext.methods.safepatching_tensor import filled_up, patch_tensor, select, top_share
+from harness_ext.methods.safepatching.tensor import filled_up, patch_tensor, select, top_share
 
 StoreTrio = Callable[..., Path]
 LoadAll = Callable[[Path], dict[str, torch.Tensor]]
@@ -121,8 +121,8 @@ def config(folder: Path, out: Path, **changes: Any) -> safepatching.Config:
 
 def likelihood(folder: Path, data: Path) -> float:
     """Mean negative log-likelihood of the answers."""
-    from harness_ext.methods.prompt_answers import load_tokenizer, read_pairs, token_rows
-    from harness_ext.methods.supervised import answer_loss, pad
+    from harness_ext.methods.training.rows import load_tokenizer, read_pairs, token_rows
+    from harness_ext.methods.training.supervised import answer_loss, pad
 
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     rows = token_rows(load_tokenizer(folder), read_pairs(data), source=data, max_tokens=1024)

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from harness_ext.errors import DataError, InputError
-from harness_ext.methods.loss_curve import CSV, PLOT, read
-from harness_ext.methods.supervised import IGNORED, answer_loss, chat_rows, pad
-from harness_ext.methods.training import TrainingConfig, add_lora, order, train
+from harness_ext.methods.training.loop import TrainingConfig, add_lora, order, train
+from harness_ext.methods.training.loss_curve import CSV, PLOT, read
+from harness_ext.methods.training.supervised import IGNORED, answer_loss, chat_rows, pad
 
 ROWS = [
     {"input_ids": [3, 4, 5, 6, 7, 8], "labels": [IGNORED, IGNORED, 5, 6, 7, 8]},

@@ -1,0 +1,1 @@
+"""Docs with several turns, played on any backend."""

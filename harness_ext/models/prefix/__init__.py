@@ -1,0 +1,1 @@
+"""``hf-prefix``: ``hf`` with every shared beginning of prompts computed once."""

@@ -1,0 +1,220 @@
+"""Decoding that starts from shared caches, and stops each row at its own stop sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from lm_eval.models.utils_hf import MultiTokenEOSCriteria
+
+from harness_ext.models.prefix import cache as prefix_cache
+from harness_ext.models.prefix.engine import Engine
+from harness_ext.models.prefix.history import History
+from harness_ext.models.prefix.tree import Node, arrange, nodes
+from harness_ext.models.prefix.walk import Prefix, Walk
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How answers are generated."""
+
+    stop: list[str]
+    new_tokens: int
+    """At most so many tokens are decoded."""
+    arguments: dict[str, Any]
+    """Further arguments of ``generate``."""
+
+
+def is_greedy(arguments: dict[str, Any]) -> bool:
+    """Whether normalised generation arguments ask for one greedy answer."""
+    return not arguments.get("do_sample") and (arguments.get("num_beams") or 1) == 1 and "max_length" not in arguments
+
+
+class RowStops(transformers.StoppingCriteria):  # type: ignore[misc]
+    """lm-eval's test for stop sequences, row by row.
+
+    lm-eval stops a batch once all rows contain the *same* stop sequence; here a row is done with its first one.
+    ``lengths`` then holds the number of tokens, prompt included, after which each row stopped.
+    """
+
+    def __init__(self, tokenizer: Any, stop: Sequence[str], prompt_length: int, rows: int) -> None:
+        self._tests = [MultiTokenEOSCriteria(text, tokenizer, prompt_length, rows) for text in stop]
+        self.lengths: list[int | None] = [None] * rows
+
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> Any:
+        """Which rows are done, as a boolean tensor."""
+        for test in self._tests:
+            test(input_ids, scores)
+        for row, length in enumerate(self.lengths):
+            if length is None and any(test.done_tracker[row] for test in self._tests):
+                self.lengths[row] = input_ids.shape[1]
+        return torch.tensor([length is not None for length in self.lengths], device=input_ids.device)
+
+
+class SharedDecoding:
+    """Greedy answers to contexts, from one walk over the tree of their tokens.
+
+    The walk computes the cache of every context but for its last token; rows that follow each other wait for one
+    another and are decoded together, as many as the limits allow.
+
+    Args:
+        engine: a causal model whose caches can be shared.
+        decoding: how answers are generated.
+        contexts: token ids, at least one in each.
+        take: gets the number of a context and its new tokens, up to and with those of its stop sequence.
+        after_call: called after each batch of forward passes.
+        history: caches of earlier contexts that these may continue; gets those of these contexts.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        decoding: Decoding,
+        contexts: Sequence[Sequence[int]],
+        take: Callable[[int, list[int]], None],
+        after_call: Callable[[], None],
+        history: History | None = None,
+    ) -> None:
+        self._engine = engine
+        self._decoding = decoding
+        self._contexts = contexts
+        self._take = take
+        self._after_call = after_call
+        self._history = history
+        self._roots: list[Node] = []
+        self._befores: list[Prefix | None] = []
+        self.tree_tokens = self.plain_tokens = 0
+        self._plant([index for index, context in enumerate(contexts) if len(context) > 1])
+        self._walk = Walk(engine, on_logits=lambda *_: None, on_end=self._end, after_call=after_call)
+        self._waiting: list[tuple[int, Prefix | None]] = []
+        self._families: set[int] = set()
+
+    def run(self) -> None:
+        """Answer all contexts."""
+        kept = self._history.bytes if self._history else 0
+        self._walk.hold(sum({id(one): one.bytes for one in self._befores if one}.values()) + kept)
+        self._walk.run(self._roots, self._befores)
+        self._decode_waiting()
+        for index, context in enumerate(self._contexts):
+            if len(context) == 1:
+                self._waiting.append((index, None))
+                self._decode_waiting()
+
+    def _plant(self, indices: list[int]) -> None:
+        """Arrange contexts in trees: those that continue the same kept beginning, or none, share their roots."""
+        found = self._history.take([self._contexts[index] for index in indices]) if self._history else None
+        befores = found or [None] * len(indices)
+        families: dict[int, list[int]] = {}
+        for index, before in zip(indices, befores, strict=True):
+            families.setdefault(id(before), []).append(index)
+        known = {id(before): before for before in befores}
+        for identity, family in families.items():
+            before = known[identity]
+            start = before.length if before else 0
+            rests = [self._contexts[index][start:-1] for index in family]
+            forest = arrange(rests, [0] * len(rests), min_saving=self._engine.limits.min_saving)
+            for node in nodes(forest.roots):
+                node.start += start
+                node.ends = [family[sequence] for sequence in node.ends]
+            self._roots += forest.roots
+            self._befores += [before] * len(forest.roots)
+            self.tree_tokens += forest.tree_tokens
+            self.plain_tokens += forest.distinct_tokens + start * len({tuple(rest) for rest in rests})
+
+    def _end(self, node: Node, prefix: Prefix, shared: Prefix | None) -> None:
+        if self._history and node.ends:
+            held = self._history.bytes
+            self._history.keep(self._contexts[node.ends[0]][:-1], prefix)
+            self._walk.hold(self._history.bytes - held)
+        for sequence in node.ends:
+            # Rows of one shared beginning are one family; a row without one is a family of its own.
+            family = id(shared or prefix)
+            if self._waiting and not self._fits(prefix, family):
+                self._decode_waiting()
+            self._waiting.append((sequence, prefix))
+            self._families.add(family)
+            self._walk.hold(prefix.bytes)
+
+    def _fits(self, prefix: Prefix, family: int) -> bool:
+        """Whether one more row may be decoded together with those that wait."""
+        traits, limits = self._engine.traits, self._engine.limits
+        held = [one for _, one in self._waiting if one] + [prefix]
+        longest = max(one.length for one in held) + self._decoding.new_tokens
+        return bool(
+            traits
+            and traits.joinable
+            and len(self._families | {family}) <= limits.contexts
+            and len(held) <= max(limits.contexts, limits.rows)
+            and sum(one.bytes for one in held) + len(held) * traits.size(longest) <= limits.cache_bytes
+        )
+
+    def _decode_waiting(self) -> None:
+        if not self._waiting:
+            return
+        rows = [index for index, _ in self._waiting]
+        prefixes = [prefix for _, prefix in self._waiting if prefix]
+        outputs = _decode(self._engine, self._decoding, [self._contexts[row] for row in rows], prefixes)
+        self._walk.hold(-sum(prefix.bytes for prefix in prefixes))
+        self._waiting.clear()
+        self._families.clear()
+        for row, tokens in zip(rows, outputs, strict=True):
+            self._take(row, tokens)
+        self._after_call()
+
+
+def _decode(
+    engine: Engine, decoding: Decoding, contexts: Sequence[Sequence[int]], prefixes: Sequence[Prefix]
+) -> list[list[int]]:
+    """New tokens of some contexts, given the caches of all their tokens but the last (or none)."""
+    width = max(len(context) for context in contexts)
+    ids = torch.full((len(contexts), width), engine.tokenizer.pad_token_id, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for row, context in enumerate(contexts):
+        ids[row, width - len(context) :] = torch.tensor(context)
+        mask[row, width - len(context) :] = 1
+    caches = [prefix.cache for prefix in prefixes]
+    past = {}
+    if caches:
+        past = {"past_key_values": prefix_cache.join(caches)[0] if len(caches) > 1 else prefix_cache.branch(caches[0])}
+    stops = RowStops(engine.tokenizer, decoding.stop, width, len(contexts))
+    with engine.autocast():
+        output = engine.model.generate(
+            input_ids=ids.to(engine.device),
+            attention_mask=mask.to(engine.device),
+            max_length=width + decoding.new_tokens,
+            stopping_criteria=transformers.StoppingCriteriaList([stops]),
+            pad_token_id=engine.tokenizer.pad_token_id,
+            use_cache=True,
+            **past,
+            **decoding.arguments,
+        )
+    outputs = [row[width:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
+    # Each step runs one token of every row: the last of the context, then all new ones but the last.
+    engine.work.count(len(outputs) * (output.shape[1] - width), sum(len(tokens) for tokens in outputs))
+    return outputs
+
+
+def decode_with_encoder(engine: Engine, decoding: Decoding, ids: Any, mask: Any) -> list[list[int]]:
+    """Decoder tokens of an encoder-decoder model for encoder inputs of shape (rows, tokens).
+
+    lm-eval 0.4.13 adds the length of the padded *encoder* input to the limit, and looks for stop sequences only after
+    as many decoder tokens. Here the limit is the number of new tokens, so that an answer does not depend on its batch.
+    """
+    stops = RowStops(engine.tokenizer, decoding.stop, 1, ids.shape[0])  # 1: the decoder's start token
+    with engine.autocast():
+        output = engine.model.generate(
+            input_ids=ids.to(engine.device),
+            attention_mask=mask.to(engine.device),
+            max_new_tokens=decoding.new_tokens,
+            stopping_criteria=transformers.StoppingCriteriaList([stops]),
+            pad_token_id=engine.tokenizer.pad_token_id,
+            use_cache=True,
+            **decoding.arguments,
+        )
+    outputs = [row[:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
+    engine.work.count(ids.numel(), int(mask.sum()))
+    engine.work.count(len(outputs) * (output.shape[1] - 1), sum(len(tokens) for tokens in outputs))
+    return outputs

@@ -1,0 +1,1 @@
+"""What describes free text besides a judge: similarity to a reference, consistency of emotion."""

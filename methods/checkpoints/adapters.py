@@ -1,0 +1,221 @@
+"""A LoRA adapter read as the model that it makes of its base, without the adapter library and without the model.
+
+The change of a weight is ``scale · B·A``; it exists only for the rows that are asked for. It is summed rank by rank:
+a matrix product's last bits depend on how many rows it is given, and a merge must not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from harness_ext.errors import DataError, InputError
+from harness_ext.methods.checkpoints.read import Checkpoint, read_json
+
+ADAPTER = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+_OTHER_KINDS = (
+    "use_dora",
+    "use_qalora",
+    "use_bdlora",
+    "lora_bias",
+    "layer_replication",
+    "megatron_config",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+    "alora_invocation_tokens",
+    "trainable_token_indices",
+    "target_parameters",
+)
+"""Settings of adapters whose change is not ``scale · B·A`` of the weights that are stored."""
+_CHANGE_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
+"""Ways to start the training that change the base's weights as well."""
+_MERGE_IT = "Merge the adapter with peft's merge_and_unload() and give the merged model."
+
+
+class _Product(NamedTuple):
+    """A change ``scale · left · right`` of a two-dimensional weight."""
+
+    left: torch.Tensor
+    """Shape (rows of the weight, rank)."""
+    right: torch.Tensor
+    """Shape (rank, columns of the weight)."""
+    scale: float
+
+    def rows(self, start: int, stop: int) -> torch.Tensor:
+        left = self.left[start:stop].float()
+        total = torch.zeros(stop - start, self.right.shape[1])
+        term = torch.empty_like(total)
+        for rank, right in enumerate(self.right.float()):
+            torch.mul(left[:, rank : rank + 1], right, out=term)
+            total += term
+        return total.mul_(self.scale)
+
+
+class MergedAdapter:
+    """The model that a LoRA adapter makes of ``base``.
+
+    Supported: linear layers, transposed linear layers (``fan_in_fan_out``) and embeddings; rank-stabilised scaling,
+    patterns of rank and alpha, trained biases, modules that are saved whole. Refused: any other kind of adapter.
+
+    Raises:
+        InputError: the adapter is of another kind, or a tensor of it fits no tensor of the base.
+        DataError: a file is broken.
+    """
+
+    def __init__(self, path: str | Path, base: Checkpoint) -> None:
+        self.path = Path(path)
+        self.base = base
+        self.names = base.names
+        self.settings = read_json(self.path / ADAPTER)
+        self._refuse_other_kinds()
+        self._weights = _opened(self.path)
+        self._products: dict[str, _Product] = {}
+        self._whole: dict[str, str] = {}
+        """Tensors that the adapter replaces: name in the base → name in the adapter."""
+        self.places: dict[str, str] = {}
+        """Adapted linear weights: name in the base → name of the factor B in the adapter."""
+        self._keys = frozenset(self._weights.keys())
+        for key in sorted(self._keys):
+            self._place(key)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the base's tensor."""
+        return self.base.shape(name)
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Element type of the base's tensor."""
+        return self.base.dtype(name)
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A whole merged tensor; in float32 if the adapter changes it."""
+        return self.rows(name, 0, (*self.shape(name), 1)[0])
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows of a merged tensor; in float32 if the adapter changes it."""
+        rows = self.base.rows(name, start, stop)
+        if name in self._whole:
+            rows = self._whole_rows(name, start, stop)
+        return self._products[name].rows(start, stop).add_(rows) if name in self._products else rows
+
+    def delta(self, base: Checkpoint, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows of the change, in float32: the adapter's own, without the rounding of adding and subtracting."""
+        if base.path != self.base.path:  # as a model, it differs from another base by more than its own change
+            rows = self.rows(name, start, stop).to(torch.float32, copy=True)
+            return rows.sub_(base.rows(name, start, stop))
+        rows = self.base.rows(name, start, stop)
+        change = self._products[name].rows(start, stop) if name in self._products else torch.zeros(rows.shape)
+        return change.add_(self._whole_rows(name, start, stop).sub_(rows)) if name in self._whole else change
+
+    def sources(self) -> dict[str, str]:
+        """SHA-256 of the adapter's weights and of its settings."""
+        return {name: hashlib.sha256((self.path / name).read_bytes()).hexdigest() for name in (WEIGHTS, ADAPTER)}
+
+    def factors(self, name: str) -> tuple[torch.Tensor, torch.Tensor, float] | None:
+        """(left, right, scale) of the change of a tensor, ``scale · left · right``; ``None`` if there is no such."""
+        product = self._products.get(name)
+        return None if product is None else (product.left, product.right, product.scale)
+
+    def _whole_rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        return self._weights.get_slice(self._whole[name])[start:stop].to(torch.float32, copy=True)
+
+    def _refuse_other_kinds(self) -> None:
+        kind = self.settings.get("peft_type")
+        if kind != "LORA":
+            raise InputError(f"{self.path}: an adapter of kind {kind} cannot be merged here, only LoRA.")
+        start = str(self.settings.get("init_lora_weights")).lower()
+        others = [setting for setting in _OTHER_KINDS if self.settings.get(setting)]
+        if start.startswith(_CHANGE_THE_BASE):
+            others.append("init_lora_weights")
+        if others:
+            raise InputError(f"{self.path}: {others[0]} in {ADAPTER} is not supported. {_MERGE_IT}")
+
+    def _place(self, key: str) -> None:
+        """Find what a tensor of the adapter changes."""
+        path = key.removeprefix(_PREFIX).replace(".base_layer.", ".")
+        for a, b in ((".lora_A.weight", ".lora_B.weight"), (".lora_embedding_A", ".lora_embedding_B")):
+            for own, other in ((a, b), (b, a)):
+                if path.endswith(own) and key.removesuffix(own) + other not in self._keys:
+                    raise DataError(f"{self.path}: {key} has no other factor beside it. Save the adapter again.")
+            if path.endswith(b):
+                return
+            if path.endswith(a):
+                module = path.removesuffix(a)
+                name = self._name_in_base(f"{module}.weight")
+                self._products[name] = self._product(name, module, key, key.removesuffix(a) + b)
+                if b.endswith(".weight"):
+                    self.places[name] = key.removesuffix(a) + b
+                return
+        if "lora_" in path:
+            raise InputError(f"{self.path}: {key} is a part of LoRA that is not supported. {_MERGE_IT}")
+        name = self._name_in_base(path)
+        shape = tuple(self._weights.get_slice(key).get_shape())
+        if shape != self.base.shape(name):
+            raise InputError(
+                f"{self.path}: {key} has shape {shape}, but {name} of {self.base.path} has {self.base.shape(name)}."
+            )
+        _refuse_non_finite(self._weights.get_tensor(key), f"{self.path}: {key}")
+        self._whole[name] = key
+
+    def _product(self, name: str, module: str, key_a: str, key_b: str) -> _Product:
+        a, b = self._weights.get_tensor(key_a), self._weights.get_tensor(key_b)
+        shape = self.base.shape(name)
+        if a.ndim != 2 or b.ndim != 2 or len(shape) != 2:
+            raise InputError(f"{self.path}: {key_a} adapts no linear layer and no embedding. {_MERGE_IT}")
+        transposed = bool(self.settings.get("fan_in_fan_out")) or "lora_embedding" in key_a
+        left, right = (a.T, b.T) if transposed else (b, a)
+        if left.shape[1] != right.shape[0] or (left.shape[0], right.shape[1]) != shape:
+            raise InputError(
+                f"{self.path}: {key_a} {tuple(a.shape)} and B {tuple(b.shape)} do not make the shape {shape} of {name} "
+                f"in {self.base.path}. Is the adapter for another base?"
+            )
+        for factor, key in ((a, key_a), (b, key_b)):
+            _refuse_non_finite(factor, f"{self.path}: {key}")
+        return _Product(left, right, self._scale(module, left.shape[1]))
+
+    def _scale(self, module: str, rank: int) -> float:
+        alpha = _of_pattern(self.settings.get("alpha_pattern"), module, self.settings.get("lora_alpha", 8))
+        return float(alpha) / (math.sqrt(rank) if self.settings.get("use_rslora") else rank)
+
+    def _name_in_base(self, path: str) -> str:
+        """A base may store its tensors without the prefix of the model's class, or with it."""
+        if path in self.base.names:
+            return path
+        fitting = [name for name in self.base.names if path.endswith(f".{name}") or name.endswith(f".{path}")]
+        if len(fitting) != 1:
+            raise InputError(
+                f"{self.path}: {path} is {'ambiguous' if fitting else 'not'} in {self.base.path}. Is the adapter for "
+                "another base?"
+            )
+        return fitting[0]
+
+
+def _opened(folder: Path) -> Any:
+    file = folder / WEIGHTS
+    if not file.is_file():
+        raise InputError(f"{folder} holds no {WEIGHTS} (pickled adapters are not read). Save the adapter again.")
+    try:
+        return safe_open(file, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{file} cannot be read ({error}). Save the adapter again.") from error
+
+
+def _refuse_non_finite(tensor: torch.Tensor, what: str) -> None:
+    if not torch.isfinite(tensor).all():
+        raise InputError(f"{what} holds NaN or Inf. Nothing can be computed from it.")
+
+
+def _of_pattern(pattern: dict[str, Any] | None, module: str, otherwise: Any) -> Any:
+    """The value for a module in a pattern, whose keys are regular expressions of the ends of module names."""
+    for key, value in (pattern or {}).items():
+        if re.match(rf"(.*\.)?({key})$", module):
+            return value
+    return otherwise

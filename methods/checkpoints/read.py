@@ -1,0 +1,249 @@
+"""Reads the tensors of a checkpoint one at a time or by rows, never the whole model.
+
+A checkpoint is a folder of safetensors files, with an index if there are several, or a LoRA adapter that stands for
+the model it is merged into (:mod:`harness_ext.methods.checkpoints.adapters`). Tensors are mapped from the files:
+what is read is held by the system's file cache, not by this process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from tqdm import tqdm
+
+from harness_ext.errors import DataError, InputError
+
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+"""Names of element types in the safetensors format."""
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+CHUNK_BYTES = 256 * 2**20
+"""Size in float32 beyond which a tensor is worked on by rows."""
+
+_READ_BYTES = 16 * 2**20
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+class Checkpoint(Protocol):
+    """Named tensors that are read one at a time; their order is that of :func:`natural_order`."""
+
+    path: Path
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the stored tensors."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor, from the file's header."""
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Element type of a tensor, from the file's header."""
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A whole tensor as it is stored; do not write to it."""
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows ``start`` to ``stop`` of a tensor; a tensor without dimensions has one row."""
+
+    def delta(self, base: Checkpoint, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows of what was added to the tensor ``name`` of ``base``, as new float32 values."""
+
+    def sources(self) -> dict[str, str]:
+        """What the tensors are read from: file name → what tells its content from another one's."""
+
+
+def natural_order(name: str) -> tuple[tuple[bool, int, str], ...]:
+    """A key that sorts names as people count: layer 2 stands before layer 10.
+
+    >>> sorted(["layers.10.w", "layers.2.w", "embed.w"], key=natural_order)
+    ['embed.w', 'layers.2.w', 'layers.10.w']
+    """
+    parts = re.split(r"(\d+)", name)
+    return tuple((part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part)
+
+
+def row_ranges(shape: tuple[int, ...], chunk_bytes: int = CHUNK_BYTES) -> Iterator[tuple[int, int]]:
+    """Ranges of rows that take at most ``chunk_bytes`` in float32 each (at least one row); an empty tensor has none.
+
+    >>> list(row_ranges((5, 100), chunk_bytes=800))
+    [(0, 2), (2, 4), (4, 5)]
+    >>> list(row_ranges((), chunk_bytes=800))
+    [(0, 1)]
+    """
+    if not math.prod(shape):
+        return
+    rows = shape[0] if shape else 1
+    step = max(1, chunk_bytes // (4 * math.prod(shape[1:])))
+    for start in range(0, rows, step):
+        yield start, min(start + step, rows)
+
+
+class Folder:
+    """A folder of safetensors files.
+
+    Raises:
+        InputError: it is no such folder, holds pickles only or quantised weights, or its index and its files disagree.
+        DataError: a file is broken.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._files: dict[str, Any] = {}
+        self._place = self._places()
+        self.names = tuple(sorted(self._place, key=natural_order))
+        if "quantization_config" in self.config:
+            raise InputError(
+                f"{self.path}: the weights are quantised (config.json has quantization_config), and there is no "
+                "arithmetic on them. Give the unquantised checkpoint."
+            )
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The content of config.json; empty without one."""
+        file = self.path / "config.json"
+        return read_json(file) if file.is_file() else {}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor, from the file's header."""
+        return tuple(self._slice(name).get_shape())
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Element type of a tensor, from the file's header."""
+        kind = self._slice(name).get_dtype()
+        if kind not in DTYPES:
+            raise InputError(f"{self.path}: {name} has element type {kind}, which is not supported. Convert it first.")
+        return DTYPES[kind]
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A whole tensor as it is stored; do not write to it."""
+        return cast(torch.Tensor, self._file(name).get_tensor(name))
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows ``start`` to ``stop`` of a tensor; a tensor without dimensions has one row."""
+        view = self._slice(name)
+        return cast(torch.Tensor, view[start:stop]) if view.get_shape() else self.tensor(name)
+
+    def delta(self, base: Checkpoint, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows of this checkpoint minus those of ``base``, in float32."""
+        own = self.rows(name, start, stop).to(torch.float32, copy=True)
+        return own.sub_(base.rows(name, start, stop))
+
+    def sources(self) -> dict[str, str]:
+        """SHA-256 of the weights, whatever files they stand in.
+
+        Raises:
+            InputError: a tensor holds NaN or Inf.
+        """
+        digest = hashlib.sha256()
+        for name in tqdm(self.names, desc=f"Reading {self.path}", unit="tensor", disable=None):
+            digest.update(f"{name}\0{self.dtype(name)}\0{self.shape(name)}\0".encode())
+            for start, stop in row_ranges(self.shape(name), _READ_BYTES):
+                rows = self.rows(name, start, stop)
+                digest.update(raw_bytes(rows))
+                if not torch.isfinite(rows).all():
+                    raise InputError(f"{name} of {self.path} holds NaN or Inf. Nothing can be computed from it.")
+        return {"weights": digest.hexdigest()}
+
+    def _places(self) -> dict[str, str]:
+        """Which file each tensor is in."""
+        if not self.path.is_dir():
+            raise InputError(f"{self.path} is no folder with a checkpoint.")
+        index = self.path / INDEX
+        if index.is_file():
+            return self._indexed(index)
+        if (self.path / SINGLE).is_file():
+            return dict.fromkeys(self._open(SINGLE).keys(), SINGLE)
+        if any(True for pattern in _PICKLES for _ in self.path.glob(pattern)):
+            raise InputError(
+                f"{self.path} holds pickled weights, which can run code when they are read. Convert them where you "
+                "trust them: AutoModelForCausalLM.from_pretrained(folder).save_pretrained(new_folder)."
+            )
+        raise InputError(f"{self.path} holds neither {SINGLE} nor {INDEX}: it is no checkpoint that can be read.")
+
+    def _indexed(self, index: Path) -> dict[str, str]:
+        places = read_json(index).get("weight_map")
+        if not isinstance(places, dict) or not places:
+            raise DataError(f"{index}: there is no weight_map. Fetch or save the checkpoint again.")
+        for file in sorted(set(places.values())):
+            if not (self.path / file).is_file():
+                raise DataError(f"{self.path}: {file} is missing, which {INDEX} names. Fetch the checkpoint again.")
+            held = set(self._open(file).keys())
+            if lost := sorted(name for name, place in places.items() if place == file and name not in held):
+                raise DataError(f"{self.path}: {lost[0]} is not in {file}, where {INDEX} places it.")
+        return cast(dict[str, str], places)
+
+    def _open(self, file: str) -> Any:
+        if file not in self._files:
+            try:
+                self._files[file] = safe_open(self.path / file, framework="pt")
+            except (SafetensorError, OSError) as error:
+                raise DataError(f"{self.path / file} is broken ({error}). Fetch or save it again.") from error
+        return self._files[file]
+
+    def _file(self, name: str) -> Any:
+        if name not in self._place:
+            raise InputError(f"{self.path}: there is no tensor {name}.")
+        return self._open(self._place[name])
+
+    def _slice(self, name: str) -> Any:
+        return self._file(name).get_slice(name)
+
+
+def open_checkpoint(path: str | Path, base: Checkpoint | None = None) -> Checkpoint:
+    """Open a model's folder, or a LoRA adapter's as the model that it makes of ``base``.
+
+    Raises:
+        InputError: the folder holds nothing that can be read, or an adapter comes without ``base``.
+        DataError: a file is broken.
+    """
+    from harness_ext.methods.checkpoints.adapters import ADAPTER, MergedAdapter
+
+    folder = Path(path)
+    if not (folder / ADAPTER).is_file() or (folder / "config.json").is_file():
+        return Folder(folder)
+    if base is None:
+        raise InputError(f"{folder} is an adapter; a model's checkpoint is needed here. Merge it first.")
+    return MergedAdapter(folder, base)
+
+
+def raw_bytes(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a tensor as they are stored in a file."""
+    return memoryview(tensor.contiguous().flatten().view(torch.uint8).numpy())
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file} cannot be read ({error}). Fetch or save it again.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{file} holds no JSON object. Fetch or save it again.")
+    return content

@@ -1,0 +1,148 @@
+"""What the methods on task vectors share: their settings, and a merge that holds a few rows at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from harness_ext.errors import InputError
+from harness_ext.methods.checkpoints.compatibility import matched
+from harness_ext.methods.checkpoints.read import CHUNK_BYTES, Checkpoint, open_checkpoint, row_ranges
+from harness_ext.methods.checkpoints.record import Record
+from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
+from harness_ext.methods.deltas.arithmetic import dare
+from harness_ext.methods.deltas.masks import keep_mask
+
+_ARRAYS = 6
+"""Float32 arrays of a chunk's size that a merge holds beside one array a model."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What every method on task vectors is told."""
+
+    base: str
+    """Folder of the checkpoint that the others were made from; names, element types, configuration and tokenizer of
+    the output are its own."""
+    out: str
+    """Folder to write, new or empty."""
+    missing: Literal["error", "base"] = "error"
+    """What to do about tensors that not every model has: refuse, or take the base's. Ours."""
+    dtypes: Literal["same", "any"] = "same"
+    """Refuse models stored in another floating type than the base, or compute with any in float32. Ours."""
+    max_in_flight_bytes: int = CHUNK_BYTES
+    """Memory for the rows of all models that are worked on together. Ours; does not change the result."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no merge can have."""
+        if self.max_in_flight_bytes < 1:
+            raise InputError(f"max_in_flight_bytes is {self.max_in_flight_bytes}. Give a positive number of bytes.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WeightedInputs(Inputs):
+    """A weighted combination of models."""
+
+    models: tuple[str, ...]
+    """Folders of the models that are merged, each made from the base: checkpoints or LoRA adapters."""
+    weights: tuple[float, ...]
+    """One factor a model. Whoever publishes a merge chose them by validation: there is no default."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no merge can have."""
+        super().__post_init__()
+        if not self.models or len(self.models) != len(self.weights):
+            raise InputError(f"there are {len(self.models)} models and {len(self.weights)} weights. Give one each.")
+        check_finite(weights=self.weights)
+
+    def by_role(self) -> dict[str, str]:
+        """Role → folder of each model."""
+        return {f"models[{number}]": model for number, model in enumerate(self.models)}
+
+
+def check_finite(**values: float | Sequence[float]) -> None:
+    """Refuse settings that are NaN or infinite.
+
+    Raises:
+        InputError: one is; the message has its name.
+    """
+    for name, value in values.items():
+        if not all(map(math.isfinite, value if isinstance(value, Sequence) else [value])):
+            raise InputError(f"{name} is {value}. Give finite numbers.")
+
+
+class Delta:
+    """The task vector of one model at one tensor, by rows; can be iterated again and again."""
+
+    def __init__(self, model: Checkpoint, base: Checkpoint, name: str, chunk_bytes: int) -> None:
+        self._model, self._base, self.name = model, base, name
+        self.ranges = list(row_ranges(base.shape(name), chunk_bytes))
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """Pieces in float32, each a new array."""
+        for start, stop in self.ranges:
+            yield self._model.delta(self._base, self.name, start, stop)
+
+
+class Merge:
+    """The checkpoints of a merge, checked and open."""
+
+    def __init__(self, method: str, config: Inputs, models: Mapping[str, str]) -> None:
+        """Open and compare everything, and read it once.
+
+        Args:
+            method: name for ``method.json``.
+            config: settings of the method.
+            models: role → folder, in the order in which their deltas are wanted.
+
+        Raises:
+            InputError: the models do not fit the base, hold NaN or Inf, or the output cannot be written.
+            DataError: a file is broken.
+        """
+        self._config = config
+        self._chunk_bytes = config.max_in_flight_bytes // (len(models) + _ARRAYS)
+        self.base = open_checkpoint(config.base)
+        check_out(self.base, config.out)
+        self.models = [
+            matched(open_checkpoint(path, self.base), self.base, missing=config.missing, dtypes=config.dtypes)
+            for path in models.values()
+        ]
+        checkpoints = {"base": self.base, **dict(zip(models, self.models, strict=True))}
+        self._record = Record(method, config, checkpoints)
+
+    def names(self) -> list[str]:
+        """Tensors that are merged: those with floating-point values."""
+        return [name for name in self.base.names if self.base.dtype(name).is_floating_point]
+
+    def deltas(self, name: str) -> list[Delta]:
+        """The task vectors of all models at one tensor."""
+        return [Delta(model, self.base, name, self._chunk_bytes) for model in self.models]
+
+    def write(self, change: Callable[[str, list[Delta]], Iterable[torch.Tensor]], scale: float = 1.0) -> Path:
+        """Write the base plus ``scale`` times a change that is given by tensor, and return the output folder.
+
+        Args:
+            change: name and deltas of a tensor → the change, in the same pieces as the deltas.
+            scale: factor of the whole change.
+        """
+
+        def edit(name: str) -> Iterator[torch.Tensor]:
+            deltas = self.deltas(name)
+            for (start, stop), piece in zip(deltas[0].ranges, change(name, deltas), strict=True):
+                yield (piece * scale if scale != 1 else piece).add_(self.base.rows(name, start, stop))
+
+        return write_checkpoint(self.base, self._config.out, edit, self._record)
+
+
+def masked(deltas: Iterable[torch.Tensor], name: str, seed: int, drop: float, rescale: bool) -> Iterator[torch.Tensor]:
+    """Drop random entries of a tensor's delta, whatever pieces it comes in (DARE)."""
+    start = 0
+    for piece in deltas:
+        keep = keep_mask(seed, name, start, start + piece.numel(), drop)
+        yield dare(piece, keep.view(piece.shape), drop, rescale)
+        start += piece.numel()

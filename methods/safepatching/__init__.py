@@ -1,0 +1,245 @@
+"""SafePatching: two patches from one harmful set, one for safety and one against over-refusal (arXiv 2405.13820).
+
+From questions with harmful answers, gradient ascent on the answers makes a model that refuses too much and gradient
+descent one that refuses too little. Each one's change is a patch; each is applied, at random, to the entries that
+matter for it and not for the other.
+
+Neither code nor the full text of the paper could be read: the algorithm follows public reviews and summaries, and
+every choice they leave open, and every number, is a setting of ours.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import torch
+from tqdm import tqdm
+
+from harness_ext.errors import InputError
+from harness_ext.methods.checkpoints.finite import refuse_non_finite
+from harness_ext.methods.checkpoints.read import open_checkpoint
+from harness_ext.methods.checkpoints.record import Record
+from harness_ext.methods.checkpoints.work_folder import WorkFolder, work_folder
+from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
+from harness_ext.methods.deltas.masks import uniform
+from harness_ext.methods.importance import snip
+from harness_ext.methods.layers.decoder import DecoderLayers
+from harness_ext.methods.layers.loading import empty_model, load_model
+from harness_ext.methods.safepatching.tensor import (
+    Mode,
+    counted,
+    filled_up,
+    merged,
+    patch_tensor,
+    select,
+    top_share,
+)
+from harness_ext.methods.training.loop import TrainingConfig, train
+from harness_ext.methods.training.rows import file_digest, load_tokenizer, read_pairs, token_rows
+from harness_ext.methods.training.supervised import Row, answer_loss, pad
+
+__all__ = ["Config", "apply", "patch_tensor"]
+
+Order = Literal["mask_and_difference", "retain_fill"]
+ScoreWeights = Literal["patched", "base"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """SafePatching (arXiv 2405.13820). All defaults are ours: the paper's values could not be read."""
+
+    model: str
+    """Folder of the chat model to patch."""
+    harmful_data: str
+    """JSONL of harmful questions as ``prompt`` and harmful answers as ``answer``."""
+    out: str
+    """Folder to write: the patched model."""
+    a: float = 0.03
+    """Share of a tensor's entries that the safety patch is interested in, those with the largest scores (ours)."""
+    b: float = 0.02
+    """The same for the patch against over-refusal (ours)."""
+    p: float = 0.30
+    """Probability with which an entry of either patch is kept; nothing is rescaled (ours)."""
+    alpha: float = 1.0
+    """Weight of the safety patch (ours)."""
+    beta: float = 0.2
+    """Weight of the patch against over-refusal (ours)."""
+    mode: Mode = "difference"
+    """Where the patches may go: ``difference``, each where the other is not interested; ``intersection``, both where
+    both are; ``top``, each where it is; ``all``, everywhere. The last three are ablations (default: ours)."""
+    order: Order = "mask_and_difference"
+    """``mask_and_difference``: an entry is patched if it is in the set and kept at random. ``retain_fill``: the whole
+    set is patched, and random entries beside it until the share ``p`` of the tensor is (ours; the sources leave it
+    open)."""
+    score_weights: ScoreWeights = "patched"
+    """Whether a patch's scores are taken at its own trained weights or at the model's. In the second case both patches
+    have the same scores, so the difference set of the smaller share is empty (ours; the sources leave it open)."""
+    lr: float = 2e-6
+    """Peak learning rate of AdamW, with linear decay (ours; llm_unlearn's gradient ascent uses the same number)."""
+    steps: int = 1000
+    """Optimizer steps of each of the two trainings (ours; the most that llm_unlearn allows)."""
+    batch_size: int = 2
+    """Records of a step (ours; as in llm_unlearn)."""
+    max_loss: float = 100.0
+    """A training ends before the first step whose token mean of the answers' negative log-likelihood, in nats, exceeds
+    this (ours; as in llm_unlearn)."""
+    max_tokens: int = 1024
+    """Longer records lose the end of their answer; one whose prompt alone is as long is refused (ours)."""
+    system_prompt: str | None = None
+    """System prompt of the data (ours)."""
+    seed: int = 0
+    """Of the order of records and of the random retention (ours)."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no run can have (InputError)."""
+        for name in ("a", "b", "p"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is {getattr(self, name)}: it is a share, 0 to 1")
+        for name in ("alpha", "beta"):
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"{name} is {getattr(self, name)}: give a finite number")
+        for name in ("lr", "max_loss"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InputError(f"{name} is {getattr(self, name)}: must be a number above 0")
+        for name in ("steps", "batch_size", "max_tokens"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}: must be 1 or more")
+        for name, choices in (("mode", Mode), ("order", Order), ("score_weights", ScoreWeights)):
+            if getattr(self, name) not in get_args(choices):
+                raise InputError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(get_args(choices))}")
+
+
+class _Patch(NamedTuple):
+    """One of the two: its name, and the direction in which the likelihood of harmful answers is moved."""
+
+    name: str
+    sign: int
+
+
+_SAFETY, _OVER_SAFETY = _Patch("ascent", -1), _Patch("descent", 1)
+
+
+def apply(config: Config) -> Path:
+    """Patch the linears of the decoder layers and write the model to ``config.out``.
+
+    A killed run goes on at the last checkpoint of its training when it is called again with the same config; what it
+    needs for that is in ``<out>.work``.
+
+    Returns:
+        The folder ``config.out``.
+
+    Raises:
+        InputError: the data is wrong, the model has no linears in its decoder layers or holds NaN or Inf there, a
+            training's loss is not finite, ``out`` is taken, or the disk is too small.
+        DataError: the checkpoint is broken.
+    """
+    base = open_checkpoint(config.model)
+    check_out(base, config.out)
+    rows = token_rows(
+        load_tokenizer(config.model),
+        read_pairs(config.harmful_data),
+        source=config.harmful_data,
+        system=config.system_prompt,
+        max_tokens=config.max_tokens,
+    )
+    layers = DecoderLayers(empty_model(config.model, torch.device("cpu")))
+    names = [name for index in range(len(layers)) for name in layers.linears(index)]
+    if not names:
+        raise InputError(f"{config.model}: its decoder layers have no linear layers, which are what is patched.")
+    if lost := sorted(set(names) - set(base.names)):
+        raise InputError(f"{config.model}: there is no tensor {lost[0]}, which the model of its config.json has.")
+    refuse_non_finite(base, names)
+    record = Record("safepatching", config, {"base": base}, {config.harmful_data: file_digest(config.harmful_data)})
+    entries, everything = (sum(math.prod(base.shape(name)) for name in some) for some in (names, base.names))
+    with work_folder(config.out, record.identity(), 4 * (4 * entries + 2 * (everything + 2 * entries))) as work:
+        for patch in (_SAFETY, _OVER_SAFETY):
+            if not work.finished(patch.name):
+                _derive(config, patch, work, names, rows)
+            record.notes[patch.name] = work.finished(patch.name)
+        record.notes.update(records=len(rows), seconds_before_writing=round(work.seconds, 3))
+        targets = set(names)
+
+        def new_values(name: str) -> Iterator[torch.Tensor] | None:
+            if name not in targets:
+                return None
+            patched, record.facts[name] = _patched(config, work, name, base.tensor(name).float())
+            return iter([patched])
+
+        return write_checkpoint(base, config.out, new_values, record)
+
+
+def _derive(config: Config, patch: _Patch, work: WorkFolder, names: Sequence[str], rows: Sequence[Row]) -> None:
+    """Train one patch, score its weights, and store both."""
+    model = load_model(config.model)
+    wanted = set(names)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in wanted)
+
+    def loss(model: Any, batch: Any) -> tuple[torch.Tensor, int]:
+        total, tokens = answer_loss(model, batch)
+        return patch.sign * total, tokens
+
+    training = TrainingConfig(
+        steps=config.steps,
+        learning_rate=config.lr,
+        batch_size=config.batch_size,
+        max_loss=config.max_loss,
+        checkpoint_every=max(1, config.steps // 10),
+        seed=config.seed,
+    )
+    folder = work.folder / f"{patch.name}-training"
+    trained = train(model, rows, training, loss=loss, folder=folder, title=f"Gradient {patch.name}")
+    if not trained.curve:
+        raise InputError(
+            f"gradient {patch.name} made no step: the first loss exceeds max_loss {config.max_loss:g} already."
+        )
+    parameters = dict(model.named_parameters())
+    weights = {name: parameters[name].detach().cpu().clone() for name in names}
+    if config.score_weights == "base":
+        model = load_model(config.model).to(next(model.parameters()).device)
+    device = next(model.parameters()).device
+
+    def samples() -> Iterator[dict[str, torch.Tensor]]:
+        for row in tqdm(rows, desc=f"Scores after {patch.name}", unit="record", disable=None):
+            yield {key: value.to(device) for key, value in pad([row]).items()}
+
+    scores = snip(model.eval(), samples(), names)
+    nll = [patch.sign * point.loss for point in trained.curve]
+    note = {"stopped": trained.stopped, "steps": len(nll), "nll_first": nll[0], "nll_last": nll[-1]}
+    work.finish(patch.name, note, weights | {f"{name}|score": values.cpu() for name, values in scores.items()})
+    shutil.rmtree(folder)
+
+
+def _patched(config: Config, work: WorkFolder, name: str, theta: torch.Tensor) -> tuple[torch.Tensor, dict[str, int]]:
+    """One patched tensor in float32, and its counts."""
+    se, osm = (work.read(patch.name, name) - theta for patch in (_SAFETY, _OVER_SAFETY))
+    s_se, s_osm = (work.read(patch.name, f"{name}|score") for patch in (_SAFETY, _OVER_SAFETY))
+    draws = [
+        torch.from_numpy(uniform(config.seed, f"{name}|{patch.name}", 0, theta.numel())).view(theta.shape)
+        for patch in (_SAFETY, _OVER_SAFETY)
+    ]
+    if config.order == "mask_and_difference":
+        keeps = [drawn < config.p for drawn in draws]
+        return patch_tensor(
+            theta,
+            se,
+            osm,
+            s_se,
+            s_osm,
+            *keeps,
+            a=config.a,
+            b=config.b,
+            alpha=config.alpha,
+            beta=config.beta,
+            mode=config.mode,
+        )
+    top_se, top_osm = top_share(s_se, config.a), top_share(s_osm, config.b)
+    d_se, d_osm = select(top_se, top_osm, config.mode)
+    mask_se, mask_osm = filled_up(d_se, draws[0], config.p), filled_up(d_osm, draws[1], config.p)
+    counts = counted(d_se, d_osm, mask_se, mask_osm, top_se & top_osm)
+    return merged(theta, se, osm, mask_se, mask_osm, config.alpha, config.beta), counts

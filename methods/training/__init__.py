@@ -1,0 +1,1 @@
+"""One training loop, resumable to the last bit, with its rows and loss curve."""

@@ -1,0 +1,180 @@
+"""Files of prompts with answers, and the tokens that a model is shown of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from harness_ext.errors import InputError
+from harness_ext.methods.training.supervised import IGNORED, Row, chat_rows
+
+_UNLIMITED = 2**62
+
+
+class Pair(NamedTuple):
+    """A prompt and the answer to it."""
+
+    prompt: str
+    answer: str
+
+
+def read_pairs(path: str | Path, limit: int | None = None) -> list[Pair]:
+    """Read the first ``limit`` lines of a JSONL file, each an object with the texts ``prompt`` and ``answer``.
+
+    Empty lines are skipped; other fields are ignored.
+
+    Raises:
+        InputError: the file is missing, is no UTF-8 JSONL, holds no record, or a record lacks a field or has an empty
+            one; the sentence names the line and never repeats its text.
+    """
+    pairs: list[Pair] = []
+    try:
+        with Path(path).open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, start=1):
+                if len(pairs) == limit:
+                    break
+                if line.strip():
+                    pairs.append(_pair(line, f"{path}, line {number}"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise InputError(f"{path} cannot be read ({reason}). Give a JSONL file of prompt and answer.") from None
+    if not pairs:
+        raise InputError(f"{path} holds no record. Give at least one line with prompt and answer.")
+    return pairs
+
+
+def _pair(line: str, where: str) -> Pair:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        raise InputError(f"{where} is no JSON. Write one object a line.") from None
+    if not isinstance(record, dict):
+        raise InputError(f"{where} is no JSON object. Write one object with prompt and answer a line.")
+    for field in Pair._fields:
+        text = record.get(field)
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f"{where}: {field} is missing or empty or no text. Every record has prompt and answer.")
+    return Pair(record["prompt"], record["answer"])
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a data file, for ``method.json``."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def load_tokenizer(folder: str | Path) -> Any:
+    """The tokenizer of a checkpoint.
+
+    Raises:
+        InputError: there is none, or it has no end token.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    except (OSError, ValueError, KeyError) as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise InputError(f"{folder}: its tokenizer cannot be loaded ({first_line})") from None
+    if tokenizer.eos_token_id is None:
+        raise InputError(f"{folder}: its tokenizer has no end token, with which every answer must end")
+    return tokenizer
+
+
+def token_rows(
+    tokenizer: Any, pairs: Sequence[Pair], *, source: str | Path, system: str | None = None, max_tokens: int
+) -> list[Row]:
+    """Rows in which only the answer and the end token after it are scored.
+
+    With a chat template the prompt is the user's turn; without one the row is the system prompt, an empty line, the
+    prompt, a line break and the answer (ours).
+
+    Args:
+        tokenizer: with an end token.
+        pairs: what `read_pairs` read.
+        source: their file, for messages.
+        system: a system prompt for all of them.
+        max_tokens: longer rows lose the end of their answer.
+
+    Raises:
+        InputError: not one answer token of a row is left, or the chat template refuses the turns.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        if getattr(tokenizer, "chat_template", None):
+            return chat_rows(tokenizer, pairs, system=system, max_tokens=max_tokens)
+        return _plain_rows(tokenizer, pairs, system, max_tokens)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from None
+    except TemplateError as error:
+        raise InputError(
+            f"{source}: the tokenizer's chat template refuses it ({error}); many templates know no system prompt"
+        ) from None
+
+
+def _plain_rows(tokenizer: Any, pairs: Sequence[Pair], system: str | None, max_tokens: int) -> list[Row]:
+    start = "" if system is None else f"{system}\n\n"
+    rows: list[Row] = []
+    for number, (prompt, answer) in enumerate(pairs):
+        asked = tokenizer(f"{start}{prompt}\n")["input_ids"]
+        if asked and asked[-1] == tokenizer.eos_token_id:  # some tokenizers end every text
+            asked = asked[:-1]
+        answered = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        if len(asked) >= max_tokens:
+            raise InputError(f"row {number}: its prompt has {len(asked)} tokens, {max_tokens} are allowed")
+        labels = [*[IGNORED] * len(asked), *answered]
+        rows.append({"input_ids": [*asked, *answered][:max_tokens], "labels": labels[:max_tokens]})
+    return rows
+
+
+def left_padded(rows: Sequence[Row], pad_id: int, length: int | None = None) -> dict[str, torch.Tensor]:
+    """One batch, padded on the left to its longest row or to ``length``: longer rows keep their first tokens.
+
+    >>> batch = left_padded([{"input_ids": [5, 6], "labels": [-100, 6]}, {"input_ids": [7], "labels": [7]}], pad_id=2)
+    >>> batch["input_ids"].tolist(), batch["attention_mask"].tolist(), batch["labels"].tolist()
+    ([[5, 6], [2, 7]], [[1, 1], [0, 1]], [[-100, 6], [-100, 7]])
+    """
+    length = length or max(len(row["input_ids"]) for row in rows)
+    batch = {
+        "input_ids": torch.full((len(rows), length), pad_id),
+        "attention_mask": torch.zeros(len(rows), length, dtype=torch.long),
+        "labels": torch.full((len(rows), length), IGNORED),
+    }
+    for number, row in enumerate(rows):
+        ids = row["input_ids"][:length]
+        start = length - len(ids)
+        batch["input_ids"][number, start:] = torch.tensor(ids)
+        batch["attention_mask"][number, start:] = 1
+        batch["labels"][number, start:] = torch.tensor(row["labels"][:length])
+    return batch
+
+
+def safe_answer_batches(
+    tokenizer: Any,
+    path: str | Path,
+    *,
+    limit: int,
+    batch_size: int,
+    max_tokens: int,
+    system: str | None = None,
+) -> list[dict[str, torch.Tensor]]:
+    """Batches in the order of the file, padded on the left: what `importance.diagonal_fisher` takes."""
+    rows = token_rows(tokenizer, read_pairs(path, limit), source=path, system=system, max_tokens=max_tokens)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    return [left_padded(rows[start : start + batch_size], pad_id) for start in range(0, len(rows), batch_size)]
+
+
+def calibration_batches(
+    tokenizer: Any, path: str | Path, *, limit: int, seqlen: int, batch_size: int, system: str | None = None
+) -> list[dict[str, torch.Tensor]]:
+    """Batches of ``seqlen`` tokens: prompt, answer and end token, padded on the left with end tokens, or cut."""
+    rows = token_rows(tokenizer, read_pairs(path, limit), source=path, system=system, max_tokens=_UNLIMITED)
+    return [
+        left_padded(rows[start : start + batch_size], tokenizer.eos_token_id, seqlen)
+        for start in range(0, len(rows), batch_size)
+    ]

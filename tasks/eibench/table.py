@@ -1,0 +1,166 @@
+"""The EiBench-R tables: aspect and task macro of a model, then every leaf with its share of unparsable answers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from harness_ext.leaderboards import generic
+from harness_ext.leaderboards.table import (
+    NOTHING,
+    SOURCES,
+    Cell,
+    Column,
+    Entry,
+    Kind,
+    Table,
+    kinds,
+    lines,
+    number,
+    percent,
+    title,
+    unique,
+)
+from harness_ext.results.derived import EI_ASPECTS, definition, ei_scores
+from harness_ext.results.reading.frame import Row
+
+_ABOUT = (
+    "EiBench-R is a labelled reconstruction from public sources; it is not the EiBench of arXiv:2402.10073, whose data "
+    "and tables are not public."
+)
+_GROUPS = ("eibench", "eibench_full", "eibench_ll")
+_CAVEAT = (
+    "Published rows are encoders trained on the task and scored on its whole test set; measured rows are prompted, and "
+    "capped where they say so."
+)
+_PARTS = tuple(part for parts in EI_ASPECTS.values() for part in parts)
+_LEAVES = len(_PARTS)
+_COLUMNS = (
+    Column("Model", numeric=False),
+    Column("Setting", numeric=False),
+    *map(Column, ("ei_ep", "ei_ec", "ei_ee", "ei_aspect_macro", "ei_task_macro", "lm-eval mean", "Leaves")),
+)
+
+
+def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
+    """Summary, leaf table and published numbers of EiBench-R, benchmark scores apart from sample data."""
+    tables = []
+    published = [row for row in rows if row.origin == "published"]
+    for kind, part in kinds([row for row in rows if row.origin == "measured"]):
+        for cap in dict.fromkeys(row.cap for row in part if row.level == "task"):
+            capped = [row for row in part if row.cap == cap]
+            counted = [row for row in capped if row.part in _PARTS or row.task in _GROUPS]
+            if any(row.metric == "ei_score" and row.level == "task" for row in counted):
+                tables += [_summary(counted, kind, partial), _leaves(counted, kind)]
+            if others := [row for row in capped if row.part not in _PARTS and row.level == "task"]:
+                made = generic.table(others, _title("extension, in no average", others, kind), "benchmark")
+                tables.append(replace(made, kind=kind))
+            if kind == "benchmark":
+                tables += _beside_published(capped, published)
+    return tables
+
+
+def _beside_published(rows: Sequence[Row], published: Sequence[Row]) -> list[Table]:
+    """The leaves for which somebody has published a number, in the metric that was published."""
+    shared = dict.fromkeys((row.task, row.metric) for row in rows if row.level == "task")
+    cells, remarks = [], [_CAVEAT, "Score: 0 to 100."]
+    for task, metric in shared:
+        theirs = [row for row in published if (row.task, row.metric) == (task, metric)]
+        for row in (*(row for row in rows if (row.task, row.metric) == (task, metric)), *theirs) if theirs else ():
+            entry = Entry.of(row)
+            texts = (row.part, metric, entry.name, SOURCES[row.origin], entry.words([row]))
+            cells.append((*map(Cell, texts), number(row.value)))
+        remarks += [f"{row.model}, {row.part}: {row.note}." for row in theirs if row.note]
+    columns = (
+        *(Column(name, numeric=False) for name in ("Leaf", "Metric", "Model", "Source", "Setting")),
+        Column("Score"),
+    )
+    words = _title("published numbers of the same sources", rows, "benchmark")
+    return [Table(words, columns, tuple(cells), unique((*remarks, _ABOUT)))] if cells else []
+
+
+def _title(words: str, rows: Sequence[Row], kind: Kind) -> str:
+    cap = rows[0].cap
+    sizes = {"": "", "all": ", all docs"}
+    return title(f"EiBench-R: {words}{sizes.get(cap, f', at most {cap} docs a leaf')}", kind)
+
+
+def _summary(rows: Sequence[Row], kind: Kind, partial: bool) -> Table:
+    # A group row has no settings of its own beyond those of its leaves, so both fall into the same line.
+    cells, notes = [], [definition(ei_scores)]
+    for entry, numbers in lines(row for row in rows if row.metric == "ei_score").items():
+        leaves = [row for row in numbers if row.level == "task"]
+        scores = ei_scores({row.part: row.value for row in leaves}, partial=partial)
+        printed = next((row.value for row in numbers if row.task in _GROUPS), math.nan)
+        present = _LEAVES - len(scores.missing)
+        if not present:
+            continue  # a run of extension leaves only
+        macros = (scores.ep, scores.ec, scores.ee, scores.aspect_macro, scores.task_macro, printed)
+        cells.append(
+            (
+                Cell(entry.name),
+                Cell(entry.words(leaves)),
+                *map(number, macros),
+                Cell(f"{present} of {_LEAVES}", present),
+            )
+        )
+        if scores.missing:
+            done = "the others are averaged" if partial else "nothing is averaged over the rest (--partial does)"
+            notes.append(
+                f"{entry.label}: {_LEAVES - present} of {_LEAVES} leaves missing, {done}: {', '.join(scores.missing)}."
+            )
+    notes += ["lm-eval mean: ei_score of its group, the plain mean over the leaves that ran.", _ABOUT]
+    return Table(_title("aspects", rows, kind), _COLUMNS, tuple(cells), unique(notes), kind)
+
+
+def _leaves(group_rows: Sequence[Row], kind: Kind) -> Table:
+    rows = [row for row in group_rows if row.level == "task"]
+    entries = list(lines(rows))
+    found = {(Entry.of(row), row.part, row.metric): row for row in rows}
+    cells = []
+    for aspect, parts in EI_ASPECTS.items():
+        for part in parts:
+            scores = [found.get((entry, part, "ei_score")) for entry in entries]
+            if any(scores):
+                values = {row.value for row in scores if row is not None and not row.n < row.n_total}
+                best = max(values) if kind == "benchmark" and len(values) > 1 else math.nan
+                chance = next(row.chance for row in scores if row is not None)
+                line = [Cell(aspect.upper()), Cell(part), number(chance) if kind == "benchmark" else NOTHING]
+                for entry, score in zip(entries, scores, strict=True):
+                    line += _leaf(score, [found.get((entry, part, metric)) for metric in generic.FAILURES], best)
+                cells.append(tuple(line))
+    columns = [Column("Aspect", numeric=False), Column("Leaf", numeric=False), Column("Chance")]
+    for entry in entries:
+        columns += [Column(entry.label), Column("unparsable")]
+    return Table(
+        _title("ei_score by leaf", rows, kind), tuple(columns), tuple(cells), unique(_notes(rows, kind)), kind
+    ).compact()
+
+
+def _leaf(score: Row | None, failures: Sequence[Row | None], best: float) -> list[Cell]:
+    if score is None:
+        return [NOTHING, NOTHING]
+    whole = not score.n < score.n_total
+    failed = next((row.value for row in failures if row is not None), math.nan)
+    return [number(score.value, best=whole and score.value == best), percent(failed)]
+
+
+def _notes(rows: Sequence[Row], kind: Kind) -> Iterator[str]:
+    yield "ei_score: the leaf's main metric, 0 to 100, higher is better; unparsable answers count as wrong."
+    real = kind == "benchmark"  # chance and constant answers are those of the real docs
+    if real and any(not math.isnan(row.chance) for row in rows):
+        yield "Chance: expected ei_score of guessing evenly on all docs of the leaf; a constant answer may score more."
+    if real and any(row.part in ("emobench_eu", "emobench_ea") for row in rows):
+        yield (
+            "EmoBench, options in file order: always A scores 9.5 in emobench_eu and 13.5 in emobench_ea; the best "
+            "constant letters score 11.5 (A, B) and 37.0 (C)."
+        )
+    yield _ABOUT
+    cut = unique(
+        f"{row.part} {row.n:.0f} of {row.n_total:.0f}"
+        for row in rows
+        if row.metric == "ei_score" and row.n < row.n_total
+    )
+    if cut:
+        yield f"Only the first docs: {', '.join(cut)}."

@@ -1,0 +1,152 @@
+"""What the samples of an MBTIBench run say beyond its leaf metrics: all metrics, recalibration, subsets, order bias."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from harness_ext.errors import HarnessExtError
+from harness_ext.results.reading.frame import Row, to_frame, to_rows
+from harness_ext.results.reading.reader import sample_lines
+from harness_ext.results.reading.samples import load_run
+from harness_ext.scoring.soft_labels import metrics, order_bias, recalibrate
+
+Floats = npt.NDArray[np.float64]
+
+SUBSETS = ("kaggle", "pandora", "twitter", "no_trait_words")
+"""Authors by source, and those whose posts do not give the type away."""
+
+_OF_SUBSETS = ("s_rmse", "s_mae", "s_rmse_9")
+_SWAPPED = {"zero_shot": "swap", "zero_shot_ll": "swap_ll"}
+"""Variants that are asked on the reversed scale, too."""
+
+
+class Answer(NamedTuple):
+    """One author's gold label and prediction in [0, 1], with what subsets are made of."""
+
+    id: int
+    gold: float
+    predicted: float
+    source: str
+    trait_words: bool
+
+
+def with_details(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The frame with what the samples of MBTIBench's soft-label tasks say, and notes on those without samples.
+
+    New metrics of a leaf: the others of :func:`harness_ext.scoring.soft_labels.metrics`; ``*_recal`` (see
+    :func:`~harness_ext.scoring.soft_labels.recalibrate`); where both scales were asked, ``order_bias`` and
+    ``s_rmse_both_orders`` (S-RMSE of the mean answer); and, with ``family`` naming the subset, ``s_rmse``, ``s_mae``
+    and ``s_rmse_9`` of each subset.
+    """
+    leaves = frame[(frame.origin == "measured") & (frame.bench == "mbtibench") & (frame.level == "task")]
+    known: dict[tuple[str, str, str], set[str]] = {}
+    heads: dict[tuple[str, str, str], Row] = {}
+    for row in to_rows(leaves[leaves.part != ""]):
+        known.setdefault((row.run, row.task, row.filter), set()).add(row.metric)
+        if row.metric == "s_rmse":
+            heads[row.run, row.task, row.filter] = row
+    answers: dict[tuple[str, str, str], list[Answer]] = {}
+    notes = []
+    for place, row in heads.items():
+        try:
+            answers[place] = read_answers(row)
+        except (HarnessExtError, ValueError) as error:
+            notes.append(f"no details of {row.task}: {error}")
+    rows: list[Row] = []
+    for place, own in answers.items():
+        told = dict(_details(own))
+        rows += [_row(heads[place], name, value) for name, value in told.items() if name not in known[place]]
+        rows += _subsets(heads[place], own)
+    rows += _order_bias(heads, answers)
+    return (pd.concat([frame, to_frame(rows)], ignore_index=True) if rows else frame), notes
+
+
+def read_answers(row: Row) -> list[Answer]:
+    """The authors of one leaf of one run.
+
+    Raises:
+        DataError: there is no samples file.
+        ValueError: the samples file is broken.
+    """
+    task = load_run(Path(row.run)).tasks[row.task]
+    if task.samples is None:
+        raise ValueError("there are no samples; run lm-eval with --log_samples")
+    found = []
+    for sample in sample_lines(task.samples, task.filters):
+        if sample["filter"] == row.filter:
+            doc, (gold, predicted, *_) = sample["doc"], sample["s_rmse"]
+            found.append(Answer(int(doc["id"]), gold, predicted, str(doc.get("source")), bool(doc.get("trait_words"))))
+    return found
+
+
+def _columns(answers: Sequence[Answer]) -> tuple[Floats, Floats]:
+    return np.array([answer.gold for answer in answers]), np.array([answer.predicted for answer in answers])
+
+
+def _details(answers: Sequence[Answer]) -> Iterator[tuple[str, float]]:
+    gold, predicted = _columns(answers)
+    yield from metrics(gold, predicted, gold > 0.5).items()
+    ids = [answer.id for answer in answers]
+    if len({number % 2 for number in ids}) == 2:
+        for name, value in recalibrate(gold, predicted, ids).items():
+            if isinstance(value, float):
+                yield name, value
+
+
+def _subsets(head: Row, answers: Sequence[Answer]) -> Iterator[Row]:
+    for name in SUBSETS:
+        own = [answer for answer in answers if _belongs(answer, name)]
+        if own and len(own) < len(answers):
+            gold, predicted = _columns(own)
+            values = metrics(gold, predicted, gold > 0.5)
+            for metric in _OF_SUBSETS:
+                yield _row(head, metric, values[metric], family=name, n=len(own), n_total=len(own))
+
+
+def _belongs(answer: Answer, subset: str) -> bool:
+    return not answer.trait_words if subset == "no_trait_words" else answer.source == subset
+
+
+def _order_bias(
+    heads: Mapping[tuple[str, str, str], Row], answers: Mapping[tuple[str, str, str], Sequence[Answer]]
+) -> Iterator[Row]:
+    for place, row in heads.items():
+        swapped = _SWAPPED.get(row.variant)
+        for other, theirs in heads.items() if place in answers and swapped else ():
+            same = all(getattr(row, name) == getattr(theirs, name) for name in _SETTINGS)
+            if other in answers and theirs.variant == swapped and same:
+                plain, turned = ({a.id: a.predicted for a in answers[key]} for key in (place, other))
+                if plain.keys() == turned.keys():
+                    joined = order_bias(plain, turned)
+                    gold = {answer.id: answer.gold for answer in answers[place]}
+                    both = metrics([gold[at] for at in joined["ids"]], joined["p_mean"], [0] * len(gold))
+                    yield _row(row, "order_bias", joined["disagreement"])
+                    yield _row(row, "s_rmse_both_orders", both["s_rmse"])
+
+
+_SETTINGS = ("model", "method", "base", "part", "filter", "cap", "prompt_pack", "setting", "data", "chat_template_hash")
+
+
+def _row(head: Row, metric: str, value: float, **changes: object) -> Row:
+    about = {"metric": metric, "value": float(value), "stderr": math.nan, "higher_is_better": None}
+    return head.model_copy(update={**about, **changes})
+
+
+def mean_over(rows: Iterable[Row], parts: Sequence[str]) -> dict[str, float]:
+    """Mean over the parts of each metric that all of them have; NaN where one is undefined.
+
+    >>> row = Row(origin="measured", model="m", bench="b", task="t", metric="a", value=1, part="x")
+    >>> mean_over([row, row.model_copy(update={"part": "y", "value": 2.0})], ["x", "y"])
+    {'a': 1.5}
+    """
+    values: dict[str, dict[str, float]] = {}
+    for row in rows:
+        values.setdefault(row.metric, {})[row.part] = row.value
+    return {metric: sum(own.values()) / len(own) for metric, own in values.items() if own.keys() == set(parts)}

@@ -1,0 +1,163 @@
+"""harness-ext table as a user meets it: formats, warnings, exit codes, no torch."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from harness_ext.cli.app import app
+from harness_ext.errors import InputError
+from harness_ext.leaderboards.markdown import render
+from harness_ext.leaderboards.table import Cell, Column, Table
+from harness_ext.results.reading.frame import COLUMNS
+
+HERE = Path(__file__).parents[1] / "results"
+RESULTS = HERE / "lm_eval_results"
+DUMMY = HERE / "table_results" / "mbtibench_dummy"
+runner = CliRunner()
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A good run beside a corrupt JSON, a truncated JSONL and a foreign file."""
+    shutil.copytree(RESULTS / "0.4.13", tmp_path / "runs" / "good")
+    (tmp_path / "runs" / "results_corrupt.json").write_text('{"results": {"toy"')
+    whole = next(file for file in (RESULTS / "0.4.13").rglob("samples_toy_write*")).read_text()
+    (tmp_path / "runs" / "samples_cut.jsonl").write_text(whole[:-40])
+    (tmp_path / "runs" / "notes.txt").write_text("lunch at noon")
+    return tmp_path / "runs"
+
+
+def test_unusable_files_are_named_and_the_rest_still_gives_a_table(damaged: Path) -> None:
+    done = runner.invoke(app, ["table", str(damaged)])
+    assert done.exit_code == 0
+    assert "toy_choose" in done.stdout
+    assert "3 files could not be used" in done.stderr
+    for name in ("results_corrupt.json", "samples_cut.jsonl", "notes.txt"):
+        assert name in done.stderr
+        assert name not in done.stdout
+
+
+def test_strict_makes_unusable_files_a_failure(damaged: Path) -> None:
+    done = runner.invoke(app, ["table", str(damaged), "--strict"])
+    assert done.exit_code == 1
+    assert "toy_choose" in done.stdout
+    assert runner.invoke(app, ["table", str(RESULTS / "0.4.13"), "--strict"]).exit_code == 0
+
+
+def test_json_names_every_unusable_file(damaged: Path) -> None:
+    for number in range(30):
+        (damaged / f"other{number}.txt").touch()
+    done = runner.invoke(app, ["table", str(damaged), "--json"])
+    content = json.loads(done.stdout)
+    assert len(content["problems"]) == 33
+    assert "… and 13 more" in done.stderr
+    assert content["tables"][0]["rows"]
+
+
+def test_errors_groups_bypass_filters_and_limits_of_a_real_folder() -> None:
+    """An N/A error, a group row, a bypass row, two filters and a limited run in one call."""
+    folders = [str(RESULTS / name) for name in ("0.4.12", "0.4.12-limit", "0.4.13-predict")]
+    done = runner.invoke(app, ["table", *folders, "--format", "md"])
+    assert done.exit_code == 0
+    assert "999" not in done.stdout
+    assert "2 scores of --predict_only" in done.stderr
+    limited = [line for line in done.stdout.splitlines() if "first 2 of 3 docs" in line]
+    assert limited
+    assert not any("**" in line for line in limited)
+    assert {"filter strict", "filter lenient"} <= {word.strip() for word in done.stdout.replace(",", "|").split("|")}
+
+
+def test_csv_is_the_tidy_frame_with_published_rows() -> None:
+    done = runner.invoke(app, ["table", str(DUMMY), "--format", "csv"])
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert tuple(rows[0]) == COLUMNS
+    assert {row["origin"] for row in rows} == {"measured", "published", "baseline"}
+    assert all(row["citation"] and row["locator"] for row in rows if row["origin"] == "published")
+    alone = runner.invoke(app, ["table", str(DUMMY), "--format", "csv", "--no-published"])
+    assert {row["origin"] for row in csv.DictReader(io.StringIO(alone.stdout))} == {"measured"}
+
+
+def test_output_is_written_and_the_table_shown(tmp_path: Path) -> None:
+    done = runner.invoke(app, ["table", str(DUMMY), "--output", str(tmp_path / "new" / "table.md")])
+    assert done.exit_code == 0
+    assert "MBTIBench" in done.stdout
+    assert (tmp_path / "new" / "table.md").read_text().startswith("## MBTIBench\n")
+
+
+@pytest.mark.parametrize("arguments", [["--output", "table.doc"], ["nowhere"]], ids=["unknown ending", "no such path"])
+def test_wrong_input_is_one_clear_error(arguments: list[str]) -> None:
+    done = runner.invoke(app, ["table", str(DUMMY), *arguments])
+    assert isinstance(done.exception, InputError)
+    assert done.exception.exit_code == 2
+
+
+@pytest.mark.parametrize("arguments", [["table", str(DUMMY), "--output"], ["demo", "--output"]])
+def test_an_output_that_cannot_be_written_is_one_clear_error(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "file").touch()
+    done = runner.invoke(app, [*arguments, str(tmp_path / "file" / "table.md")])
+    assert isinstance(done.exception, InputError)
+    assert "Give another --output" in str(done.exception)
+
+
+def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
+    assert isinstance(runner.invoke(app, ["table", str(tmp_path)]).exception, InputError)
+
+
+def test_output_into_a_pipe_has_no_colour() -> None:
+    assert "\x1b" not in runner.invoke(app, ["table", str(DUMMY)]).stdout
+
+
+@pytest.mark.parametrize("width", [70, 80, 120, 200])
+def test_no_number_is_cut_by_a_narrow_terminal(width: int) -> None:
+    from rich.console import Console
+
+    from harness_ext.leaderboards import build, terminal
+    from harness_ext.results.reading.reader import read
+
+    file = io.StringIO()
+    tables = build.tables(build.with_published(read([DUMMY]).frame))
+    terminal.show(tables, Console(file=file, force_terminal=True, width=width, color_system=None))
+    text = file.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    assert "100.0 %" in text
+    hidden = [column.name for column in tables[0].columns if column.optional and width < 120]
+    assert all(name in text for name in hidden)
+
+
+def test_text_of_a_model_is_never_markup() -> None:
+    name = "a|b**c**<script>[link](x)`\n# no"
+    table = Table("T", (Column("Model", numeric=False),), ((Cell(name),),))
+    text = render([table])
+    assert text.count("\n") == 5
+    assert "<script>" not in text
+    assert r"a\|b\*\*c\*\*&lt;script>\[link\](x)\` # no" in text
+
+
+def test_tables_need_neither_torch_nor_lm_eval() -> None:
+    code = (
+        "import sys\n"
+        "class Missing:  # not sys.modules['torch'] = None: scipy takes any entry there for the library itself\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name in ('torch', 'lm_eval', 'transformers', 'datasets'): raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        f"sys.argv = ['harness-ext', 'table', {str(DUMMY)!r}, '--format', 'md']\n"
+        "from harness_ext.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HARNESS_EXT_AUTOLOAD": "0"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "## MBTIBench" in done.stdout

@@ -1,0 +1,122 @@
+"""Every registered task loads on its bundled sample and runs: upstream's task assertions, then a run with ``dummy``."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from pathlib import Path
+
+import pytest
+from lm_eval.api.task import Task
+from lm_eval.evaluator import evaluate
+from lm_eval.models.dummy import DummyLM
+from lm_eval.tasks import TaskManager
+from lm_eval.tasks._yaml_loader import load_yaml
+
+FOLDER = Path(__file__).parents[3] / "tasks"
+MANAGER = TaskManager(include_defaults=False, include_path=FOLDER, metadata={"data": "sample"})
+DOCS = 10
+
+# A task with a judge to be configured loads with one only: test_safety_judged.py.
+TASKS = [name for name in MANAGER.all_subtasks if not name.endswith("_judged")]
+each_task = pytest.mark.parametrize("name", TASKS)
+each_choice_task = pytest.mark.parametrize(
+    "name",
+    [name for name in MANAGER.all_subtasks if MANAGER.task_index[name].cfg.get("output_type") == "multiple_choice"],
+)
+
+
+@cache
+def loaded(name: str) -> Task:
+    (task,) = MANAGER.load(name)["tasks"].values()
+    return task
+
+
+def first_docs(task: Task) -> list[dict]:
+    return list(task.eval_docs)[:DOCS]
+
+
+def test_there_are_tasks_and_groups():
+    assert MANAGER.all_subtasks
+    assert MANAGER.all_groups
+
+
+@each_task
+def test_question_does_not_end_in_the_space_that_the_delimiter_adds(name):
+    task = loaded(name)
+    assert not task.multiple_input
+    assert first_docs(task)
+    for doc in first_docs(task):
+        text = task.doc_to_text(doc)
+        assert isinstance(text, str)
+        assert text.strip()
+        assert not (task.config.target_delimiter.isspace() and text[-1].isspace()), text[-80:]
+
+
+@each_choice_task
+def test_choices_are_texts_without_leading_space_and_the_target_is_among_them(name):
+    task = loaded(name)
+    for doc in first_docs(task):
+        choices = task.doc_to_choice(doc)
+        assert isinstance(choices, list)
+        assert all(isinstance(choice, str) and choice == choice.strip() for choice in choices), choices
+        assert len(set(choices)) == len(choices) > 1
+        target = task.doc_to_target(doc)
+        assert isinstance(target, (int, float, str)), target
+        if isinstance(target, int):
+            assert 0 <= target < len(choices)
+
+
+@each_task
+def test_requests_are_built_and_are_all_different(name):
+    task = loaded(name)
+    task.build_all_requests(limit=DOCS, rank=0, world_size=1)
+    assert {request.request_type for request in task.instances} == {
+        {"multiple_choice": "loglikelihood"}.get(task.OUTPUT_TYPE, task.OUTPUT_TYPE)
+    }
+    assert {request.doc_id for request in task.instances} == set(range(len(first_docs(task))))
+    asked = [str(request.args) for request in task.instances]
+    assert len(set(asked)) == len(asked)
+
+
+@each_task
+def test_run_reports_every_declared_metric_for_every_doc(name):
+    task = loaded(name)
+    results = evaluate(DummyLM(), {name: task}, limit=DOCS, bootstrap_iters=0, log_samples=True)
+    declared = {metric["metric"] for metric in task.config.metric_list}
+    reported = {key.split(",")[0] for key in results["results"][name] if "," in key and "_stderr," not in key}
+    assert reported == declared
+    for sample in results["samples"][name]:
+        assert set(sample["metrics"]) == declared
+        assert declared <= sample.keys()
+    for key, value in results["results"][name].items():
+        if "," in key and "_stderr," not in key:
+            assert isinstance(value, (int, float)), key
+
+
+@pytest.mark.parametrize(
+    "group",
+    [name for name in MANAGER.all_groups if set(MANAGER.task_index[name].cfg["task"]) <= set(MANAGER.all_tasks)],
+)  # the others have tasks of lm-eval's own, which need a hub
+def test_group_loads_with_all_its_leaves(group, caplog):
+    with caplog.at_level(logging.WARNING):
+        everything = MANAGER.load(group)
+    assert everything["tasks"]
+    assert "unknown task" not in caplog.text
+
+
+@each_task
+def test_task_does_not_depend_on_the_working_directory(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (task,) = MANAGER.load(name)["tasks"].values()
+    assert first_docs(task) == first_docs(loaded(name))
+
+
+@each_task
+def test_task_can_be_named_by_its_file(name, tmp_path, monkeypatch):
+    """What ``lm_eval --tasks /some/where/task.yaml`` does."""
+    monkeypatch.chdir(tmp_path)
+    file = MANAGER.task_index[name].yaml_path
+    config = load_yaml(str(file.absolute()), resolve_func=True)
+    (task,) = TaskManager(include_defaults=False, metadata={"data": "sample"}).load([config])["tasks"].values()
+    assert first_docs(task) == first_docs(loaded(name))
