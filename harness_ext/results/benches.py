@@ -11,11 +11,11 @@ import functools
 import importlib
 import importlib.util
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Literal
-
-from harness_ext.results.reading.bench import Bench
 
 GROUP = "lm_eval.tasks"
 OURS = "harness_ext.tasks"
@@ -24,6 +24,22 @@ Kind = Literal["scores", "bench", "derived", "table"]
 
 # A name comes from a result file: nothing but a plain folder name may be looked up.
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A benchmark as tables and figures know it; everything is optional, and the generic table serves without.
+
+    >>> Bench(headline="acc").headline
+    'acc'
+    """
+
+    headline: str = ""
+    """The metric that the benchmark is judged by; empty: the one that most of its tasks report first."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Printed names of parts by the last piece of a leaf's name, e.g. ``{"ei": "E/I"}``."""
+    usual: Mapping[str, object] = field(default_factory=dict)
+    """Values of metadata switches that go without saying, e.g. ``{"aliases": "on"}``; any other is a run's setting."""
 
 
 @functools.cache
@@ -53,6 +69,7 @@ def module(bench: str, kind: Kind) -> ModuleType | None:
     return None
 
 
+@functools.cache
 def declared(bench: str) -> Bench:
     """What a benchmark declares of itself; the defaults where it declares nothing.
 

@@ -1,0 +1,9 @@
+"""What tables know of MBTIBench."""
+
+from harness_ext.results.benches import Bench
+
+BENCH = Bench(
+    headline="s_rmse",
+    parts={"ei": "E/I", "sn": "S/N", "tf": "T/F", "jp": "J/P"},
+    usual={"gold": "em", "system_role": "text", "digits_single_token": True},
+)
