@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness_ext.errors import HarnessExtError
+from harness_ext.results import benches
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.samples import Run, Scores, TaskRun, load_run
 from harness_ext.results.statistics.bootstrap import Interval
@@ -74,17 +75,18 @@ class Evidence:
     def _leaf(self, row: Row) -> _Leaf:
         key = (row.run, row.task, row.metric)
         if key not in self._leaves:
-            self._leaves[key] = _read(self._runs.task(row), row.metric)
+            of_soft_labels = row.metric == benches.declared(row.bench).soft_labels
+            self._leaves[key] = _read(self._runs.task(row), row.metric, of_soft_labels)
         return self._leaves[key]
 
 
-def _read(task: TaskRun | None, metric: str) -> _Leaf:
+def _read(task: TaskRun | None, metric: str, of_soft_labels: bool) -> _Leaf:
     try:
         scores = task.scores() if task else {}
     except HarnessExtError:
         scores = {}  # named among the files that could not be used
     intervals = {name: _interval(task, scores, (metric, name)) for name in scores} if task else {}
-    labels = {name: _soft_labels(scored) for name, scored in scores.items()}
+    labels = {name: _soft_labels(scored, metric) for name, scored in scores.items()} if of_soft_labels else {}
     return _Leaf(
         {name: interval for name, interval in intervals.items() if interval},
         {name: found for name, found in labels.items() if found},
@@ -100,9 +102,9 @@ def _interval(task: TaskRun, scores: Mapping[str, Scores], measure: tuple[str, s
         return None
 
 
-def _soft_labels(scored: Scores) -> SoftLabels | None:
+def _soft_labels(scored: Scores, metric: str) -> SoftLabels | None:
     """Pairs of gold and prediction, of tasks that are scored by the distance between the two."""
-    pairs = scored.items.get("s_rmse", [])
+    pairs = scored.items.get(metric, [])
     if not pairs or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         return None
     failed = np.array(scored.items.get("parse_failure", [0.0] * len(pairs)), dtype=float) == 1

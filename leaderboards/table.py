@@ -137,6 +137,14 @@ def lines(rows: Iterable[Row]) -> dict[Entry, list[Row]]:
     return found
 
 
+class Groups(NamedTuple):
+    """What the figure of groups compares: a benchmark's ``table.groups(rows)``, or lm-eval's groups."""
+
+    title: str
+    values: dict[tuple[str, Entry], float]
+    """By group and line; groups are drawn in the order in which they first appear."""
+
+
 SOURCES = {"measured": "measured", "baseline": "trivial", "published": "published"}
 """How tables call the origin of a row, in the order in which they list them."""
 
