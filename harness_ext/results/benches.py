@@ -4,8 +4,8 @@ A benchmark is one folder of such a package, named like its ``metadata.bench``. 
 never imported statically; tables load the first four kinds, which therefore need no torch, datasets or lm_eval:
 
 * ``scores``: ``process_results`` and the aggregations that only this benchmark needs;
-* ``bench``: :data:`BENCH`, a :class:`Bench`, and ``published(rows)``: what its published numbers must fulfil
-  (:mod:`harness_ext.results.published.checks`);
+* ``bench``: :data:`BENCH`, a :class:`Bench`, and ``check_published(rows)``, which finds what does not hold together
+  in its published numbers (:mod:`harness_ext.results.published.checks`);
 * ``derived``: rows computed from several leaves or runs;
 * ``table``: ``build(rows, *, partial)``: tables of its own, and ``groups(rows)``: what its figure of groups compares
   (:class:`harness_ext.leaderboards.table.Groups`);
@@ -105,15 +105,20 @@ def homes() -> Mapping[str, Home]:
     return found
 
 
+@functools.cache
+def _with_tasks() -> frozenset[str]:
+    return frozenset(bench for bench, home in homes().items() if any(home.folder.glob("*.yaml")))
+
+
 def named(task: str) -> str:
-    """The benchmark that a task's or group's name begins with, the longest one; empty for none.
+    """The benchmark that a task's or group's name begins with, the longest one that has tasks; empty for none.
 
     >>> named("eibench_gi_boolq"), named("eibench_meld"), named("mmlu_anatomy")
     ('eibench_gi', 'eibench', '')
     """
     pieces = task.split("_")
     names = ("_".join(pieces[:count]) for count in range(len(pieces), 0, -1))
-    return next((name for name in names if name in homes()), "")
+    return next((name for name in names if name in _with_tasks()), "")
 
 
 @functools.cache
@@ -144,4 +149,4 @@ def declared(bench: str) -> Bench:
     ''
     """
     found = module(bench, "bench")
-    return found.BENCH if found else Bench()
+    return getattr(found, "BENCH", Bench())
