@@ -17,8 +17,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from harness_ext.errors import HarnessExtError
-from harness_ext.results.judging.judges import JUDGED_METRICS
 from harness_ext.results.reading.frame import Row, to_frame, to_rows
+from harness_ext.results.reading.judges import JUDGED_METRICS
 from harness_ext.results.reading.reader import sample_lines
 from harness_ext.results.reading.samples import Run, Scores, TaskRun, load_run
 from harness_ext.results.statistics.bootstrap import Interval, interval, weighted_mean

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from harness_ext.errors import InputError
-from harness_ext.results.judging.judges import JUDGED_METRICS, JudgeRecord, judge_of
 from harness_ext.results.reading.frame import Row, to_frame
+from harness_ext.results.reading.judges import JUDGED_METRICS, JudgeRecord, judge_of
 from harness_ext.results.reading.placement import bare_name, place
 from harness_ext.results.reading.prompt_format import warning
 from harness_ext.results.reading.pseudo_likelihood import reported_name
