@@ -24,8 +24,8 @@ def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
         rows.setdefault(row.bench, []).append(row)
     built = []
     for bench in sorted(rows):
-        builder = benches.module(bench, "table") or generic
-        built += builder.build(rows[bench], partial=partial)
+        build = getattr(benches.module(bench, "table"), "build", generic.build)
+        built += build(rows[bench], partial=partial)
     return built
 
 
