@@ -22,7 +22,7 @@ def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
     rows: dict[str, list[Row]] = {}
     for row in to_rows(frame):
         rows.setdefault(row.bench, []).append(row)
-    built = []
+    built: list[Table] = []
     for bench in sorted(rows):
         build = getattr(benches.module(bench, "table"), "build", generic.build)
         built += build(rows[bench], partial=partial)
