@@ -12,15 +12,14 @@ from harness_ext.scoring.resampled import Resampled
 from harness_ext.scoring.resampled.labels import Score, f1, macro_f1, of_label_counts
 from harness_ext.scoring.resampled.numbers import nanmean
 
-
 Codes = npt.NDArray[np.int64]
 """0 and 1 for the two poles, 2 for an unparsable answer; shape (n,)."""
 
 
 def _f1_of(labels: int, score: Score) -> Callable[[Codes, Codes], Resampled]:
     def form(gold: Codes, predicted: Codes) -> Resampled:
-        codes = np.arange(labels)
-        return of_label_counts(gold[:, None] == codes, predicted[:, None] == codes, score)
+        truth, guess = (codes[:, None] == np.arange(labels) for codes in (gold, predicted))
+        return of_label_counts(truth & guess, guess, truth, score)
 
     return form
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness_ext.scoring.resampled.numbers import nanmean, root
+from harness_ext.scoring.resampled.numbers import nanmean
 
 Mode = Literal["compat", "strict"]
 
@@ -71,7 +71,7 @@ def segmented_rmse(gold: npt.ArrayLike, predicted: npt.ArrayLike, mode: Mode = "
     >>> round(segmented_rmse([0.0, 1.0], [0.0, 0.5], mode="compat"), 4)
     3.5355
     """
-    return root(nanmean(_segment_differences(gold, predicted, mode) ** 2)).point
+    return nanmean(_segment_differences(gold, predicted, mode) ** 2).then(np.sqrt).point
 
 
 def segmented_mae(gold: npt.ArrayLike, predicted: npt.ArrayLike, mode: Mode = "strict") -> float:

@@ -7,7 +7,7 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from harness_ext.scoring.resampled.numbers import nanmean, root
+from harness_ext.scoring.resampled.numbers import nanmean
 from harness_ext.scoring.segments import bins, segmented_mae, segmented_rmse
 from harness_ext.scoring.soft_label_metrics import soft_label_pairs
 
@@ -78,8 +78,8 @@ def with_failures(y: npt.ArrayLike, p: npt.ArrayLike, failed: npt.ArrayLike) -> 
         s_rmse=segmented_rmse(gold, filled, "compat"),
         s_rmse_9=segmented_rmse(gold, clipped),
         s_mae_9=segmented_mae(gold, clipped),
-        s_rmse_parsed=root(nanmean(parsed**2)).point,
+        s_rmse_parsed=nanmean(parsed**2).then(np.sqrt).point,
         s_mae_parsed=nanmean(parsed).point,
-        s_rmse_worst=root(nanmean(worst**2)).point,
+        s_rmse_worst=nanmean(worst**2).then(np.sqrt).point,
         s_mae_worst=nanmean(worst).point,
     )

@@ -15,7 +15,7 @@ from scipy import sparse, special, stats
 
 from harness_ext.scoring.hard_labels import FORMS as HARD_FORMS
 from harness_ext.scoring.resampled import Resampled, draw_by_draw, from_sums, ratio
-from harness_ext.scoring.resampled.numbers import Moments, distinct, nanmean, pearson, root, spearman
+from harness_ext.scoring.resampled.numbers import Moments, distinct, nanmean, pearson, spearman
 from harness_ext.scoring.segments import bins
 
 Floats = npt.NDArray[np.float64]
@@ -99,7 +99,7 @@ def _wasserstein(y: Floats, c: Floats) -> Resampled:
 
 
 def _of_histograms(value: Callable[[Floats, Floats], Floats]) -> Form:
-    """A metric of the counts of gold labels and of predictions in the nine strict segments, each of shape (draws, 9)."""
+    """A metric of how many gold labels and predictions lie in each strict segment, each of shape (draws, 9)."""
 
     def form(y: Floats, c: Floats) -> Resampled:
         found = np.eye(9)[np.stack([bins(y), bins(c)], axis=1)].reshape(-1, 18)
@@ -132,13 +132,13 @@ def _in_outer_segments(v: Floats) -> npt.NDArray[np.bool_]:
 
 
 _AS_GIVEN: dict[str, Form] = {
-    "rmse": lambda y, p: root(nanmean((y - p) ** 2)),
+    "rmse": lambda y, p: nanmean((y - p) ** 2).then(np.sqrt),
     "mae": lambda y, p: nanmean(np.abs(y - p)),
-    "s_rmse": lambda y, p: root(nanmean((bins(y, "compat") - bins(p, "compat")) ** 2)),
+    "s_rmse": lambda y, p: nanmean((bins(y, "compat") - bins(p, "compat")) ** 2).then(np.sqrt),
     "s_mae": lambda y, p: nanmean(np.abs(bins(y, "compat") - bins(p, "compat"))),
 }
 _CLIPPED: dict[str, Form] = {
-    "s_rmse_9": lambda y, c: root(nanmean((bins(y) - bins(c)) ** 2)),
+    "s_rmse_9": lambda y, c: nanmean((bins(y) - bins(c)) ** 2).then(np.sqrt),
     "s_mae_9": lambda y, c: nanmean(np.abs(bins(y) - bins(c))),
     "bias": lambda y, c: nanmean(c - y),
     "pearson": pearson,

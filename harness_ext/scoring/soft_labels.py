@@ -22,7 +22,7 @@ from harness_ext.scoring.hard_labels import FORMS as HARD_FORMS
 from harness_ext.scoring.hard_labels import hard_codes, hard_metrics
 from harness_ext.scoring.recalibration import recalibrate
 from harness_ext.scoring.resampled import CorpusMetric, Resampled
-from harness_ext.scoring.resampled.numbers import nanmean, root
+from harness_ext.scoring.resampled.numbers import nanmean
 from harness_ext.scoring.segments import bins, segmented_mae, segmented_rmse
 from harness_ext.scoring.soft_label_failures import errors_at_worst, errors_of_parsed, with_failures
 from harness_ext.scoring.soft_label_metrics import DESCRIPTIONS, FORMS, describe_scores, metrics, soft_label_pairs
@@ -253,7 +253,7 @@ def agg_s_rmse_parsed(items: Sequence[Item]) -> Resampled:
     >>> agg_s_rmse_parsed([(0.0, 0.125, False), (1.0, 0.5, True)])
     1.0
     """
-    return _of_triples(items, lambda y, p, failed: root(nanmean(errors_of_parsed(y, p, failed == 1) ** 2)))
+    return _of_triples(items, lambda y, p, failed: nanmean(errors_of_parsed(y, p, failed == 1) ** 2).then(np.sqrt))
 
 
 @CorpusMetric
@@ -273,7 +273,7 @@ def agg_s_rmse_worst(items: Sequence[Item]) -> Resampled:
     >>> agg_s_rmse_worst([(1.0, 0.5, True)])
     8.0
     """
-    return _of_triples(items, lambda y, p, failed: root(nanmean(errors_at_worst(y, p, failed == 1) ** 2)))
+    return _of_triples(items, lambda y, p, failed: nanmean(errors_at_worst(y, p, failed == 1) ** 2).then(np.sqrt))
 
 
 @CorpusMetric

@@ -13,24 +13,14 @@ Score = Callable[[Floats, Floats, Floats], Floats]
 """Value, shape (draws,), from hits, predictions and gold occurrences of every label, each of shape (draws, labels)."""
 
 
-def of_label_counts(gold: npt.ArrayLike, predicted: npt.ArrayLike, score: Score) -> Resampled:
-    """A metric of which labels each document has and gets.
+def of_label_counts(hits: npt.ArrayLike, predicted: npt.ArrayLike, gold: npt.ArrayLike, score: Score) -> Resampled:
+    """A metric of how often each document has each label right, predicted and gold, each of shape (n, labels).
 
-    Args:
-        gold: 0 or 1 for each document and label, shape (n, labels).
-        predicted: the same of the predictions.
-        score: the metric from what is counted.
-
-    >>> of_label_counts([[1, 0], [0, 1]], [[1, 0], [1, 0]], macro_f1).point
+    >>> of_label_counts([[1, 0], [0, 0]], [[1, 0], [1, 0]], [[1, 0], [0, 1]], macro_f1).point
     33.33333333333333
     """
-    truth, guess = np.asarray(gold, dtype=float), np.asarray(predicted, dtype=float)
-    labels = truth.shape[1]
-
-    def value(sums: Floats) -> Floats:
-        return score(sums[:, :labels], sums[:, labels : 2 * labels], sums[:, 2 * labels :])
-
-    return from_sums(np.hstack([truth * guess, guess, truth]), value)
+    columns = [np.asarray(counts, dtype=float) for counts in (hits, predicted, gold)]
+    return from_sums(np.hstack(columns), lambda sums: score(*np.split(sums, 3, axis=1)))
 
 
 def f1(hits: Floats, predicted: Floats, gold: Floats) -> Floats:

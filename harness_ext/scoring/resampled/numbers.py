@@ -24,15 +24,6 @@ def nanmean(values: npt.ArrayLike) -> Resampled:
     return from_sums(features, lambda sums: ratio(sums[:, 0], sums[:, 1], otherwise=_NAN))
 
 
-def root(squares: Resampled) -> Resampled:
-    """The square root, e.g. of a mean of squares.
-
-    >>> root(nanmean([9.0, 25.0, 14.0])).point
-    4.0
-    """
-    return Resampled(squares.rows, squares.n_rows, lambda counts: np.sqrt(squares.of_counts(counts)))
-
-
 class Moments:
     """Moments of two columns in a resample, from six sums; centred by the whole sample against cancellation.
 
@@ -40,9 +31,12 @@ class Moments:
     """
 
     def __init__(self, y: Floats, p: Floats) -> None:
-        wider = max(np.ptp(y), np.ptp(p)) if y.size else 0.0
-        self._scale = wider if wider > 0 else 1.0
-        self._centres = [float(column.mean()) if column.size and np.ptp(column) else _first(column) for column in (y, p)]
+        ranges = [float(np.ptp(column)) if column.size else 0.0 for column in (y, p)]
+        self._scale = max(ranges) or 1.0
+        # The mean of a constant can differ from it in the last digit.
+        self._centres = [
+            float(column.mean() if wide else column[:1].sum()) for column, wide in zip((y, p), ranges, strict=True)
+        ]
         u, v = ((column - centre) / self._scale for column, centre in zip((y, p), self._centres, strict=True))
         self._constant = [_CONSTANT * float(np.mean(column**2)) if column.size else 0.0 for column in (u, v)]
         self.features = np.column_stack([np.ones(len(y)), u, v, u * u, v * v, u * v])
@@ -59,10 +53,6 @@ class Moments:
         shift = (self._centres[0] - self._centres[1]) / self._scale + u - v
         size = sum(map(abs, self._centres)) / self._scale + 1
         return var_u, var_v, uv - u * v, np.where(np.abs(shift) < _CONSTANT * size, 0.0, shift)
-
-
-def _first(column: Floats) -> float:
-    return float(column[0]) if column.size else 0.0
 
 
 def pearson(y: Floats, p: Floats, *, constant: float = _NAN) -> Resampled:
