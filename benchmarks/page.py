@@ -11,7 +11,6 @@ and of all samples; it has no intervals, no plots, no viewer and no limits.
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import multiprocessing
 import resource
@@ -47,7 +46,7 @@ def write_runs(folder: Path, runs: int, docs: int) -> None:
             configs[task] = {
                 "task": task,
                 "metric_list": [
-                    {"metric": name, "aggregation": inspect.getsource(function)} for name, function in METRICS.items()
+                    {"metric": name, "aggregation": str(function)} for name, function in METRICS.items()
                 ],
                 "metadata": {"version": 1.0, "source": "mbtibench", "data": "sample", "part": part},
             }

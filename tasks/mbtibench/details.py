@@ -69,7 +69,7 @@ def with_details(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def read_answers(row: Row) -> list[Answer]:
-    """The authors of one leaf of one run.
+    """The authors of one leaf of one run; the answers to the items of a questionnaire are averaged.
 
     Raises:
         DataError: there is no samples file.
@@ -78,12 +78,16 @@ def read_answers(row: Row) -> list[Answer]:
     task = load_run(Path(row.run)).tasks[row.task]
     if task.samples is None:
         raise ValueError("there are no samples; run lm-eval with --log_samples")
-    found = []
+    found: dict[int, list[Answer]] = {}
     for sample in sample_lines(task.samples, task.filters):
         if sample["filter"] == row.filter:
-            doc, (gold, predicted, *_) = sample["doc"], sample["s_rmse"]
-            found.append(Answer(int(doc["id"]), gold, predicted, str(doc.get("source")), bool(doc.get("trait_words"))))
-    return found
+            doc, (*_, gold, predicted) = sample["doc"], sample["s_rmse"]  # before them, an author's number
+            answer = Answer(int(doc["id"]), gold, predicted, str(doc.get("source")), bool(doc.get("trait_words")))
+            found.setdefault(answer.id, []).append(answer)
+    return [
+        answers[0]._replace(predicted=math.fsum(answer.predicted for answer in answers) / len(answers))
+        for answers in found.values()
+    ]
 
 
 def _columns(answers: Sequence[Answer]) -> tuple[Floats, Floats]:

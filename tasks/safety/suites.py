@@ -21,9 +21,10 @@ from harness_ext.results.judging.judges import JUDGED_METRICS
 from harness_ext.results.reading.frame import Row, to_frame, to_rows
 from harness_ext.results.reading.reader import sample_lines
 from harness_ext.results.reading.samples import Run, Scores, TaskRun, load_run
+from harness_ext.results.statistics.aggregations import resampled
 from harness_ext.results.statistics.bootstrap import Interval, interval, weighted_mean
 from harness_ext.results.statistics.intervals import task_interval
-from harness_ext.scoring.resampled import NotResampledError, Resampled, by_cluster, resampled
+from harness_ext.scoring.resampled import NotResampledError, Resampled, by_cluster
 from harness_ext.scoring.resampled.numbers import nanmean
 
 BENCH = "safety"
@@ -113,7 +114,8 @@ class Sources:
         try:
             scores = self.scores(task)[row.filter]
             values = scores.items[row.metric]
-            statistic = resampled(row.metric, values, aggregation=task.aggregations.get(row.metric), reported=row.value)
+            aggregation = task.aggregations.get(row.metric)
+            statistic = resampled(row.metric, values, aggregation=aggregation, reported=row.value, bench=row.bench)
             requests = self._hashes(task)
         except (HarnessExtError, NotResampledError, KeyError, ValueError):
             return None

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ class Scores:
     ids: list[str] = field(default_factory=list)
     """The documents' own ids, which several tasks may share; their hashes where they have none."""
     units: list[str] = field(default_factory=list)
-    """What counts as one observation: ``cluster`` of the doc or of its ``meta`` (a dialogue), else the doc itself."""
+    """What counts as one observation: ``cluster`` of the doc or of its ``meta`` (a dialogue), else its own id (an author
+    asked in several rows), else the doc itself."""
     items: dict[str, list[Any]] = field(default_factory=dict)
     """What ``process_results`` returned for each metric."""
 
@@ -63,7 +65,7 @@ class TaskRun:
         """The names of the task's filters, in their order."""
         return tuple(str(entry["name"]) for entry in self.config.get("filter_list") or () if "name" in entry)
 
-    @property
+    @cached_property
     def aggregations(self) -> dict[str, str]:
         """How each metric is aggregated, as lm-eval recorded it, in the order in which the task lists its metrics."""
         listed = self.config.get("metric_list") or []
@@ -88,8 +90,11 @@ class TaskRun:
 
     def _reported(self, metric: str) -> str:
         """The name of a metric in ``rows``."""
-        renamed = {name.removesuffix(SUFFIX): name for name, _ in self.rows if name.endswith(SUFFIX)}
-        return renamed.get(metric, metric)
+        return self._renamed.get(metric, metric)
+
+    @cached_property
+    def _renamed(self) -> dict[str, str]:
+        return {name.removesuffix(SUFFIX): name for name, _ in self.rows if name.endswith(SUFFIX)}
 
 
 @dataclass(frozen=True)
@@ -251,7 +256,8 @@ def _add(scores: Scores, sample: Mapping[str, Any]) -> None:
     scores.doc_hashes.append(str(sample.get("doc_hash") or _hash(sample.get("doc"))))
     scores.prompt_hashes.append(str(sample.get("prompt_hash") or _hash(sample.get("arguments"))))
     scores.ids.append(str(doc.get("id", scores.doc_hashes[-1])))
-    scores.units.append(f"doc {number}" if cluster is None else f"cluster {cluster}")
+    own = f"id {doc['id']}" if "id" in doc else f"doc {number}"
+    scores.units.append(own if cluster is None else f"cluster {cluster}")
     names = sample.get("metrics")
     for name in names if isinstance(names, list) else sample.keys() - _NO_METRIC:
         scores.items.setdefault(name, []).append(sample.get(name))

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from harness_ext.results.reading.samples import Run, Scores, TaskRun
+from harness_ext.results.statistics.aggregations import resampled
 from harness_ext.results.statistics.bootstrap import DRAWS, SEED, Interval, interval, weighted_mean
-from harness_ext.scoring.resampled import NotResampledError, Resampled, by_cluster, resampled
+from harness_ext.scoring.resampled import NotResampledError, Resampled, by_cluster
 
 Measure = tuple[str, str]
 """A metric and its filter."""
@@ -77,6 +78,7 @@ def _measured(task: TaskRun, scores: Mapping[str, Scores], measure: Measure) -> 
         scores[name].items[metric],
         aggregation=task.aggregations.get(metric),
         reported=task.rows[measure].value,
+        bench=task.rows[measure].bench,
     )
     return statistic, scores[name].units
 
