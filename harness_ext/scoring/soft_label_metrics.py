@@ -54,7 +54,7 @@ def _bernoulli(v: Floats) -> Floats:
 
 def _kendall_tau_b(y: Floats, c: Floats) -> Resampled:
     def value(drawn: npt.NDArray[np.intp]) -> float:
-        constant = np.ptp(y[drawn]) == 0 or np.ptp(c[drawn]) == 0
+        constant = not len(drawn) or np.ptp(y[drawn]) == 0 or np.ptp(c[drawn]) == 0
         return _NAN if constant else float(stats.kendalltau(y[drawn], c[drawn]).statistic)
 
     return draw_by_draw(len(y), value)

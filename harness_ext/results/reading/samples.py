@@ -42,8 +42,8 @@ class Scores:
     ids: list[str] = field(default_factory=list)
     """The documents' own ids, which several tasks may share; their hashes where they have none."""
     units: list[str] = field(default_factory=list)
-    """What counts as one observation: ``cluster`` of the doc or of its ``meta`` (a dialogue), else its own id (an author
-    asked in several rows), else the doc itself."""
+    """What counts as one observation: ``cluster`` of the doc or of its ``meta`` (a dialogue), else the doc's own id,
+    which rows about one author share, else the doc itself."""
     items: dict[str, list[Any]] = field(default_factory=dict)
     """What ``process_results`` returned for each metric."""
 

@@ -44,7 +44,7 @@ def resampled(
     >>> resampled("s_rmse", [(0.0, 0.0), (1.0, 0.5)]).point
     3.5355339059327378
     """
-    _, (built,) = _found(metric, [(items, reported)], aggregation, bench)
+    _, ((built, _),) = _found(metric, [(items, reported)], aggregation, bench)
     return built
 
 
@@ -65,15 +65,17 @@ def recorded_metric(metric: str, runs: Sequence[Answers], *, aggregation: str | 
     return found
 
 
-def _found(metric: str, runs: Sequence[Answers], aggregation: str | None, bench: str) -> tuple[Metric, list[Resampled]]:
+def _found(
+    metric: str, runs: Sequence[Answers], aggregation: str | None, bench: str
+) -> tuple[Metric, list[tuple[Resampled, float]]]:
     if not all(items for items, _ in runs):
         raise NotResampledError(f"{metric}: there are no documents")
     recorded = f"agg_{metric}" if aggregation is None else aggregation
     sure = AGGREGATIONS.get(recorded) or _at(recorded)
     wrong: list[tuple[float, float]] = []
     for group in [[sure]] if sure else _by_name(metric, recorded, bench, runs[0][0]):
-        built = [(one, forms) for one in group if (forms := _built(one, runs))]
-        misses = [_first_miss(forms, runs) for _, forms in built]
+        built = [(one, own) for one in group if (own := _built(one, runs))]
+        misses = [_first_miss(own, runs) for _, own in built]
         fitting = [found for found, miss in zip(built, misses, strict=True) if miss is None]
         if len(fitting) == 1 or (fitting and all(reported is not None for _, reported in runs)):
             return fitting[0]
@@ -91,23 +93,23 @@ def _found(metric: str, runs: Sequence[Answers], aggregation: str | None, bench:
     )
 
 
-def _built(metric: Metric, runs: Sequence[Answers]) -> list[Resampled]:
-    """Its form for each run; empty if the items are not its own."""
+def _built(metric: Metric, runs: Sequence[Answers]) -> list[tuple[Resampled, float]]:
+    """Its form and its value for each run; empty if the items are not its own."""
     try:
-        return [metric.resampled(items) for items, _ in runs]
+        forms = [metric.resampled(items) for items, _ in runs]
+        return [(one, one.point) for one in forms]
     except NotResampledError:
         raise
     except Exception:  # a metric of the same name for items of another form
         return []
 
 
-def _first_miss(forms: Sequence[Resampled], runs: Sequence[Answers]) -> tuple[float, float] | None:
+def _first_miss(built: Sequence[tuple[Resampled, float]], runs: Sequence[Answers]) -> tuple[float, float] | None:
     """The first value that is not the reported one, with that one."""
-    for built, (_, told) in zip(forms, runs, strict=True):
-        value = built.point
-        same = told is None or math.isclose(value, told, rel_tol=1e-9, abs_tol=1e-9)
-        if told is not None and not same and not (math.isnan(value) and math.isnan(told)):
-            return value, told
+    for (_, value), (_, told) in zip(built, runs, strict=True):
+        if told is not None and not math.isclose(value, told, rel_tol=1e-9, abs_tol=1e-9):
+            if not (math.isnan(value) and math.isnan(told)):
+                return value, told
     return None
 
 
