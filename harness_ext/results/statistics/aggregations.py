@@ -23,6 +23,8 @@ from harness_ext.scoring.lm_eval_aggregations import AGGREGATIONS
 from harness_ext.scoring.resampled import CorpusMetric, NotResampledError, Resampled, one_draw_at_a_time
 
 Metric = CorpusMetric[Any]
+Built = tuple[Resampled, float]
+"""The form of a metric for one run, and its value."""
 Answers = tuple[Sequence[Any], float | None]
 """One item per document, as ``process_results`` returned it and the samples file holds it, and lm-eval's value."""
 
@@ -65,9 +67,7 @@ def recorded_metric(metric: str, runs: Sequence[Answers], *, aggregation: str | 
     return found
 
 
-def _found(
-    metric: str, runs: Sequence[Answers], aggregation: str | None, bench: str
-) -> tuple[Metric, list[tuple[Resampled, float]]]:
+def _found(metric: str, runs: Sequence[Answers], aggregation: str | None, bench: str) -> tuple[Metric, list[Built]]:
     if not all(items for items, _ in runs):
         raise NotResampledError(f"{metric}: there are no documents")
     recorded = f"agg_{metric}" if aggregation is None else aggregation
@@ -93,7 +93,7 @@ def _found(
     )
 
 
-def _built(metric: Metric, runs: Sequence[Answers]) -> list[tuple[Resampled, float]]:
+def _built(metric: Metric, runs: Sequence[Answers]) -> list[Built]:
     """Its form and its value for each run; empty if the items are not its own."""
     try:
         forms = [metric.resampled(items) for items, _ in runs]
@@ -104,12 +104,12 @@ def _built(metric: Metric, runs: Sequence[Answers]) -> list[tuple[Resampled, flo
         return []
 
 
-def _first_miss(built: Sequence[tuple[Resampled, float]], runs: Sequence[Answers]) -> tuple[float, float] | None:
+def _first_miss(built: Sequence[Built], runs: Sequence[Answers]) -> tuple[float, float] | None:
     """The first value that is not the reported one, with that one."""
     for (_, value), (_, told) in zip(built, runs, strict=True):
-        if told is not None and not math.isclose(value, told, rel_tol=1e-9, abs_tol=1e-9):
-            if not (math.isnan(value) and math.isnan(told)):
-                return value, told
+        same = told is None or math.isclose(value, told, rel_tol=1e-9, abs_tol=1e-9)
+        if told is not None and not same and not (math.isnan(value) and math.isnan(told)):
+            return value, told
     return None
 
 
