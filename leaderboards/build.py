@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from harness_ext.errors import InputError
@@ -25,7 +27,7 @@ def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
     built = []
     for bench in sorted(rows):
         builder = benches.module(bench, "table") or generic
-        built += builder.build(rows[bench], partial=partial)
+        built += [replace(table, bench=bench) for table in builder.build(rows[bench], partial=partial)]
     return built
 
 

@@ -55,6 +55,9 @@ class Row(BaseModel):
         "", description="agreement of the judge with people and on what data, or unmeasured; empty for unjudged"
     )
     higher_is_better: bool | None = Field(None, description="direction of the metric; empty where not stated")
+    identity: str = Field(
+        "", description="measured rows: hash of all that is recorded of run and task but time, machine and order"
+    )
     task_version: str = Field("", description="metadata.version of the task")
     lm_eval_version: str = Field("", description="lm-eval that produced the number")
     task_hash: str = Field("", description="lm-eval's hash over docs, prompts and targets (with --log_samples)")

@@ -13,7 +13,7 @@ import numpy as np
 from harness_ext.errors import InputError
 from harness_ext.results import benches
 from harness_ext.results.judging.judges import JUDGED_METRICS
-from harness_ext.results.reading.samples import Run, TaskRun, load_run
+from harness_ext.results.reading.runs import Run, TaskRun, load_run
 from harness_ext.results.statistics.bootstrap import DRAWS, SEED
 from harness_ext.results.statistics.comparability import (
     NotComparableError,
