@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,14 +48,38 @@ class Resampled:
         counts = np.bincount((draws + first).ravel(), minlength=len(draws) * self.n_rows)
         return self.of_counts(counts.reshape(len(draws), self.n_rows).astype(float)).reshape(rows.shape[:-1])
 
+    def of_documents(self, counts: Floats) -> Floats:
+        """Values, shape (draws,), from counts of the documents, shape (draws, n), which several metrics can share."""
+        return self.of_counts(counts @ incidence(np.arange(len(self)), self.rows, (len(self), self.n_rows)))
+
     def only(self, documents: slice) -> Resampled:
         """The same metric on some of the documents."""
         return Resampled(self.rows[documents], self.n_rows, self.of_counts)
 
+    def then(self, function: Callable[[Floats], Floats]) -> Resampled:
+        """A function of the metric's values.
+
+        >>> from_sums([[9.0], [7.0]], lambda sums: sums[:, 0]).then(np.sqrt).point
+        4.0
+        """
+        return Resampled(self.rows, self.n_rows, lambda counts: function(self.of_counts(counts)))
+
+    def among(self, documents: npt.NDArray[np.bool_]) -> Resampled:
+        """The same metric over more documents, of which it looks at the flagged ones only, shape (all documents,).
+
+        >>> from_sums([[2.0], [3.0]], lambda sums: sums[:, 0]).among(np.array([True, False, True])).rows.tolist()
+        [0, 2, 1]
+        """
+        if documents.all():
+            return self
+        rows = np.full(len(documents), self.n_rows)
+        rows[documents] = self.rows
+        return Resampled(rows, self.n_rows + 1, lambda counts: self.of_counts(counts[:, :-1]))
+
     @property
     def point(self) -> float:
         """The metric on every document once."""
-        return float(self(np.arange(len(self))))
+        return float(self.of_counts(np.bincount(self.rows, minlength=self.n_rows)[None].astype(float))[0])
 
 
 def from_sums(features: npt.ArrayLike, value: Callable[[Floats], Floats]) -> Resampled:
@@ -98,6 +122,18 @@ def by_cluster(statistic: Resampled, clusters: npt.ArrayLike) -> Resampled:
         raise ValueError(f"{len(statistic)} documents have {cluster.size} clusters; each needs one")
     members = incidence(cluster, statistic.rows, (len(names), statistic.n_rows))
     return Resampled(np.arange(len(names)), len(names), lambda counts: statistic.of_counts(counts @ members))
+
+
+def first_of_each(names: Sequence[Hashable]) -> npt.NDArray[np.bool_]:
+    """Flags of the first of all documents of one name: a doc asked about in several rows counts where its first does.
+
+    Its rows must lie in one cluster, so that they are drawn together.
+
+    >>> first_of_each(["a", "a", "b", "a"]).tolist()
+    [True, False, True, False]
+    """
+    first = dict(zip(reversed(names), range(len(names) - 1, -1, -1), strict=True))
+    return np.isin(np.arange(len(names)), list(first.values()))
 
 
 def incidence(units: Integers, rows: Integers, shape: tuple[int, int]) -> sparse.csr_array:
