@@ -11,8 +11,8 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness_ext.leaderboards.table import Table
     from harness_ext.leaderboards.evidence import Evidence
+    from harness_ext.leaderboards.table import Table
     from harness_ext.results.reading.runs import Runs
 
 Format = Literal["md", "csv", "tex", "html"]

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.runs import Derived, Runs
+from harness_ext.results.statistics.aggregations import resampled
 from harness_ext.results.statistics.bootstrap import Interval
 from harness_ext.results.statistics.intervals import Units, draw, interval_of, weighted
-from harness_ext.scoring.resampled import NotResampledError, Resampled, resampled
+from harness_ext.scoring.resampled import NotResampledError, Resampled
 from harness_ext.scoring.resampled.numbers import nanmean
 
 BENCH = "safety"
@@ -73,7 +74,8 @@ class Answered(NamedTuple):
             return None
         values = scores.items[row.metric]
         try:
-            statistic = resampled(row.metric, values, aggregation=task.aggregations.get(row.metric), reported=row.value)
+            recorded = task.aggregations.get(row.metric)
+            statistic = resampled(row.metric, values, aggregation=recorded, reported=row.value, bench=row.bench)
         except NotResampledError:
             return None
         return cls(statistic, [float(value) for value in values], scores.facts, [_question(own) for own in scores.ids])

@@ -93,5 +93,7 @@ def to_rows(frame: pd.DataFrame) -> list[Row]:
     'acc'
     """
     direction = frame.higher_is_better.astype(object).where(frame.higher_is_better.notna(), None)
-    records = frame.assign(higher_is_better=direction).to_dict("records")
-    return [Row.model_construct(**{str(name): value for name, value in record.items()}) for record in records]
+    columns = frame.assign(higher_is_better=direction)
+    empty = Row.model_construct()  # copies are made faster than rows
+    values = zip(*(columns[name].tolist() for name in COLUMNS), strict=True)
+    return [empty.model_copy(update=dict(zip(COLUMNS, own, strict=True))) for own in values]

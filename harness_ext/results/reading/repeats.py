@@ -91,7 +91,7 @@ class Records:
                 name for name in identity.differing(self._runs[run] for run in runs) if name not in identity.INCIDENTAL
             ]
             for run in runs if names else ():
-                told[run, *line] = identity.words(self._runs[run], names, Path(run).name)
+                told[(run, *line)] = identity.words(self._runs[run], names, Path(run).name)
         frame = _with_words(frame, told)
         return self._apart(self._apart(frame, self._task_words), self._file_words)
 
@@ -110,7 +110,7 @@ class Records:
 
     def _task_words(self, frame: pd.DataFrame, runs: Mapping[str, set[str]]) -> dict[str, list[str]]:
         """What differs in how the tasks were asked that the runs share."""
-        shared = [task for task in dict.fromkeys(task for own in runs.values() for task in sorted(own))]
+        shared = list(dict.fromkeys(task for own in runs.values() for task in sorted(own)))
         asked = {task: [self._asked(run, task) for run in runs if (run, task) in self._tasks] for task in shared}
         names = dict.fromkeys(name for records in asked.values() for name in identity.differing(records))
         found = {}

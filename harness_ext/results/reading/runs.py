@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -190,7 +189,7 @@ class Runs:
 
 
 class Derived(NamedTuple):
-    """What ``tasks/<bench>/derived.py`` makes of the numbers of one model: ``derive(rows, runs)``, ``details(rows, runs)``."""
+    """What ``derive`` and ``details`` in ``tasks/<bench>/derived.py`` make of the numbers of one model."""
 
     rows: Sequence[Row]
     notes: Sequence[str] = ()
@@ -408,9 +407,9 @@ class _Beside:
         """The samples files of a results file by task."""
         match = _RESULTS.fullmatch(file.name)
         if file.parent not in self._folders:
-            found = ((SAMPLES_NAME.fullmatch(name), name) for name in sorted(os.listdir(file.parent)))
+            found = ((SAMPLES_NAME.fullmatch(path.name), path) for path in sorted(file.parent.iterdir()))
             self._folders[file.parent] = {
-                (samples["date"], samples["task"]): file.parent / name for samples, name in found if samples
+                (samples["date"], samples["task"]): path for samples, path in found if samples
             }
         own = self._folders[file.parent].items()
         return {task: samples for (date, task), samples in own if match and date == match["date"]}

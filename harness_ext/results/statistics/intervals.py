@@ -11,7 +11,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,9 @@ from scipy.special import ndtr, ndtri
 
 from harness_ext.results.reading.runs import Run, TaskRun
 from harness_ext.results.reading.samples import Scores
+from harness_ext.results.statistics.aggregations import resampled
 from harness_ext.results.statistics.bootstrap import CONFIDENCE, SEED, Interval, Method
-from harness_ext.scoring.resampled import NotResampledError, Resampled, incidence, resampled
+from harness_ext.scoring.resampled import NotResampledError, Resampled
 
 Floats = npt.NDArray[np.float64]
 
@@ -93,28 +94,40 @@ def _batches(rows: int, columns: int) -> Iterator[slice]:
 def draw(statistic: Resampled, units: Units, *, draws: int = DRAWS, seed: int = SEED) -> Drawn:
     """A metric on resamples of the units, and with each unit left out.
 
-    >>> from harness_ext.scoring.resampled import resampled
     >>> one = draw(resampled("acc", [1.0] * 60 + [0.0] * 40), Units.of([str(number) for number in range(100)]))
     >>> one.value, one.draws.shape, sorted(set(one.left_out[Units.of(list(map(str, range(100)))).key].round(3)))
     (0.6, (1000,), [np.float64(0.596), np.float64(0.606)])
     """
     n_units, n_rows = len(units.names), statistic.n_rows
-    members = incidence(units.of_documents, statistic.rows, (n_units, n_rows))
-    total = np.asarray(members.sum(axis=0), dtype=float).reshape(1, n_rows)
+    # Documents in the order of their rows: the counts of a row are a sum over neighbouring columns.
+    order = np.argsort(statistic.rows, kind="stable")
+    unit, row = units.of_documents[order], statistic.rows[order]
+    present, first = np.unique(row, return_index=True)
+
+    def rows_of(counts: npt.NDArray[Any]) -> Floats:
+        """Counts of rows from counts of units, shapes (m, rows) and (m, units)."""
+        summed = np.add.reduceat(counts[:, unit].astype(float), first, axis=1)
+        if len(present) == n_rows:
+            return np.asarray(summed)
+        found = np.zeros((len(counts), n_rows))
+        found[:, present] = summed
+        return found
+
     counts = _counts(units.key, n_units, draws, seed)
-    values = np.empty(draws)
+    alone = len(order) == n_units
+    # Units that are one document each are left out with the same effect where their documents lie in one row.
+    left_out = n_rows if alone else n_units
+    values, effects = np.empty(draws), np.empty(left_out)
     with np.errstate(all="ignore"):
+        total = rows_of(np.ones((1, n_units)))
         value = float(statistic.of_counts(total)[0])
-        for at in _batches(draws, max(n_units, n_rows)):
-            values[at] = statistic.of_counts(counts[at].astype(float) @ members)
-        # Units whose documents lie in the same rows are left out with the same effect.
-        alone = len(statistic.rows) == n_units
-        distinct = np.eye(n_rows) if alone and n_rows < n_units else members
-        effects = np.empty(distinct.shape[0])
-        for at in _batches(distinct.shape[0], n_rows):
-            own = distinct[at]
-            effects[at] = statistic.of_counts(total - (own if isinstance(own, np.ndarray) else own.toarray()))
-    if distinct is not members:
+        for at in _batches(draws, len(order)):
+            values[at] = statistic.of_counts(rows_of(counts[at]))
+        for at in _batches(left_out, n_rows):
+            own = np.arange(at.start, at.stop)
+            one = own[:, None] == np.arange(n_rows if alone else n_units)
+            effects[at] = statistic.of_counts(total - (one if alone else rows_of(one)))
+    if alone:
         row_of_unit = np.empty(n_units, dtype=np.intp)
         row_of_unit[units.of_documents] = statistic.rows
         effects = effects[row_of_unit]
@@ -219,9 +232,8 @@ def run_intervals(
             try:
                 if key not in own or metric not in own[key].items:
                     raise NotResampledError(f"{metric},{key} is not in the samples")
-                statistic = resampled(
-                    metric, own[key].items[metric], aggregation=aggregations.get(metric), reported=row.value
-                )
+                items, recorded = own[key].items[metric], aggregations.get(metric)
+                statistic = resampled(metric, items, aggregation=recorded, reported=row.value, bench=row.bench)
                 found[(name, *measure)] = draw(statistic, units[key], draws=draws, seed=seed)
             except NotResampledError as error:
                 notes.append(f"{name}, {metric}: no interval. {error}.")
