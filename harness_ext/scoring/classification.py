@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness_ext.scoring.resampled import CorpusMetric, Resampled, first_of_each, from_sums, ratio
+from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums, over_docs, ratio
 from harness_ext.scoring.resampled.labels import Score, f1, mean_of_seen, of_label_counts
 from harness_ext.scoring.resampled.labels import macro_f1 as mean_f1
 from harness_ext.scoring.resampled.numbers import nanmean
@@ -285,34 +285,30 @@ def agg_f1_irony(items: Sequence[LabelItem]) -> Resampled:
 CandidateItem = tuple[str, int, bool, bool]
 
 
-def _of_candidate_items(items: Sequence[CandidateItem], value: Callable[[set[int], set[int]], float]) -> Resampled:
-    """Mean over docs of a value of the gold and the predicted set."""
-    docs: dict[str, tuple[set[int], set[int]]] = {}
-    for doc, candidate, *chosen in items:
-        for side, true in zip(docs.setdefault(doc, (set(), set())), chosen, strict=True):
-            if true:
-                side.add(candidate)
-    return nanmean([value(*sets) for sets in docs.values()]).among(first_of_each([doc for doc, *_ in items]))
+def _sets(rows: Sequence[CandidateItem]) -> tuple[set[int], set[int]]:
+    """The gold and the predicted set of a doc."""
+    gold, predicted = ({row[1] for row in rows if row[side]} for side in (2, 3))
+    return gold, predicted
 
 
-@CorpusMetric
-def agg_jaccard(items: Sequence[CandidateItem]) -> Resampled:
+@over_docs
+def agg_jaccard(docs: Sequence[Sequence[CandidateItem]]) -> Resampled:
     """Mean Jaccard overlap over docs of (doc, candidate, gold, predicted) items, 0-100.
 
     >>> agg_jaccard([("d", 0, True, True), ("d", 1, True, False), ("e", 0, False, False)])
     75.0
     """
-    return _of_candidate_items(items, jaccard)
+    return nanmean([jaccard(*_sets(rows)) for rows in docs])
 
 
-@CorpusMetric
-def agg_exact_set(items: Sequence[CandidateItem]) -> Resampled:
+@over_docs
+def agg_exact_set(docs: Sequence[Sequence[CandidateItem]]) -> Resampled:
     """Share of docs whose set is exactly right, of (doc, candidate, gold, predicted) items, 0-100.
 
     >>> agg_exact_set([("d", 0, True, True), ("d", 1, True, False), ("e", 0, False, False)])
     50.0
     """
-    return _of_candidate_items(items, lambda gold, predicted: 100.0 * (gold == predicted))
+    return nanmean([100.0 * (gold == predicted) for gold, predicted in map(_sets, docs)])
 
 
 def _of_decisions(items: Sequence[DecisionItem], score: Score) -> Resampled:

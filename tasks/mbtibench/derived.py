@@ -69,13 +69,16 @@ def details(rows: Sequence[Row], runs: Runs) -> Derived:
 
 
 def read_answers(row: Row, runs: Runs) -> list[Answer]:
-    """The authors of one leaf of one run; none without samples."""
+    """The authors of one leaf of one run, none without samples; the answers to a questionnaire's items are averaged."""
     scores = runs.scores(row)
-    if scores is None:
-        return []
+    found: dict[int, list[Answer]] = {}
+    if scores is not None:
+        for own_id, item, told in zip(scores.ids, scores.items["s_rmse"], scores.facts, strict=True):
+            *_, gold, predicted = item  # before them, an author's number
+            found.setdefault(int(own_id), []).append(Answer(int(own_id), gold, predicted, *told))
     return [
-        Answer(int(own_id), float(gold), float(predicted), *told)
-        for own_id, (gold, predicted, *_), told in zip(scores.ids, scores.items["s_rmse"], scores.facts, strict=True)
+        answers[0]._replace(predicted=math.fsum(answer.predicted for answer in answers) / len(answers))
+        for answers in found.values()
     ]
 
 

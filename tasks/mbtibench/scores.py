@@ -14,7 +14,7 @@ import numpy as np
 
 from harness_ext.scoring import soft_labels
 from harness_ext.scoring.em import vote_codes
-from harness_ext.scoring.resampled import CorpusMetric, Resampled, first_of_each
+from harness_ext.scoring.resampled import CorpusMetric, Resampled, over_docs
 from harness_ext.scoring.soft_labels import (
     expected_score,
     flip,
@@ -149,21 +149,18 @@ def item_likelihoods(doc: Doc, results: Likelihoods) -> dict[str, Any]:
     return {**dict.fromkeys(PAIR_METRICS, (doc["id"], doc["soft"], p)), "parse_failure": 0.0}
 
 
-def _of_authors(metric: CorpusMetric[Sequence[float]]) -> CorpusMetric[tuple[int, float, float]]:
-    """The metric of ``(id, y, p)`` items: the items of an author, which are drawn together, are averaged first."""
+AuthorItem = tuple[int, float, float]
 
-    def build(items: Sequence[tuple[int, float, float]]) -> Resampled:
-        gold: dict[int, float] = {}
-        answers: dict[int, list[float]] = {}
-        for record_id, y, p in items:
-            gold[record_id] = y
-            answers.setdefault(record_id, []).append(p)
-        authors = [(gold[record_id], float(np.mean(values))) for record_id, values in answers.items()]
-        return metric.resampled(authors).among(first_of_each([record_id for record_id, *_ in items]))
+
+def _of_authors(metric: CorpusMetric[Sequence[float]]) -> CorpusMetric[AuthorItem]:
+    """The metric of ``(id, y, p)`` items, of which an author has several: they are averaged first."""
+
+    def build(authors: Sequence[Sequence[AuthorItem]]) -> Resampled:
+        return metric.resampled([(items[0][1], float(np.mean([p for *_, p in items]))) for items in authors])
 
     build.__name__ = build.__qualname__ = metric.__name__.replace("agg_", "authors_")
     build.__doc__ = f":func:`~{metric.__module__}.{metric.__name__}` of the authors' mean answers."
-    return CorpusMetric(build)
+    return over_docs(build)
 
 
 authors_s_rmse = _of_authors(soft_labels.agg_s_rmse)

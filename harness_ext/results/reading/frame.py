@@ -94,6 +94,6 @@ def to_rows(frame: pd.DataFrame) -> list[Row]:
     """
     direction = frame.higher_is_better.astype(object).where(frame.higher_is_better.notna(), None)
     columns = frame.assign(higher_is_better=direction)
-    empty = Row.model_construct()  # copies are made faster than rows
+    empty = Row.model_construct(**dict.fromkeys(COLUMNS))  # copies are made faster than rows
     values = zip(*(columns[name].tolist() for name in COLUMNS), strict=True)
     return [empty.model_copy(update=dict(zip(COLUMNS, own, strict=True))) for own in values]

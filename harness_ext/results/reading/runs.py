@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,7 +56,7 @@ class TaskRun:
         """The names of the task's filters, in their order."""
         return tuple(str(entry["name"]) for entry in self.config.get("filter_list") or () if "name" in entry)
 
-    @property
+    @cached_property
     def aggregations(self) -> dict[str, str]:
         """How each metric is aggregated, as lm-eval recorded it, in the order in which the task lists its metrics."""
         listed = self.config.get("metric_list") or []

@@ -41,7 +41,8 @@ class Scores:
     ids: list[str] = field(default_factory=list)
     """The documents' own ids, which several tasks may share; their hashes where they have none."""
     units: list[str] = field(default_factory=list)
-    """What counts as one observation: ``cluster`` of the doc or of its ``meta`` (a dialogue), else the doc itself."""
+    """What counts as one observation: ``cluster`` of the doc or of its ``meta`` (a dialogue), else its own id (an author
+    asked in several rows), else the doc itself."""
     facts: list[Any] = field(default_factory=list)
     """What the task's benchmark wants to know of each document."""
     items: dict[str, list[Any]] = field(default_factory=dict)
@@ -96,7 +97,8 @@ def _add(scores: Scores, sample: Mapping[str, Any], facts: Facts | None, *, hash
         scores.doc_hashes.append(_hash(sample.get("doc")))
         scores.prompt_hashes.append(str(sample.get("prompt_hash") or _hash(sample.get("arguments"))))
     scores.ids.append(str(own_id if own_id is not None else sample.get("doc_hash") or _hash(sample.get("doc"))))
-    scores.units.append(f"doc {number}" if cluster is None else f"cluster {cluster}")
+    own = f"doc {number}" if own_id is None else f"id {own_id}"
+    scores.units.append(own if cluster is None else f"cluster {cluster}")
     if facts:
         scores.facts.append(facts(doc))
     names = sample.get("metrics")

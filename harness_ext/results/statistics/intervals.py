@@ -67,10 +67,9 @@ class Units(NamedTuple):
 
     @classmethod
     def of_scores(cls, scores: Scores) -> Units:
-        """The clusters that documents name, else the documents by their own ids, which tasks about them share."""
-        clustered = any(unit.startswith("cluster ") for unit in scores.units)
-        unique = len(set(scores.ids)) == len(scores.ids)
-        return cls.of(scores.ids if unique and not clustered else scores.units)
+        """The units that documents name; those without a name of their own are known by their hashes."""
+        named = zip(scores.units, scores.ids, strict=True)
+        return cls.of([hashed if unit.startswith("doc ") else unit for unit, hashed in named])
 
 
 @functools.lru_cache(maxsize=2)

@@ -5,12 +5,17 @@ with other counts. :class:`CorpusMetric` makes an aggregation of it, so that a m
 its concept or the ``scores.py`` of its benchmark.
 """
 
-from harness_ext.scoring.resampled.metric import CorpusMetric, draw_by_draw, never_resampled, one_draw_at_a_time
+from harness_ext.scoring.resampled.metric import (
+    CorpusMetric,
+    draw_by_draw,
+    never_resampled,
+    one_draw_at_a_time,
+    over_docs,
+)
 from harness_ext.scoring.resampled.statistic import (
     NotResampledError,
     Resampled,
     by_cluster,
-    first_of_each,
     from_sums,
     incidence,
     ratio,
@@ -22,10 +27,10 @@ __all__ = [
     "Resampled",
     "by_cluster",
     "draw_by_draw",
-    "first_of_each",
     "from_sums",
     "incidence",
     "never_resampled",
     "one_draw_at_a_time",
+    "over_docs",
     "ratio",
 ]

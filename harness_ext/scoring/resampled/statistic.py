@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,18 +122,6 @@ def by_cluster(statistic: Resampled, clusters: npt.ArrayLike) -> Resampled:
         raise ValueError(f"{len(statistic)} documents have {cluster.size} clusters; each needs one")
     members = incidence(cluster, statistic.rows, (len(names), statistic.n_rows))
     return Resampled(np.arange(len(names)), len(names), lambda counts: statistic.of_counts(counts @ members))
-
-
-def first_of_each(names: Sequence[Hashable]) -> npt.NDArray[np.bool_]:
-    """Flags of the first of all documents of one name: a doc asked about in several rows counts where its first does.
-
-    Its rows must lie in one cluster, so that they are drawn together.
-
-    >>> first_of_each(["a", "a", "b", "a"]).tolist()
-    [True, False, True, False]
-    """
-    first = dict(zip(reversed(names), range(len(names) - 1, -1, -1), strict=True))
-    return np.isin(np.arange(len(names)), list(first.values()))
 
 
 def incidence(units: Integers, rows: Integers, shape: tuple[int, int]) -> sparse.csr_array:

@@ -21,6 +21,8 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks._index import TaskIndex
 from lm_eval.tasks._yaml_loader import load_yaml
 
+from harness_ext.scoring.resampled import CorpusMetric
+
 REPOSITORY = Path(__file__).parents[3]
 TASK_KEYS = {field.name for field in fields(TaskConfig)}
 GROUP_KEYS = {field.name for field in fields(GroupConfig)} | TASK_KEYS  # a group's other keys override its leaves'
@@ -91,8 +93,8 @@ def check_metric(metric: dict[str, Any], *, custom: bool) -> list[str]:
     aggregation = metric.get("aggregation", "mean")
     if isinstance(aggregation, str) and aggregation not in AGGREGATION_REGISTRY:
         found.append(f"metric {name!r} has the unknown aggregation {aggregation!r}")
-    if not isinstance(aggregation, str) and not inspect.isfunction(aggregation):
-        found.append(f"metric {name!r} is aggregated by an object whose source the results cannot record")
+    if not isinstance(aggregation, str | CorpusMetric) and not inspect.isfunction(aggregation):
+        found.append(f"metric {name!r} is aggregated by an object that the results cannot record")
     return found
 
 
