@@ -1,25 +1,17 @@
-"""Chooses the tables for a frame: one or more a benchmark."""
+"""The tables for a frame: each benchmark's own, the generic one where it brings none."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import pandas as pd
 
 from harness_ext.errors import InputError
 from harness_ext.leaderboards import generic
 from harness_ext.leaderboards.table import Table
+from harness_ext.results import benches
 from harness_ext.results.published.tables import load
 from harness_ext.results.reading.frame import Row, to_rows
-from harness_ext.tasks.eibench import table as eibench
-from harness_ext.tasks.eibench_gi import table as general_ability
-from harness_ext.tasks.mbtibench import table as mbtibench
-from harness_ext.tasks.safety import table as safety
-
-_BUILDERS = {
-    "eibench": eibench.build,
-    "eibench_gi": general_ability.build,
-    "mbtibench": mbtibench.build,
-    "safety": safety.build,
-}
 
 
 def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
@@ -29,12 +21,13 @@ def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
         frame: columns of :data:`harness_ext.results.reading.frame.COLUMNS`.
         partial: average the parts that are there where a benchmark's mean lacks some; they are named either way.
     """
-    benches: dict[str, list[Row]] = {}
+    rows: dict[str, list[Row]] = {}
     for row in to_rows(frame):
-        benches.setdefault(row.bench, []).append(row)
+        rows.setdefault(row.bench, []).append(row)
     built = []
-    for bench in sorted(benches):
-        built += _BUILDERS.get(bench, generic.build)(benches[bench], partial=partial)
+    for bench in sorted(rows):
+        builder = benches.module(bench, "table") or generic
+        built += [replace(table, bench=bench) for table in builder.build(rows[bench], partial=partial)]
     return built
 
 

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from markupsafe import Markup
 
 from harness_ext.leaderboards import judged, plots
-from harness_ext.leaderboards.evidence import DRAWS, Evidence, SoftLabels
+from harness_ext.leaderboards.evidence import Evidence, SoftLabels
 from harness_ext.leaderboards.printable import visible
-from harness_ext.leaderboards.table import Entry, Kind, lines
-from harness_ext.results.derived import EI_ASPECTS, ei_scores
+from harness_ext.leaderboards.table import Entry, Groups, Kind, lines
+from harness_ext.results import benches
 from harness_ext.results.reading.frame import Row
+from harness_ext.results.statistics.intervals import DRAWS
 from harness_ext.scoring.segments import bins
 
 MOST_RUNS = 12
 """Runs drawn in one figure; the table has all of them."""
 MOST_PANELS = 24
-
-_HEADLINES = {"mbtibench": "s_rmse", "eibench": "ei_score"}
-_NAMES = {"s_rmse": "S-RMSE"}
 
 
 class Panel(NamedTuple):
@@ -67,7 +64,7 @@ def figures(rows: Sequence[Row], kind: Kind, evidence: Evidence) -> list[Figure]
     palette = Palette(measured)
     metric = headline(measured)
     own = [row for row in rows if row.metric == metric]
-    drawn = (_by_group(own, palette), _by_part(own, kind, evidence, palette), _soft_labels(rows, evidence, palette))
+    drawn = (_by_group(own, palette), _by_part(own, kind, palette), _soft_labels(rows, evidence, palette))
     return [figure for figure in drawn if figure is not None]
 
 
@@ -77,13 +74,18 @@ def headline(measured: Sequence[Row]) -> str:
     Args:
         measured: measured numbers of one benchmark, at least one.
     """
-    own = _HEADLINES.get(measured[0].bench)
+    own = benches.declared(measured[0].bench).headline
     if any(row.metric == own for row in measured):
-        return str(own)
+        return own
     first: dict[tuple[str, str], str] = {}
     for row in measured:
         first.setdefault((row.run, row.task), row.metric)
     return Counter(first.values()).most_common(1)[0][0]
+
+
+def _printed(row: Row) -> str:
+    """The metric's name as the benchmark's paper prints it."""
+    return benches.declared(row.bench).printed.get(row.metric, row.metric)
 
 
 class Palette:
@@ -118,7 +120,7 @@ class Palette:
         return legend + [(plots.marker(last), text) for text in words]
 
 
-def _by_part(rows: Sequence[Row], kind: Kind, evidence: Evidence, palette: Palette) -> Figure | None:
+def _by_part(rows: Sequence[Row], kind: Kind, palette: Palette) -> Figure | None:
     """A bar for each run in each part."""
     leaves = [row for row in rows if row.origin == "measured" and row.level == "task"]
     parts: dict[str, list[Row]] = {}
@@ -128,11 +130,11 @@ def _by_part(rows: Sequence[Row], kind: Kind, evidence: Evidence, palette: Palet
         return None
     entries = list(lines(leaves))
     kept, shown = set(entries[:MOST_RUNS]), dict(list(parts.items())[:MOST_PANELS])
-    bars = {part: [_bar(row, evidence, palette) for row in own if Entry.of(row) in kept] for part, own in shown.items()}
+    bars = {part: [_bar(row, palette) for row in own if Entry.of(row) in kept] for part, own in shown.items()}
     chances = {part: _chance(own, kind) for part, own in shown.items()}
     drawn = [bar for own in bars.values() for bar in own]
     scale = plots.axis([*chances.values(), *(number for bar in drawn for number in (bar.value, bar.low, bar.high))])
-    metric = _NAMES.get(leaves[0].metric, leaves[0].metric)
+    metric = _printed(leaves[0])
     panels = [
         Panel(visible(part), plots.bars(own, scale, name=visible(f"{metric} in {part}"), reference=chances[part]))
         for part, own in bars.items()
@@ -151,9 +153,9 @@ def _by_part(rows: Sequence[Row], kind: Kind, evidence: Evidence, palette: Palet
     return Figure("By part", visible(" ".join(filter(None, caption))), [Choice("", panels)])
 
 
-def _bar(row: Row, evidence: Evidence, palette: Palette) -> plots.Bar:
+def _bar(row: Row, palette: Palette) -> plots.Bar:
     entry = Entry.of(row)
-    return plots.Bar(palette.labels[entry], row.value, *evidence.bounds(row), palette.of(entry))
+    return plots.Bar(palette.labels[entry], row.value, row.low, row.high, palette.of(entry))
 
 
 def _chance(rows: Sequence[Row], kind: Kind) -> float:
@@ -173,57 +175,27 @@ def _left_out(total: int, kept: int, things: str) -> str:
     return f"The first {kept} of {total} {things}; the table has all." if total > kept else ""
 
 
-GroupValues = dict[tuple[str, Entry], float]
-
-
-def _variant_means(rows: Sequence[Row]) -> GroupValues:
-    """MBTIBench: the mean over its four dimensions, a group for each way of asking."""
-    leaves = [row for row in rows if row.level == "task" and row.origin != "baseline" and row.variant and row.part]
-    dimensions = {row.part for row in leaves}
-    return {
-        (entry.variant, entry): statistics.fmean(row.value for row in own)
-        for entry, own in lines(leaves).items()
-        if {row.part for row in own} == dimensions
-    }
-
-
-def _aspects(rows: Sequence[Row]) -> GroupValues:
-    """EiBench-R: the mean of each aspect, where all its leaves were measured."""
-    names = {"ep": "perception (ep)", "ec": "cognition (ec)", "ee": "expression (ee)"}
-    values: GroupValues = {}
-    for entry, own in lines(row for row in rows if row.level == "task" and row.origin == "measured").items():
-        scores = ei_scores({row.part: row.value for row in own})
-        values |= {(names[aspect], entry): getattr(scores, aspect) for aspect in EI_ASPECTS}
-    return {key: value for key, value in values.items() if math.isfinite(value)}
-
-
-def _reported_groups(rows: Sequence[Row]) -> GroupValues:
-    """Any other benchmark: lm-eval's groups, or its tasks where it has fewer than two."""
+def _reported_groups(rows: Sequence[Row]) -> Groups:
+    """lm-eval's groups, or the tasks where there are fewer than two."""
     groups = [row for row in rows if row.level == "group"]
     chosen = groups if len({row.task for row in groups}) > 1 else [row for row in rows if row.level == "task"]
     # A judge has a line of its own: markers of two judges on one line could not be told apart.
     named = ((f"{row.task} ({row.judge})" if row.judge else row.task, row) for row in chosen)
-    return {(name, Entry.of(row)): row.value for name, row in named if math.isfinite(row.value)}
-
-
-_GROUPS: Mapping[str, tuple[str, Callable[[Sequence[Row]], GroupValues]]] = {
-    "mbtibench": ("By way of asking", _variant_means),
-    "eibench": ("By aspect", _aspects),
-}
+    return Groups("By group", {(name, Entry.of(row)): row.value for name, row in named if math.isfinite(row.value)})
 
 
 def _by_group(rows: Sequence[Row], palette: Palette) -> Figure | None:
     """A line for each group with a marker for each model: where models differ, and where they all fail."""
-    title, values_of = _GROUPS.get(rows[0].bench, ("By group", _reported_groups))
-    values = values_of(rows)
+    own = getattr(benches.module(rows[0].bench, "table"), "groups", None)
+    title, values = own(rows) if own else _reported_groups(rows)
     groups = list(dict.fromkeys(group for group, entry in values if entry.measured))
     if len(groups) < 2:
         return None
     drawn = [(visible(group), _dots(group, values, palette)) for group in groups[:MOST_PANELS]]
     marks = [mark for _, own in drawn for mark in own]
-    metric = _NAMES.get(rows[0].metric, rows[0].metric)
+    metric = _printed(rows[0])
     caption = (
-        f"{'Mean ' if rows[0].bench in _GROUPS else ''}{metric}{_direction(rows)}.",
+        f"{'Mean ' if own else ''}{metric}{_direction(rows)}.",
         *judged.notes([row for row in rows if row.level == "group"]),
         "Grey: published models." if any(mark.series is None for mark in marks) else "",
         _left_out(len(groups), len(drawn), "groups"),
@@ -240,7 +212,7 @@ def _by_group(rows: Sequence[Row], palette: Palette) -> Figure | None:
     )
 
 
-def _dots(group: str, values: GroupValues, palette: Palette) -> list[plots.Dot]:
+def _dots(group: str, values: Mapping[tuple[str, Entry], float], palette: Palette) -> list[plots.Dot]:
     own = [(entry, value) for (name, entry), value in values.items() if name == group]
     return [
         plots.Dot(palette.labels[entry], value, palette.of(entry))
@@ -252,7 +224,8 @@ def _dots(group: str, values: GroupValues, palette: Palette) -> list[plots.Dot]:
 
 def _soft_labels(rows: Sequence[Row], evidence: Evidence, palette: Palette) -> Figure | None:
     """For each run, how its predictions are spread and how far they can be trusted, part by part."""
-    leaves = [row for row in rows if row.metric == "s_rmse" and row.level == "task" and row.origin == "measured"]
+    metric = benches.declared(rows[0].bench).soft_labels
+    leaves = [row for row in rows if row.metric == metric and row.level == "task" and row.origin == "measured"]
     entries: dict[Entry, list[tuple[Row, SoftLabels]]] = {}
     left_out = set()
     for row in leaves:

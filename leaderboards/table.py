@@ -40,6 +40,8 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
     kind: Kind = "benchmark"
+    bench: str = ""
+    """Whose table it is."""
 
     def compact(self) -> Table:
         """The table without columns that say nothing in any row."""
@@ -135,6 +137,14 @@ def lines(rows: Iterable[Row]) -> dict[Entry, list[Row]]:
     for row in rows:
         found.setdefault(Entry.of(row), []).append(row)
     return found
+
+
+class Groups(NamedTuple):
+    """What the figure of groups compares: a benchmark's ``table.groups(rows)``, or lm-eval's groups."""
+
+    title: str
+    values: dict[tuple[str, Entry], float]
+    """By group and line; groups are drawn in the order in which they first appear."""
 
 
 SOURCES = {"measured": "measured", "baseline": "trivial", "published": "published"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 if TYPE_CHECKING:
-    from harness_ext.results.reading.samples import TaskRun
+    from harness_ext.results.reading.runs import TaskRun
 
 
 class _Reply(NamedTuple):
@@ -46,14 +46,14 @@ def replies(
     Exit codes: 2 wrong input, 3 data missing or broken.
     """
     from harness_ext.errors import InputError
-    from harness_ext.results.reading.samples import load_run
+    from harness_ext.results.reading.runs import load_run
 
     if not (emo_consistency or bertscore):
         raise InputError("nothing to compute: give --emo-consistency, --bertscore FOLDER or both.")
     scores: list[dict[str, Any]] = []
     for task in load_run(run).tasks.values():
         if found := _stored(task):
-            scores += _scores(task.task, found, emo_consistency, bertscore, layer)
+            scores += _scores(task, found, emo_consistency, bertscore, layer)
     if not scores:
         raise InputError(f"{run} holds no samples of a task with reference replies; was it run with --log_samples?")
     _show(scores, json_)
@@ -62,11 +62,10 @@ def replies(
 def _stored(task: TaskRun) -> list[_Reply]:
     """The replies of a task whose docs have references; empty for any other task."""
     from harness_ext.errors import DataError
-    from harness_ext.results.reading.reader import sample_lines
 
     found: list[_Reply] = []
     try:
-        for sample in sample_lines(task.samples, task.filters) if task.samples else ():
+        for sample in task.lines() if task.samples else ():
             doc = sample.get("doc")
             answers = sample.get("filtered_resps") or []
             if not (isinstance(doc, dict) and doc.get("refs") and answers and isinstance(answers[0], str)):
@@ -79,17 +78,20 @@ def _stored(task: TaskRun) -> list[_Reply]:
 
 
 def _scores(
-    task: str, found: list[_Reply], emo_consistency: bool, encoder: Path | None, layer: int | None
+    task: TaskRun, found: list[_Reply], emo_consistency: bool, encoder: Path | None, layer: int | None
 ) -> list[dict[str, Any]]:
-    about = {"task": task, "docs": len(found)}
+    from harness_ext.results import benches
+
+    about = {"task": task.task, "docs": len(found)}
     texts, references = [reply.text for reply in found], [reply.reference for reply in found]
     emotions = [reply.emotion for reply in found if reply.emotion is not None]
     scores: list[dict[str, Any]] = []
-    if emo_consistency and len(emotions) == len(found):
-        from harness_ext.replies import emotion_consistency as judge
-        from harness_ext.tasks.eibench.emotion_consistency import classifier
+    bench = next(iter(task.rows.values())).bench
+    brought = benches.module(bench, "emotion_consistency") if emo_consistency and len(emotions) == len(found) else None
+    if brought:
+        from harness_ext.replies.emotion_consistency import emo_consistency as share
 
-        own, human = (judge.emo_consistency(classifier(), replies, emotions) for replies in (texts, references))
+        own, human = (share(brought.classifier(), replies, emotions) for replies in (texts, references))
         scores.append({**about, "metric": "emo_consistency", "value": own, "human_replies": human})
     if encoder:
         from harness_ext.replies.bertscore import bertscore

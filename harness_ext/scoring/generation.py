@@ -12,14 +12,17 @@ import re
 import string
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU
 
 from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums, never_resampled, ratio
 from harness_ext.scoring.resampled.statistic import Floats
+
+if TYPE_CHECKING:
+    from rouge_score.rouge_scorer import RougeScorer
+
 
 LikelihoodItem = tuple[float, float]
 """Log-likelihood of a text in nats, and its number of words or bytes."""
@@ -29,6 +32,8 @@ ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
 
 @cache
 def _scorer(kinds: tuple[str, ...], stemmer: bool) -> RougeScorer:
+    from rouge_score.rouge_scorer import RougeScorer  # imports half of nltk and sklearn: tables need none of it
+
     return RougeScorer(list(kinds), use_stemmer=stemmer)
 
 

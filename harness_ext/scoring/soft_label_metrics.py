@@ -11,7 +11,8 @@ from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse, special, stats
+import scipy
+from scipy import sparse, special
 
 from harness_ext.scoring.hard_labels import FORMS as HARD_FORMS
 from harness_ext.scoring.resampled import Resampled, draw_by_draw, from_sums, ratio
@@ -55,7 +56,7 @@ def _bernoulli(v: Floats) -> Floats:
 def _kendall_tau_b(y: Floats, c: Floats) -> Resampled:
     def value(drawn: npt.NDArray[np.intp]) -> float:
         constant = not len(drawn) or np.ptp(y[drawn]) == 0 or np.ptp(c[drawn]) == 0
-        return _NAN if constant else float(stats.kendalltau(y[drawn], c[drawn]).statistic)
+        return _NAN if constant else float(scipy.stats.kendalltau(y[drawn], c[drawn]).statistic)
 
     return draw_by_draw(len(y), value)
 
@@ -148,7 +149,7 @@ _CLIPPED: dict[str, Form] = {
     "w1_marginal": _wasserstein,
     "w1_hist9_bins": _of_histograms(lambda y, c: np.abs(np.cumsum(_shares(y) - _shares(c), axis=1)).sum(1)),
     "jsd_hist9_bits": _of_histograms(lambda y, c: _jsd_bits(_shares(y), _shares(c))),
-    "kl_gold_pred_hist9_addone": _of_histograms(lambda y, c: np.asarray(stats.entropy(y + 1, c + 1, axis=1))),
+    "kl_gold_pred_hist9_addone": _of_histograms(lambda y, c: np.asarray(scipy.stats.entropy(y + 1, c + 1, axis=1))),
     "ce_lewidi2023": lambda y, c: nanmean(_two_class_cross_entropy(y, c)),
     "ce_eps1e-6": lambda y, c: nanmean(_clipped_cross_entropy(y, c)),
     "md_lewidi2025": lambda y, c: nanmean(2 * np.abs(c - y)),

@@ -13,6 +13,7 @@ from harness_ext.leaderboards.table import (
     Cell,
     Column,
     Entry,
+    Groups,
     Kind,
     Table,
     kinds,
@@ -22,8 +23,9 @@ from harness_ext.leaderboards.table import (
     title,
     unique,
 )
-from harness_ext.results.derived import EI_ASPECTS, definition, ei_scores
+from harness_ext.results.derived import definition
 from harness_ext.results.reading.frame import Row
+from harness_ext.tasks.eibench.aspects import EI_ASPECTS, ei_scores
 
 _ABOUT = (
     "EiBench-R is a labelled reconstruction from public sources; it is not the EiBench of arXiv:2402.10073, whose data "
@@ -34,6 +36,7 @@ _CAVEAT = (
     "Published rows are encoders trained on the task and scored on its whole test set; measured rows are prompted, and "
     "capped where they say so."
 )
+_NAMES = {"ep": "perception (ep)", "ec": "cognition (ec)", "ee": "expression (ee)"}
 _PARTS = tuple(part for parts in EI_ASPECTS.values() for part in parts)
 _LEAVES = len(_PARTS)
 _COLUMNS = (
@@ -59,6 +62,15 @@ def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
             if kind == "benchmark":
                 tables += _beside_published(capped, published)
     return tables
+
+
+def groups(rows: Sequence[Row]) -> Groups:
+    """The mean of each aspect, where all its leaves were measured."""
+    values = {}
+    for entry, own in lines(row for row in rows if row.level == "task" and row.origin == "measured").items():
+        scores = ei_scores({row.part: row.value for row in own})
+        values |= {(name, entry): getattr(scores, aspect) for aspect, name in _NAMES.items()}
+    return Groups("By aspect", {key: value for key, value in values.items() if math.isfinite(value)})
 
 
 def _beside_published(rows: Sequence[Row], published: Sequence[Row]) -> list[Table]:

@@ -13,6 +13,7 @@ from harness_ext.leaderboards.table import (
     Cell,
     Column,
     Entry,
+    Groups,
     Kind,
     Table,
     kinds,
@@ -24,7 +25,7 @@ from harness_ext.leaderboards.table import (
 )  # fmt: skip
 from harness_ext.results.derived import definition, mean_rank
 from harness_ext.results.reading.frame import Row
-from harness_ext.tasks.mbtibench.details import SUBSETS, mean_over
+from harness_ext.tasks.mbtibench.derived import SUBSETS, mean_over
 
 DIMENSIONS = ("E/I", "S/N", "T/F", "J/P")
 MOST_PARSE_FAILURES = 0.05
@@ -104,6 +105,18 @@ def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
             tables.append(generic.table(others, "MBTIBench: tasks without soft-label scores", kind))
         tables += details
     return [table for table in tables if table.rows]
+
+
+def groups(rows: Sequence[Row]) -> Groups:
+    """The mean over the four dimensions for each way of asking."""
+    leaves = [row for row in rows if row.level == "task" and row.origin != "baseline" and row.variant and row.part]
+    dimensions = {row.part for row in leaves}
+    means = {
+        (entry.variant, entry): statistics.fmean(row.value for row in own)
+        for entry, own in lines(leaves).items()
+        if {row.part for row in own} == dimensions
+    }
+    return Groups("By way of asking", means)
 
 
 def _table(rows: Sequence[Row], kind: Kind) -> Table:

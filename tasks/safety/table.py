@@ -21,9 +21,10 @@ from harness_ext.leaderboards.table import (
     unique,
 )
 from harness_ext.results.derived import harmonic_mean
-from harness_ext.results.judging.judges import FULL_REFUSAL_METRICS, HARM_METRICS, JUDGED_METRICS, REFUSAL_METRICS
+from harness_ext.results.judging.judges import JUDGED_METRICS
 from harness_ext.results.reading.frame import Row
-from harness_ext.tasks.safety.suites import DISTINCT, MICRO, SUITES
+from harness_ext.scoring.safety import FULL_REFUSAL_METRICS, HARM_METRICS, REFUSAL_METRICS
+from harness_ext.tasks.safety.derived import DISTINCT, MICRO, SUITES
 
 _BALANCE = "safety_balance"
 _REFUSAL = (*REFUSAL_METRICS, *FULL_REFUSAL_METRICS)

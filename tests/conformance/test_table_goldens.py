@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from harness_ext.results.derived import ei_scores, retention
+from harness_ext.results.derived import retention
 from harness_ext.results.published.tables import load
 from harness_ext.results.reading.frame import Row
 from harness_ext.tasks.eibench import table as eibench
+from harness_ext.tasks.eibench.aspects import ei_scores
 
 
 def test_eibench_group_numbers(golden: Path) -> None:

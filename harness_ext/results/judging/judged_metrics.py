@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from harness_ext.scoring.lm_eval_aggregations import mean
 from harness_ext.scoring.resampled import CorpusMetric
-from harness_ext.scoring.safety import agg_safety_balance, agg_safety_balance_full, processor
+from harness_ext.scoring.safety import BALANCES, processor
 from harness_ext.scoring.soft_labels import agg_nanmean
 
 Kind = Literal["refusal", "harm"]
@@ -16,13 +16,8 @@ Aggregation = CorpusMetric[Any]
 LABELS = frozenset({"safe", "unsafe"})
 
 
-_AGGREGATIONS: Mapping[str, Aggregation] = {
-    "invalid": mean,
-    "safety_balance": agg_safety_balance,
-    "safety_balance_full": agg_safety_balance_full,
-}
+_AGGREGATIONS: Mapping[str, Aggregation] = {"invalid": mean, **BALANCES}
 """Of the metrics that are not a mean without the NaNs."""
-_HIGHER_IS_BETTER = frozenset({"safety_balance", "safety_balance_full"})
 
 
 class Metric(NamedTuple):
@@ -72,6 +67,6 @@ def judged_metrics(
     process = processor(set(labels), kind, three_class=three_class)
     docs = [process({"label": label}, [one]) for label, one in zip(labels, verdicts, strict=True)]
     return {
-        name: Metric([doc[name] for doc in docs], _AGGREGATIONS.get(name, agg_nanmean), name in _HIGHER_IS_BETTER)
+        name: Metric([doc[name] for doc in docs], _AGGREGATIONS.get(name, agg_nanmean), name in BALANCES)
         for name in docs[0]
     }

@@ -11,11 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from harness_ext.scoring.refusal_rules import AGREEMENT, RULES, version
+from harness_ext.scoring.safety import FULL_REFUSAL_METRICS, HARM_METRICS, REFUSAL_METRICS
 
-REFUSAL_METRICS = ("over_refusal", "unsafe_compliance", "safety_balance")
-FULL_REFUSAL_METRICS = tuple(f"{metric}_full" for metric in REFUSAL_METRICS)
-"""The same where only a full refusal counts as one."""
-HARM_METRICS = ("attack_success", "harm_score")
 JUDGED_METRICS = frozenset({*REFUSAL_METRICS, *FULL_REFUSAL_METRICS, *HARM_METRICS})
 
 UNMEASURED = "unmeasured"

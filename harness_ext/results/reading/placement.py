@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-MBTI_DIMENSIONS = {"ei": "E/I", "sn": "S/N", "tf": "T/F", "jp": "J/P"}
-
-_MBTIBENCH = re.compile(r"mbtibench(?:_(?P<variant>.+?))??(?:_(?P<part>ei|sn|tf|jp))?")
-_BENCHES = ("eibench_gi", "eqbench_v2", "seceu", "tombench", "emobench")
-"""Benchmarks whose groups need no more than the naming rule; their leaves say what they belong to."""
-
-_EIBENCH = re.compile(r"eibench(?:_(?P<part>.+?))??(?:_(?P<variant>ll))?")
+from harness_ext.results import benches
 
 
 class Placement(NamedTuple):
@@ -28,7 +21,8 @@ def place(task: str, metadata: Mapping[str, Any], groups: Mapping[str, Sequence[
 
     Args:
         task: the bare name, without lm-eval's ``group::`` prefix.
-        metadata: ``configs[task].metadata`` of the result file; ``bench``, ``variant`` and ``part`` in it win.
+        metadata: ``configs[task].metadata`` of the result file; ``bench``, ``variant`` and ``part`` in it win. Without
+            ``bench`` (lm-eval records nothing of groups, older files lack it) the longest known name begins the task's.
         groups: ``group_subtasks`` of the result file; an unknown task belongs to its outermost group.
 
     >>> place("mbtibench_zero_shot_ll_ei", {}, {})
@@ -41,26 +35,19 @@ def place(task: str, metadata: Mapping[str, Any], groups: Mapping[str, Sequence[
     Placement(bench='eibench_gi', variant='ll', part='boolq')
     """
     told = {key: str(metadata[key]) for key in Placement._fields if isinstance(metadata.get(key), str)}
-    found = _by_name(task, told["bench"]) if "bench" in told else _known(task) or _by_group(task, groups)
+    bench = told.get("bench") or benches.named(task)
+    found = _by_name(task, bench) if bench else _by_group(task, groups)
     return found._replace(**told)
 
 
 def _by_name(task: str, bench: str) -> Placement:
-    """The naming rule, for a task that says what its benchmark is."""
+    """Where parts are declared, the last piece of the name is one or none; else ``_ll`` is the only variant."""
     rest = task.removeprefix(bench).lstrip("_")
+    if parts := benches.declared(bench).parts:
+        variant, _, last = rest.rpartition("_")
+        return Placement(bench, variant, parts[last]) if last in parts else Placement(bench, rest, "")
     part = rest.removesuffix("_ll") if rest != "ll" else ""
     return Placement(bench, "ll" if rest.endswith("ll") and part != rest else "", part)
-
-
-def _known(task: str) -> Placement | None:
-    for bench in _BENCHES:
-        if task == bench or task.startswith(f"{bench}_"):
-            return _by_name(task, bench)
-    if match := _MBTIBENCH.fullmatch(task):
-        return Placement("mbtibench", match["variant"] or "", MBTI_DIMENSIONS.get(match["part"] or "", ""))
-    if match := _EIBENCH.fullmatch(task):
-        return Placement("eibench", match["variant"] or "", match["part"] or "")
-    return None
 
 
 def _by_group(task: str, groups: Mapping[str, Sequence[str]]) -> Placement:

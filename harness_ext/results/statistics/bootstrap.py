@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from harness_ext.scoring.resampled import Resampled
 
@@ -159,8 +159,8 @@ def _draw(statistic: Statistic, units: Sequence[int], draws: int, seed: int, con
 
 def _scipy_bootstrap(statistic: Statistic, units: Sequence[int], confidence: float, **settings: Any) -> Any:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # the caller looks for NaN
-        return stats.bootstrap(
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)  # the caller looks for NaN
+        return scipy.stats.bootstrap(
             tuple(np.arange(size) for size in units),
             lambda *numbers, axis: statistic(*numbers),
             vectorized=True,

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from harness_ext.errors import InputError
-from harness_ext.results.derived import EI_ASPECTS
+from harness_ext.results import benches
 from harness_ext.results.judging.judges import JUDGED_METRICS
-from harness_ext.results.reading.samples import Run, TaskRun, load_run
+from harness_ext.results.reading.runs import Run, TaskRun, load_run
 from harness_ext.results.statistics.aggregations import recorded_metric
 from harness_ext.results.statistics.bootstrap import DRAWS, SEED
 from harness_ext.results.statistics.comparability import (
@@ -28,11 +28,6 @@ from harness_ext.scoring.resampled import NotResampledError
 
 Measure = tuple[str, str]
 """A metric and its filter."""
-
-_EI_SCORE: Measure = ("ei_score", "none")
-_EI_GROUPS = frozenset({"eibench", "eibench_full"})
-_EI_WEIGHTS = {f"eibench_{part}": 1 / len(EI_ASPECTS) / len(parts) for parts in EI_ASPECTS.values() for part in parts}
-"""Weight of every leaf of EiBench-R in the mean of its three aspects."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +79,7 @@ def plan(paths: Sequence[Path], *, tasks: Sequence[str] = (), metrics: Sequence[
     for labels in itertools.combinations(runs, 2):
         jobs += _leaf_jobs(shown, labels, metrics, notes)
         jobs += _group_jobs([runs[label] for label in labels], labels, leaves, tasks, metrics, notes)
-        jobs += _aspect_macro_jobs(leaves, labels, tasks, metrics, notes)
+        jobs += _mean_jobs(leaves, labels, tasks, metrics, notes)
     notes = list(dict.fromkeys(notes))
     if not jobs:
         raise InputError(" ".join(["nothing can be compared.", *notes]))
@@ -253,24 +248,28 @@ def _group_jobs(
         yield Job(group, *measure, *labels, pairs, both[0], same_units, own[0].first.run.rows[measure].higher_is_better)
 
 
-def _aspect_macro_jobs(
+def _mean_jobs(
     leaves: Sequence[_Leaf],
     labels: tuple[str, str],
     tasks: Sequence[str],
     metrics: Sequence[str],
     notes: list[str],
 ) -> Iterator[Job]:
-    """The headline of EiBench-R, which is no mean over leaves that lm-eval could report: where all leaves are there."""
+    """Means that benchmarks declare because no group of lm-eval's could report them, where all leaves are there."""
     by_name = {leaf.task: leaf for leaf in leaves}
-    asked = (not tasks or _EI_GROUPS & set(tasks)) and _asked(_EI_SCORE, metrics or _EI_SCORE)
-    if not asked or not _EI_WEIGHTS.keys() <= by_name.keys():
-        return
-    try:
-        pairs = [by_name[task].pair(_EI_SCORE, labels, by_id=False) for task in _EI_WEIGHTS]
-    except NotResampledError as error:
-        notes.append(f"ei_aspect_macro was left out: {error}.")
-    else:
-        yield Job("ei_aspect_macro", *_EI_SCORE, *labels, pairs, tuple(_EI_WEIGHTS.values()), False, True)
+    for bench in dict.fromkeys(row.bench for leaf in leaves for row in leaf.first.run.rows.values()):
+        for mean in benches.declared(bench).means:
+            measure = (mean.metric, "none")
+            asked = (not tasks or set(mean.groups) & set(tasks)) and _asked(measure, metrics or [mean.metric])
+            if not asked or not mean.weights.keys() <= by_name.keys():
+                continue
+            try:
+                pairs = [by_name[task].pair(measure, labels, by_id=False) for task in mean.weights]
+            except NotResampledError as error:
+                notes.append(f"{mean.name} was left out: {error}.")
+            else:
+                weights = tuple(mean.weights.values())
+                yield Job(mean.name, *measure, *labels, pairs, weights, False, mean.higher_is_better)
 
 
 def _has_group(run: Run, group: str, measure: Measure) -> bool:

@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 
 from harness_ext.cli.app import app
 from harness_ext.errors import DataError, InputError
-from harness_ext.results.derived import EI_ASPECTS, ei_scores
 from harness_ext.results.reading.samples import load_run, read_scores
 from harness_ext.results.statistics.aggregations import resampled
 from harness_ext.results.statistics.bootstrap import interval
@@ -29,6 +28,7 @@ from harness_ext.scoring.classification import agg_macro_f1
 from harness_ext.scoring.generation import agg_dist_1
 from harness_ext.scoring.resampled import by_cluster
 from harness_ext.scoring.soft_labels import agg_ccc, agg_s_rmse
+from harness_ext.tasks.eibench.aspects import EI_ASPECTS, ei_scores
 
 DATE = "2026-05-01T10-00-00.000001"
 Aggregation = Callable[[Sequence[Any]], float]

@@ -1,7 +1,6 @@
 """Derived scores against scipy, numpy and hand-made cases."""
 
 import math
-import statistics
 
 import numpy as np
 import pytest
@@ -10,12 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_ext.results.derived import (
-    EI_ASPECTS,
     chance_normalised,
     definition,
     delta_to_base,
     delta_to_trivial,
-    ei_scores,
     harmonic_mean,
     language_macro,
     mean_rank,
@@ -23,7 +20,6 @@ from harness_ext.results.derived import (
 )
 
 scores = st.floats(0, 100)
-LEAVES = [part for parts in EI_ASPECTS.values() for part in parts]
 
 
 @given(st.lists(st.lists(scores, min_size=3, max_size=3), min_size=1, max_size=8), st.booleans())
@@ -50,31 +46,6 @@ def test_a_harmonic_mean_is_zero_undefined_or_refused_at_the_edges() -> None:
     for parts in ([], [0.5, -0.1]):
         with pytest.raises(ValueError, match="at least 0"):
             harmonic_mean(parts)
-
-
-@given(st.fixed_dictionaries(dict.fromkeys(LEAVES, scores)))
-def test_ei_scores_of_all_leaves_are_means_of_means(leaves: dict[str, float]) -> None:
-    found = ei_scores(leaves)
-    means = {aspect: statistics.fmean(leaves[part] for part in parts) for aspect, parts in EI_ASPECTS.items()}
-    assert found.missing == ()
-    assert found.aspect_macro == pytest.approx(statistics.fmean(means.values()))
-    assert found.task_macro == pytest.approx(statistics.fmean(leaves.values()))
-    assert ei_scores(leaves, partial=True) == found
-
-
-@given(st.sets(st.sampled_from(LEAVES), min_size=1))
-def test_missing_leaves_are_named_and_only_their_aspects_undefined(gone: set[str]) -> None:
-    found = ei_scores({part: 1.0 for part in LEAVES if part not in gone})
-    assert set(found.missing) == gone
-    assert {aspect for aspect in EI_ASPECTS if math.isnan(getattr(found, aspect))} == {
-        aspect for aspect, parts in EI_ASPECTS.items() if gone & set(parts)
-    }
-    assert math.isnan(found.aspect_macro)
-    assert math.isnan(found.task_macro)
-
-
-def test_an_undefined_leaf_counts_as_missing() -> None:
-    assert ei_scores({part: math.nan if part == "cee" else 1.0 for part in LEAVES}).missing == ("cee",)
 
 
 def test_chance_is_nothing_and_perfection_everything() -> None:
@@ -120,6 +91,6 @@ def test_retention_over_different_leaves_is_refused(before: dict[str, float], af
 
 def test_every_derived_score_can_say_in_a_line_what_it_is() -> None:
     deltas = (delta_to_base, delta_to_trivial)
-    for score in (*deltas, ei_scores, mean_rank, chance_normalised, harmonic_mean, language_macro, retention):
+    for score in (*deltas, mean_rank, chance_normalised, harmonic_mean, language_macro, retention):
         assert ":" in definition(score)
         assert definition(score).endswith(".")

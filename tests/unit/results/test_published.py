@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from harness_ext.cli.app import app
 from harness_ext.errors import DataError, InputError
 from harness_ext.results.published.checks import Finding, check, check_all, known_exceptions
-from harness_ext.results.published.tables import load, parse, tables
+from harness_ext.results.published.tables import Source, load, parse, tables
 from harness_ext.results.reading.frame import Row, to_rows
 
 runner = CliRunner()
@@ -100,15 +100,15 @@ def test_a_broken_line_is_named(tmp_path_factory: pytest.TempPathFactory, line: 
     file = tmp_path_factory.mktemp("published") / "b.csv"
     file.write_text(f"model,bench,task,metric,value\n{line}\n")
     with pytest.raises(DataError, match=rf"published/b\.csv, {reason}"):
-        list(parse(file, "published"))
+        list(parse(Source("b", file, "published/b.csv"), "published"))
 
 
 def test_files_use_only_columns_of_the_frame_and_plain_line_ends() -> None:
     for kind in ("published", "baselines"):
-        for file in tables(kind):
-            text = file.read_text(encoding="utf-8")
-            assert set(text.partition("\n")[0].split(",")) <= set(Row.model_fields), file.name
-            assert "\r" not in text, file.name
+        for source in tables(kind):
+            text = source.file.read_text(encoding="utf-8")
+            assert set(text.partition("\n")[0].split(",")) <= set(Row.model_fields), source.place
+            assert "\r" not in text, source.place
 
 
 def test_no_number_is_attributed_to_the_unreleased_eibench() -> None:

@@ -1,9 +1,9 @@
 """EiBench-R tables: both macros, named gaps, caps apart."""
 
 from harness_ext.leaderboards.table import Table
-from harness_ext.results.derived import EI_ASPECTS
 from harness_ext.results.published.tables import load
 from harness_ext.results.reading.frame import Row, to_rows
+from harness_ext.tasks.eibench.aspects import EI_ASPECTS
 from harness_ext.tasks.eibench.table import build
 
 LEAVES = [part for parts in EI_ASPECTS.values() for part in parts]
