@@ -49,8 +49,8 @@ def soft_columns(docs: int) -> tuple[Floats, Floats]:
 
 def macro_f1_ours(docs: int, draws: int) -> Floats:
     """Draws of macro-F1 from the items of a samples file."""
+    from harness_ext.results.statistics.aggregations import resampled
     from harness_ext.results.statistics.bootstrap import resample
-    from harness_ext.scoring.resampled import resampled
 
     number = {label: i for i, label in enumerate(LABELS)}
     gold, predicted = label_columns(docs)
@@ -60,8 +60,8 @@ def macro_f1_ours(docs: int, draws: int) -> Floats:
 
 def macro_f1_interval(docs: int, draws: int) -> Floats:
     """The same with the BCa interval, which leaves out every document once besides."""
+    from harness_ext.results.statistics.aggregations import resampled
     from harness_ext.results.statistics.bootstrap import interval
-    from harness_ext.scoring.resampled import resampled
 
     number = {label: i for i, label in enumerate(LABELS)}
     gold, predicted = label_columns(docs)
@@ -88,8 +88,8 @@ def macro_f1_loop(docs: int, draws: int) -> Floats:
 
 def s_rmse_ours(docs: int, draws: int) -> Floats:
     """Draws of S-RMSE from the items of a samples file."""
+    from harness_ext.results.statistics.aggregations import resampled
     from harness_ext.results.statistics.bootstrap import resample
-    from harness_ext.scoring.resampled import resampled
 
     return resample(resampled("s_rmse", list(zip(*soft_columns(docs), strict=True))), draws=draws, seed=SEED)
 
@@ -113,8 +113,8 @@ def s_rmse_loop(docs: int, draws: int) -> Floats:
 
 def spearman_ours(docs: int, draws: int) -> Floats:
     """Draws of Spearman's correlation."""
+    from harness_ext.results.statistics.aggregations import resampled
     from harness_ext.results.statistics.bootstrap import resample
-    from harness_ext.scoring.resampled import resampled
     from harness_ext.scoring.soft_labels import agg_spearman
 
     items = list(zip(*soft_columns(docs), strict=True))
@@ -134,8 +134,8 @@ def spearman_loop(docs: int, draws: int) -> Floats:
 
 def permutation_ours(docs: int, draws: int) -> Floats:
     """p-value of the paired permutation test of macro-F1 between two runs that differ in every second doc."""
+    from harness_ext.results.statistics.aggregations import resampled
     from harness_ext.results.statistics.significance import exchange, permutation_p
-    from harness_ext.scoring.resampled import resampled
 
     gold, predicted = label_columns(docs)
     number = {label: i for i, label in enumerate(LABELS)}

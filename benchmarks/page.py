@@ -11,7 +11,6 @@ and of all samples; it has no intervals, no plots, no viewer and no limits.
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import multiprocessing
 import resource
@@ -46,9 +45,7 @@ def write_runs(folder: Path, runs: int, docs: int) -> None:
             results[task] = {"alias": task} | {f"{name},none": METRICS[name](items[name]) for name in METRICS}
             configs[task] = {
                 "task": task,
-                "metric_list": [
-                    {"metric": name, "aggregation": inspect.getsource(function)} for name, function in METRICS.items()
-                ],
+                "metric_list": [{"metric": name, "aggregation": str(function)} for name, function in METRICS.items()],
                 "metadata": {"version": 1.0, "source": "mbtibench", "data": "sample", "part": part},
             }
             with (own / f"samples_{task}_{DATE}.jsonl").open("w") as file:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from harness_ext.errors import InputError
@@ -25,7 +27,7 @@ def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
     built: list[Table] = []
     for bench in sorted(rows):
         build = getattr(benches.module(bench, "table"), "build", generic.build)
-        built += build(rows[bench], partial=partial)
+        built += [replace(table, bench=bench) for table in build(rows[bench], partial=partial)]
     return built
 
 

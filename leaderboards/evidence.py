@@ -1,26 +1,22 @@
-"""What the samples of a run say beyond its scores: intervals and soft labels, read when a figure asks for them."""
+"""What samples say beyond scores, taken while results are read: intervals, derived rows, soft labels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from harness_ext.errors import HarnessExtError
 from harness_ext.results import benches
 from harness_ext.results.reading.frame import Row
-from harness_ext.results.reading.samples import Run, Scores, TaskRun, load_run
-from harness_ext.results.statistics.bootstrap import Interval
-from harness_ext.results.statistics.intervals import task_interval
-from harness_ext.scoring.resampled import NotResampledError
+from harness_ext.results.reading.runs import GroupRun, Run, Runs, TaskRun
+from harness_ext.results.reading.samples import Scores
+from harness_ext.results.statistics.intervals import run_intervals
 
 Floats = npt.NDArray[np.float64]
-
-DRAWS = 2_000
-"""Resamples of an interval that is drawn: more would not move a line by its width."""
 
 
 class SoftLabels(NamedTuple):
@@ -31,75 +27,65 @@ class SoftLabels(NamedTuple):
     unparsed: int
 
 
-class Runs:
-    """The runs that numbers of a frame come from, each loaded once."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, Run | None] = {}
-
-    def task(self, row: Row) -> TaskRun | None:
-        """The task's run that a number belongs to; None where its files have no samples or were changed since."""
-        if row.run not in self._loaded:
-            try:
-                self._loaded[row.run] = load_run(Path(row.run))
-            except HarnessExtError:
-                self._loaded[row.run] = None
-        run = self._loaded[row.run]
-        task = run.tasks.get(row.task) if run else None
-        return task if task and task.samples else None
-
-
-class _Leaf(NamedTuple):
-    """What one samples file says, by filter."""
-
-    intervals: Mapping[str, Interval]
-    soft_labels: Mapping[str, SoftLabels]
-
-
 class Evidence:
-    """Intervals and soft labels of the numbers in a frame; a file is read once for each metric."""
+    """Looks at each model's samples once, as :func:`~harness_ext.results.reading.runs.read` comes by them."""
 
-    def __init__(self, runs: Runs) -> None:
-        self._runs = runs
-        self._leaves: dict[tuple[str, str, str], _Leaf] = {}
-
-    def bounds(self, row: Row) -> tuple[float, float]:
-        """The 95 % interval of a number; NaN where there is none."""
-        known = self._leaf(row).intervals.get(row.filter)
-        return (known.low, known.high) if known else (float("nan"), float("nan"))
+    def __init__(self, *, details: bool = False) -> None:
+        """Compute benchmarks' ``details`` too, where asked."""
+        self._kinds = ("derive", "details") if details else ("derive",)
+        self._soft_labels: dict[tuple[str, str, str, str], SoftLabels] = {}
 
     def soft_labels(self, row: Row) -> SoftLabels | None:
         """The soft labels behind a number; None for tasks that have none."""
-        return self._leaf(row).soft_labels.get(row.filter)
+        return self._soft_labels.get((row.run, row.task, row.metric, row.filter))
 
-    def _leaf(self, row: Row) -> _Leaf:
-        key = (row.run, row.task, row.metric)
-        if key not in self._leaves:
-            of_soft_labels = row.metric == benches.declared(row.bench).soft_labels
-            self._leaves[key] = _read(self._runs.task(row), row.metric, of_soft_labels)
-        return self._leaves[key]
+    def visit(self, rows: Sequence[Row], runs: Runs) -> list[Row]:
+        """The numbers of one model with their intervals, then those that its benchmarks derive from them.
+
+        A derived number takes the place of lm-eval's own for the same group.
+        """
+        found = [row for _, row in sorted(_with_intervals(rows, runs), key=lambda own: own[0])]
+        for row in found:
+            if row.level == "task" and row.metric == benches.declared(row.bench).soft_labels:
+                scored = runs.scores(row)
+                if labels := _soft_labels(scored, row.metric) if scored else None:
+                    self._soft_labels[row.run, row.task, row.metric, row.filter] = labels
+        places = {(row.task, row.metric, row.filter): at for at, row in enumerate(found) if row.level == "group"}
+        for bench in dict.fromkeys(row.bench for row in rows):
+            brought = benches.module(bench, "derived")
+            for kind in self._kinds:
+                if derive := getattr(brought, kind, None):
+                    derived = derive([row for row in found if row.bench == bench], runs)
+                    runs.notes += derived.notes
+                    for row in derived.rows:
+                        at = places.get((row.task, row.metric, row.filter))
+                        if at is None:
+                            found.append(row)
+                        else:
+                            found[at] = row
+        return found
 
 
-def _read(task: TaskRun | None, metric: str, of_soft_labels: bool) -> _Leaf:
-    try:
-        scores = task.scores() if task else {}
-    except HarnessExtError:
-        scores = {}  # named among the files that could not be used
-    intervals = {name: _interval(task, scores, (metric, name)) for name in scores} if task else {}
-    labels = {name: _soft_labels(scored, metric) for name, scored in scores.items()} if of_soft_labels else {}
-    return _Leaf(
-        {name: interval for name, interval in intervals.items() if interval},
-        {name: found for name, found in labels.items() if found},
-    )
-
-
-def _interval(task: TaskRun, scores: Mapping[str, Scores], measure: tuple[str, str]) -> Interval | None:
-    if measure not in task.rows:
-        return None
-    try:
-        return task_interval(task, scores, measure, draws=DRAWS)
-    except NotResampledError:
-        return None
+def _with_intervals(rows: Sequence[Row], runs: Runs) -> Iterator[tuple[int, Row]]:
+    """The rows of one model, each with its place among them."""
+    files: dict[str, list[tuple[int, Row]]] = {}
+    for at, row in enumerate(rows):
+        files.setdefault(row.run, []).append((at, row))
+    for file, own in files.items():
+        tasks: dict[str, TaskRun] = {}
+        groups: dict[str, GroupRun] = {}
+        measures: dict[str, dict[tuple[str, str], Row]] = {}
+        for _, row in own:
+            measures.setdefault(row.task, {})[row.metric, row.filter] = row
+            if task := runs.task(row):
+                tasks[row.task] = replace(task, rows=measures[row.task])
+            elif leaves := runs.leaves(row):
+                groups[row.task] = GroupRun(leaves, measures[row.task])
+        run = Run(Path(file), rows[0].model, tasks, groups)
+        found = run_intervals(run, scores=runs.scored).intervals
+        for at, row in own:
+            interval = found.get((row.task, row.metric, row.filter))
+            yield at, row.model_copy(update={"low": interval.low, "high": interval.high}) if interval else row
 
 
 def _soft_labels(scored: Scores, metric: str) -> SoftLabels | None:

@@ -11,11 +11,12 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from harness_ext.leaderboards import judged, plots
-from harness_ext.leaderboards.evidence import DRAWS, Evidence, SoftLabels
+from harness_ext.leaderboards.evidence import Evidence, SoftLabels
 from harness_ext.leaderboards.printable import visible
 from harness_ext.leaderboards.table import Entry, Groups, Kind, lines
 from harness_ext.results import benches
 from harness_ext.results.reading.frame import Row
+from harness_ext.results.statistics.intervals import DRAWS
 from harness_ext.scoring.segments import bins
 
 MOST_RUNS = 12
@@ -63,7 +64,7 @@ def figures(rows: Sequence[Row], kind: Kind, evidence: Evidence) -> list[Figure]
     palette = Palette(measured)
     metric = headline(measured)
     own = [row for row in rows if row.metric == metric]
-    drawn = (_by_group(own, palette), _by_part(own, kind, evidence, palette), _soft_labels(rows, evidence, palette))
+    drawn = (_by_group(own, palette), _by_part(own, kind, palette), _soft_labels(rows, evidence, palette))
     return [figure for figure in drawn if figure is not None]
 
 
@@ -119,7 +120,7 @@ class Palette:
         return legend + [(plots.marker(last), text) for text in words]
 
 
-def _by_part(rows: Sequence[Row], kind: Kind, evidence: Evidence, palette: Palette) -> Figure | None:
+def _by_part(rows: Sequence[Row], kind: Kind, palette: Palette) -> Figure | None:
     """A bar for each run in each part."""
     leaves = [row for row in rows if row.origin == "measured" and row.level == "task"]
     parts: dict[str, list[Row]] = {}
@@ -129,7 +130,7 @@ def _by_part(rows: Sequence[Row], kind: Kind, evidence: Evidence, palette: Palet
         return None
     entries = list(lines(leaves))
     kept, shown = set(entries[:MOST_RUNS]), dict(list(parts.items())[:MOST_PANELS])
-    bars = {part: [_bar(row, evidence, palette) for row in own if Entry.of(row) in kept] for part, own in shown.items()}
+    bars = {part: [_bar(row, palette) for row in own if Entry.of(row) in kept] for part, own in shown.items()}
     chances = {part: _chance(own, kind) for part, own in shown.items()}
     drawn = [bar for own in bars.values() for bar in own]
     scale = plots.axis([*chances.values(), *(number for bar in drawn for number in (bar.value, bar.low, bar.high))])
@@ -152,9 +153,9 @@ def _by_part(rows: Sequence[Row], kind: Kind, evidence: Evidence, palette: Palet
     return Figure("By part", visible(" ".join(filter(None, caption))), [Choice("", panels)])
 
 
-def _bar(row: Row, evidence: Evidence, palette: Palette) -> plots.Bar:
+def _bar(row: Row, palette: Palette) -> plots.Bar:
     entry = Entry.of(row)
-    return plots.Bar(palette.labels[entry], row.value, *evidence.bounds(row), palette.of(entry))
+    return plots.Bar(palette.labels[entry], row.value, row.low, row.high, palette.of(entry))
 
 
 def _chance(rows: Sequence[Row], kind: Kind) -> float:

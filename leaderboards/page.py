@@ -17,13 +17,13 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from harness_ext.leaderboards import build
-from harness_ext.leaderboards.evidence import Evidence, Runs
+from harness_ext.leaderboards.evidence import Evidence
 from harness_ext.leaderboards.figures import Figure, figures
 from harness_ext.leaderboards.printable import visible
 from harness_ext.leaderboards.table import Cell, Column, Kind, Table, kinds, title
 from harness_ext.leaderboards.viewer import MOST_BYTES, MOST_CHARACTERS, MOST_SAMPLES, Viewer, collect
 from harness_ext.results.reading.frame import Row, to_rows
+from harness_ext.results.reading.runs import Runs
 
 _YEAR_10000 = 253_402_300_800.0  # seconds since 1970; no calendar goes further
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -53,27 +53,34 @@ class Section:
 
 
 def render(
-    frame: pd.DataFrame, *, warnings: Sequence[str] = (), partial: bool = False, show_samples: bool = False
+    frame: pd.DataFrame,
+    tables: Sequence[Table],
+    runs: Runs,
+    evidence: Evidence,
+    *,
+    warnings: Sequence[str] = (),
+    show_samples: bool = False,
 ) -> str:
     """The page of a frame.
 
     Args:
         frame: columns of :data:`harness_ext.results.reading.frame.COLUMNS`, published rows
             included where they are wanted.
+        tables: of the same frame.
+        runs: where its measured numbers come from.
+        evidence: what was taken from the samples while they were read.
         warnings: what a reader must know about files that were not used.
-        partial: average the parts that are there where a benchmark's mean lacks some.
         show_samples: put samples of personal, harmful or unknown sources on the page, too.
     """
     rows = to_rows(frame)
-    runs = Runs()
-    evidence, viewer = Evidence(runs), collect(rows, runs, unlocked=show_samples)
+    viewer = collect(rows, runs, unlocked=show_samples)
     style, script = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return _environment().get_template("page.html.j2").render(
         style=style,
         script=script,
         style_hash=_hash(style),
         script_hash=_hash(script),
-        sections=_sections(frame, evidence, partial),
+        sections=_sections(rows, tables, evidence),
         warnings=warnings,
         viewer=viewer,
         withheld=_withheld(viewer),
@@ -84,15 +91,13 @@ def render(
     )  # fmt: skip
 
 
-def _sections(frame: pd.DataFrame, evidence: Evidence, partial: bool) -> list[Section]:
+def _sections(rows: Sequence[Row], tables: Sequence[Table], evidence: Evidence) -> list[Section]:
     """A section for each benchmark, then one for each that was run on sample data."""
     found: list[Section] = []
-    for bench in sorted(set(frame.bench)):
-        own = frame[frame.bench == bench]
-        tables = build.tables(own, partial=partial)
-        for kind, rows in kinds(to_rows(own)):
-            if shown := [table for table in tables if table.kind == kind]:
-                found.append(Section(f"section-{len(found) + 1}", bench, kind, shown, figures(rows, kind, evidence)))
+    for bench in sorted({row.bench for row in rows}):
+        for kind, own in kinds([row for row in rows if row.bench == bench]):
+            if shown := [table for table in tables if (table.bench, table.kind) == (bench, kind)]:
+                found.append(Section(f"section-{len(found) + 1}", bench, kind, shown, figures(own, kind, evidence)))
     return sorted(found, key=lambda section: section.kind == "sample")
 
 

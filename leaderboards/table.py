@@ -40,6 +40,8 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...] = ()
     kind: Kind = "benchmark"
+    bench: str = ""
+    """Whose table it is."""
 
     def compact(self) -> Table:
         """The table without columns that say nothing in any row."""

@@ -8,17 +8,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness_ext.data import load_card
 from harness_ext.errors import HarnessExtError
-from harness_ext.leaderboards.evidence import Runs
 from harness_ext.leaderboards.printable import shortened, visible
 from harness_ext.leaderboards.table import Entry
 from harness_ext.results.reading.frame import Row
-from harness_ext.results.reading.reader import sample_lines
-from harness_ext.results.reading.samples import TaskRun
+from harness_ext.results.reading.runs import Runs, TaskRun
 
 MOST_SAMPLES = 100
 """Documents of one task and run that a page carries."""
@@ -86,13 +84,13 @@ class Viewer:
     runs: list[Shown] = field(default_factory=list)
     _numbers: dict[str, int] = field(default_factory=dict)
 
-    def add(self, task: TaskRun, row: Row) -> None:
+    def add(self, task: TaskRun) -> None:
         """Take in the first samples of a task, as many as the limits allow.
 
         Args:
             task: the task's run, which has a samples file.
-            row: any number of it.
         """
+        row = next(iter(task.rows.values()))
         entry = Entry.of(row)._replace(variant="")
         judges = list(dict.fromkeys(own.judge for own in task.rows.values() if own.judge))
         if judges:  # every sample shows what each of them said
@@ -107,11 +105,10 @@ class Viewer:
 
     def _samples(self, task: TaskRun, *, keep: bool) -> tuple[list[dict[str, Any]], int]:
         """The samples to show, and the number of documents that there are."""
-        assert task.samples is not None  # noqa: S101 - the caller has asked
         found: dict[str, dict[str, Any]] = {}
         documents = set()
         free = self.share
-        for sample in sample_lines(task.samples, task.filters):
+        for sample in task.lines():
             number = str(sample["doc_id"])
             documents.add(number)
             if number not in found:
@@ -175,14 +172,14 @@ def collect(rows: Iterable[Row], runs: Runs, *, unlocked: bool = False) -> Viewe
         runs: where the tasks' runs are found.
         unlocked: take samples of personal, harmful or unknown sources, too.
     """
-    leaves: dict[tuple[str, str], Row] = {}
+    leaves: dict[tuple[str, str], dict[tuple[str, str], Row]] = {}
     for row in rows:
         if row.origin == "measured" and row.level == "task":
-            leaves.setdefault((row.run, row.task), row)
+            leaves.setdefault((row.run, row.task), {})[row.metric, row.filter] = row
     viewer = Viewer(share=MOST_BYTES // max(1, len(leaves)), unlocked=unlocked)
-    for row in leaves.values():
-        if task := runs.task(row):
-            viewer.add(task, row)
+    for own in leaves.values():
+        if task := runs.task(next(iter(own.values()))):
+            viewer.add(replace(task, rows=own))
     return viewer
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 if TYPE_CHECKING:
-    from harness_ext.results.reading.samples import TaskRun
+    from harness_ext.results.reading.runs import TaskRun
 
 
 class _Reply(NamedTuple):
@@ -46,7 +46,7 @@ def replies(
     Exit codes: 2 wrong input, 3 data missing or broken.
     """
     from harness_ext.errors import InputError
-    from harness_ext.results.reading.samples import load_run
+    from harness_ext.results.reading.runs import load_run
 
     if not (emo_consistency or bertscore):
         raise InputError("nothing to compute: give --emo-consistency, --bertscore FOLDER or both.")
@@ -62,11 +62,10 @@ def replies(
 def _stored(task: TaskRun) -> list[_Reply]:
     """The replies of a task whose docs have references; empty for any other task."""
     from harness_ext.errors import DataError
-    from harness_ext.results.reading.reader import sample_lines
 
     found: list[_Reply] = []
     try:
-        for sample in sample_lines(task.samples, task.filters) if task.samples else ():
+        for sample in task.lines() if task.samples else ():
             doc = sample.get("doc")
             answers = sample.get("filtered_resps") or []
             if not (isinstance(doc, dict) and doc.get("refs") and answers and isinstance(answers[0], str)):

@@ -11,8 +11,9 @@ import typer
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness_ext.leaderboards.evidence import Evidence
     from harness_ext.leaderboards.table import Table
-    from harness_ext.results.reading.reader import Reading
+    from harness_ext.results.reading.runs import Runs
 
 Format = Literal["md", "csv", "tex", "html"]
 
@@ -64,28 +65,19 @@ def table(
     """
     from harness_ext.errors import InputError
     from harness_ext.leaderboards import build
-    from harness_ext.results.reading.reader import read
-    from harness_ext.tasks.emobench.joint import with_joint_leaves
-    from harness_ext.tasks.safety.suites import with_safety_suites
+    from harness_ext.leaderboards.evidence import Evidence
+    from harness_ext.results.reading.runs import read
 
     form = format_ or (_format_of(output) if output else None)
-    reading = read(results)
-    if reading.frame.empty:
-        _warn(reading)
+    evidence = Evidence(details=details)
+    runs = read(results, evidence.visit)
+    _warn(runs)
+    if runs.frame.empty:
         raise InputError("no result of lm-eval was found; give the folder of its --output_path.")
-    measured, unjoined = with_joint_leaves(reading.frame)
-    measured, incomplete = with_safety_suites(measured)
-    reading.notes.extend([*unjoined, *incomplete])
-    if details:
-        from harness_ext.tasks.mbtibench.details import with_details
-
-        measured, undetailed = with_details(measured)
-        reading.notes.extend(undetailed)
-    _warn(reading)
-    measured = build.with_base(measured, base) if base else measured
+    measured = build.with_base(runs.frame, base) if base else runs.frame
     frame = build.with_published(measured) if published else measured
     tables = build.tables(frame, partial=partial)
-    text = _text(form, frame, tables, reading, partial=partial, show_samples=show_samples) if form else ""
+    text = _text(form, frame, tables, runs, evidence, show_samples=show_samples) if form else ""
     if output:
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +85,7 @@ def table(
         except OSError as error:
             raise InputError(f"{output} cannot be written ({error.strerror}). Give another --output.") from error
     if json_:
-        typer.echo(_as_json(tables, reading))
+        typer.echo(_as_json(tables, runs))
     elif form and not output:
         typer.echo(text, nl=False)
     else:
@@ -106,7 +98,7 @@ def table(
         from rich.filesize import decimal
 
         typer.echo(f"Wrote {output} ({decimal(len(text.encode()))}).", err=True)
-    if strict and reading.problems:
+    if strict and runs.problems:
         raise typer.Exit(1)
 
 
@@ -120,7 +112,7 @@ def _format_of(output: Path) -> Format:
 
 
 def _text(
-    form: Format, frame: pd.DataFrame, tables: list[Table], reading: Reading, *, partial: bool, show_samples: bool
+    form: Format, frame: pd.DataFrame, tables: list[Table], runs: Runs, evidence: Evidence, *, show_samples: bool
 ) -> str:
     from harness_ext.leaderboards import latex, markdown, page
 
@@ -132,27 +124,28 @@ def _text(
         case "tex":
             return latex.render(tables)
         case "html":
-            unused = [f"{problem.path} could not be used: {problem.reason}" for problem in reading.problems]
-            return page.render(frame, warnings=[*unused, *reading.notes], partial=partial, show_samples=show_samples)
+            unused = [f"{problem.path} could not be used: {problem.reason}" for problem in runs.problems]
+            warnings = [*unused, *runs.notes]
+            return page.render(frame, tables, runs, evidence, warnings=warnings, show_samples=show_samples)
 
 
 _NAMED = 20
 """Unusable files named on stderr; --json names all of them."""
 
 
-def _warn(reading: Reading) -> None:
-    if reading.problems:
-        count = len(reading.problems)
+def _warn(runs: Runs) -> None:
+    if runs.problems:
+        count = len(runs.problems)
         typer.echo(f"warning: {count} {'file' if count == 1 else 'files'} could not be used:", err=True)
-        for problem in reading.problems[:_NAMED]:
+        for problem in runs.problems[:_NAMED]:
             typer.echo(f"  {problem.path}: {problem.reason}", err=True)
         if count > _NAMED:
             typer.echo(f"  … and {count - _NAMED} more; --json names all of them.", err=True)
-    for note in reading.notes:
+    for note in runs.notes:
         typer.echo(f"note: {note}", err=True)
 
 
-def _as_json(tables: list[Table], reading: Reading) -> str:
+def _as_json(tables: list[Table], runs: Runs) -> str:
     return json.dumps(
         {
             "tables": [
@@ -165,8 +158,8 @@ def _as_json(tables: list[Table], reading: Reading) -> str:
                 }
                 for table in tables
             ],
-            "problems": [{"file": str(problem.path), "reason": problem.reason} for problem in reading.problems],
-            "notes": reading.notes,
+            "problems": [{"file": str(problem.path), "reason": problem.reason} for problem in runs.problems],
+            "notes": runs.notes,
         },
         ensure_ascii=False,
         indent=2,

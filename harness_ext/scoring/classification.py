@@ -13,88 +13,52 @@ the doc's others. All survive the round trip through a samples file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums, over_docs, ratio
+from harness_ext.scoring.resampled.labels import Score, f1, mean_of_seen, of_label_counts
+from harness_ext.scoring.resampled.labels import macro_f1 as mean_f1
+from harness_ext.scoring.resampled.numbers import nanmean
+
 LabelItem = tuple[Sequence[int], Sequence[int], int]
 DecisionItem = tuple[int, int, int, int]
-Counts = npt.NDArray[np.int64]
+PairItem = tuple[int, int, int]
+Floats = npt.NDArray[np.float64]
 
 
-class LabelCounts(NamedTuple):
-    """Docs per label: right predictions, predictions, gold; each of shape (labels,)."""
-
-    hits: Counts
-    predicted: Counts
-    gold: Counts
+def _macro_recall(hits: Floats, predicted: Floats, gold: Floats) -> Floats:
+    return mean_of_seen(100 * ratio(hits, gold), predicted, gold)
 
 
-def count_labels(
-    gold: Sequence[Collection[Hashable]], predicted: Sequence[Collection[Hashable]], labels: Sequence[Hashable]
-) -> LabelCounts:
-    """Hits, predictions and gold occurrences of every label.
+def _weighted_f1(hits: Floats, predicted: Floats, gold: Floats) -> Floats:
+    return ratio((f1(hits, predicted, gold) * gold).sum(1), gold.sum(1))
 
-    Args:
-        gold: the label set of each doc; members outside ``labels`` are not counted.
-        predicted: the predicted label set of each doc; same length.
-        labels: the labels, in order.
 
-    Raises:
-        ValueError: the lengths differ.
+def _micro_f1(hits: Floats, predicted: Floats, gold: Floats) -> Floats:
+    return f1(hits.sum(1), predicted.sum(1), gold.sum(1))
 
-    >>> count_labels([{"joy"}, {"fear", "joy"}], [{"joy"}, {"invalid"}], ["joy", "fear"])
-    LabelCounts(hits=array([1, 0]), predicted=array([1, 0]), gold=array([2, 1]))
-    """
+
+LabelSets = Sequence[Collection[Hashable]]
+"""The labels of each doc; members outside the list of labels are not counted."""
+
+
+def _of_sets(gold: LabelSets, predicted: LabelSets, labels: Sequence[Hashable], score: Score) -> Resampled:
     if len(gold) != len(predicted):
         raise ValueError(f"{len(gold)} gold sets but {len(predicted)} predicted sets")
     number = {label: i for i, label in enumerate(labels)}
 
-    def count(sets: Iterable[Collection[Hashable]]) -> Counts:
-        found = [number[label] for one in sets for label in set(one) if label in number]
-        return np.bincount(found, minlength=len(number)).astype(np.int64)
+    def found(sets: LabelSets) -> Floats:
+        flags = np.zeros((len(sets), len(number)))
+        for row, own in zip(flags, sets, strict=True):
+            row[[number[label] for label in own if label in number]] = 1
+        return flags
 
-    return LabelCounts(
-        count([set(g) & set(p) for g, p in zip(gold, predicted, strict=True)]), count(predicted), count(gold)
-    )
-
-
-def _ratio(numerator: npt.ArrayLike, denominator: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    top, bottom = np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float)
-    ratio: npt.NDArray[np.float64] = np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
-    return ratio
-
-
-def f1_per_label(counts: LabelCounts) -> npt.NDArray[np.float64]:
-    """F1 of each label, 0-100, shape (labels,); 0 for a label with neither gold nor predictions.
-
-    >>> f1_per_label(count_labels([{"a"}, {"b"}], [{"a"}, {"a"}], ["a", "b"])).round(2).tolist()
-    [66.67, 0.0]
-    """
-    return 100.0 * _ratio(2 * counts.hits, counts.predicted + counts.gold)
-
-
-def _macro(per_label: npt.NDArray[np.float64], counts: LabelCounts) -> float:
-    seen = (counts.predicted + counts.gold) > 0
-    return float(per_label[seen].mean()) if seen.any() else 0.0
-
-
-def _macro_f1(counts: LabelCounts) -> float:
-    return _macro(f1_per_label(counts), counts)
-
-
-def _macro_recall(counts: LabelCounts) -> float:
-    return _macro(100.0 * _ratio(counts.hits, counts.gold), counts)
-
-
-def _weighted_f1(counts: LabelCounts) -> float:
-    return float(_ratio((f1_per_label(counts) * counts.gold).sum(), counts.gold.sum()))
-
-
-def _micro_f1(counts: LabelCounts) -> float:
-    return float(100.0 * _ratio(2 * counts.hits.sum(), counts.predicted.sum() + counts.gold.sum()))
+    truth, guess = found(gold), found(predicted)
+    return of_label_counts(truth * guess, guess, truth, score)
 
 
 def _singles(values: Sequence[Hashable]) -> list[tuple[Hashable]]:
@@ -126,7 +90,7 @@ def macro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable], labels: Se
     >>> round(macro_f1(["a", "b", "b"], ["a", "a", "invalid"], ["a", "b", "c"]), 4)
     33.3333
     """
-    return _macro_f1(count_labels(_singles(gold), _singles(predicted), labels))
+    return _of_sets(_singles(gold), _singles(predicted), labels, mean_f1).point
 
 
 def weighted_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable], labels: Sequence[Hashable]) -> float:
@@ -135,7 +99,7 @@ def weighted_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable], labels:
     >>> round(weighted_f1(["a", "b", "b"], ["a", "a", "b"], ["a", "b"]), 4)
     66.6667
     """
-    return _weighted_f1(count_labels(_singles(gold), _singles(predicted), labels))
+    return _of_sets(_singles(gold), _singles(predicted), labels, _weighted_f1).point
 
 
 def macro_recall(gold: Sequence[Hashable], predicted: Sequence[Hashable], labels: Sequence[Hashable]) -> float:
@@ -144,7 +108,7 @@ def macro_recall(gold: Sequence[Hashable], predicted: Sequence[Hashable], labels
     >>> macro_recall(["a", "b", "b"], ["a", "a", "b"], ["a", "b"])
     75.0
     """
-    return _macro_recall(count_labels(_singles(gold), _singles(predicted), labels))
+    return _of_sets(_singles(gold), _singles(predicted), labels, _macro_recall).point
 
 
 def micro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable], labels: Sequence[Hashable]) -> float:
@@ -153,7 +117,7 @@ def micro_f1(gold: Sequence[Hashable], predicted: Sequence[Hashable], labels: Se
     >>> micro_f1(["none", "joy", "joy"], ["joy", "joy", "none"], ["joy"])
     50.0
     """
-    return _micro_f1(count_labels(_singles(gold), _singles(predicted), labels))
+    return _of_sets(_singles(gold), _singles(predicted), labels, _micro_f1).point
 
 
 def jaccard(gold: Collection[Hashable], predicted: Collection[Hashable]) -> float:
@@ -176,7 +140,7 @@ def set_macro_f1(
     >>> round(set_macro_f1([{"a"}, {"a", "b"}], [{"a"}, {"b"}], ["a", "b"]), 4)
     83.3333
     """
-    return _macro_f1(count_labels(gold, predicted, labels))
+    return _of_sets(gold, predicted, labels, mean_f1).point
 
 
 def set_micro_f1(
@@ -187,7 +151,7 @@ def set_micro_f1(
     >>> set_micro_f1([{"a"}, {"a", "b"}], [{"a"}, {"b"}], ["a", "b"])
     80.0
     """
-    return _micro_f1(count_labels(gold, predicted, labels))
+    return _of_sets(gold, predicted, labels, _micro_f1).point
 
 
 class DecisionScores(NamedTuple):
@@ -223,12 +187,8 @@ def decision_scores(items: Iterable[DecisionItem]) -> DecisionScores:
     >>> decision_scores([(1, 0, 1, 1), (0, 1, 0, 2)])
     DecisionScores(pos_f1=50.0, neg_f1=75.0, macro_f1=62.5)
     """
-    tp, fp, fn, tn = np.asarray(list(items), dtype=np.int64).reshape(-1, 4).sum(axis=0)
-    counts = LabelCounts(
-        hits=np.array([tp, tn]), predicted=np.array([tp + fp, tn + fn]), gold=np.array([tp + fn, tn + fp])
-    )
-    pos, neg = f1_per_label(counts)
-    return DecisionScores(float(pos), float(neg), _macro_f1(counts))
+    rows = list(items)
+    return DecisionScores(agg_pos_f1(rows), agg_neg_f1(rows), agg_decision_macro_f1(rows))
 
 
 class PairScores(NamedTuple):
@@ -239,7 +199,7 @@ class PairScores(NamedTuple):
     pair_f1: float
 
 
-def pair_scores(items: Iterable[tuple[int, int, int]]) -> PairScores:
+def pair_scores(items: Iterable[PairItem]) -> PairScores:
     """Precision, recall and F1 of pairs, micro over the corpus.
 
     Args:
@@ -253,159 +213,172 @@ def pair_scores(items: Iterable[tuple[int, int, int]]) -> PairScores:
     >>> pair_scores([(1, 1, 0), (0, 0, 1)])
     PairScores(precision=50.0, recall=50.0, pair_f1=50.0)
     """
-    tp, fp, fn = (int(n) for n in np.asarray(list(items), dtype=np.int64).reshape(-1, 3).sum(axis=0))
-    if tp + fp + fn == 0:
-        return PairScores(100.0, 100.0, 100.0)
-    return PairScores(
-        *(
-            float(100.0 * _ratio(top, bottom))
-            for top, bottom in ((tp, tp + fp), (tp, tp + fn), (2 * tp, 2 * tp + fp + fn))
-        )
-    )
-
-
-def _item_counts(items: Iterable[LabelItem], first: int = 0) -> LabelCounts:
     rows = list(items)
-    labels = range(first, max((n for *_, n in rows), default=0))
-    return count_labels([gold for gold, _, _ in rows], [predicted for _, predicted, _ in rows], labels)
+    return PairScores(agg_precision(rows), agg_recall(rows), agg_pair_f1(rows))
 
 
-def agg_macro_f1(items: Iterable[LabelItem]) -> float:
+def _of_label_items(items: Sequence[LabelItem], score: Score, first: int = 0) -> Resampled:
+    labels = range(first, max((n for *_, n in items), default=0))
+    return _of_sets([gold for gold, _, _ in items], [predicted for _, predicted, _ in items], labels, score)
+
+
+@CorpusMetric
+def agg_macro_f1(items: Sequence[LabelItem]) -> Resampled:
     """Macro F1 of label items, 0-100.
 
     >>> agg_macro_f1([([0], [0], 2), ([1], [], 2)])
     50.0
     """
-    return _macro_f1(_item_counts(items))
+    return _of_label_items(items, mean_f1)
 
 
-def agg_weighted_f1(items: Iterable[LabelItem]) -> float:
+@CorpusMetric
+def agg_weighted_f1(items: Sequence[LabelItem]) -> Resampled:
     """Weighted F1 of label items, 0-100.
 
     >>> round(agg_weighted_f1([([0], [0], 2), ([0], [0], 2), ([1], [], 2)]), 4)
     66.6667
     """
-    return _weighted_f1(_item_counts(items))
+    return _of_label_items(items, _weighted_f1)
 
 
-def agg_macro_recall(items: Iterable[LabelItem]) -> float:
+@CorpusMetric
+def agg_macro_recall(items: Sequence[LabelItem]) -> Resampled:
     """Macro recall of label items, 0-100.
 
     >>> agg_macro_recall([([0], [0], 2), ([1], [], 2)])
     50.0
     """
-    return _macro_recall(_item_counts(items))
+    return _of_label_items(items, _macro_recall)
 
 
-def agg_micro_f1(items: Iterable[LabelItem]) -> float:
+@CorpusMetric
+def agg_micro_f1(items: Sequence[LabelItem]) -> Resampled:
     """Micro F1 of label items over all labels, 0-100.
 
     >>> agg_micro_f1([([0, 1], [0], 2), ([], [1], 2)])
     50.0
     """
-    return _micro_f1(_item_counts(items))
+    return _of_label_items(items, _micro_f1)
 
 
-def agg_micro_f1_excl(items: Iterable[LabelItem]) -> float:
+@CorpusMetric
+def agg_micro_f1_excl(items: Sequence[LabelItem]) -> Resampled:
     """Micro F1 of label items without label 0 (``none``, ``others``), 0-100.
 
     >>> agg_micro_f1_excl([([0], [1], 2), ([1], [1], 2), ([0], [0], 2)])
     66.66666666666666
     """
-    return _micro_f1(_item_counts(items, first=1))
+    return _of_label_items(items, _micro_f1, first=1)
 
 
-def agg_f1_irony(items: Iterable[LabelItem]) -> float:
+@CorpusMetric
+def agg_f1_irony(items: Sequence[LabelItem]) -> Resampled:
     """F1 of label 1 (``irony``) alone, 0-100; TweetEval's metric for its irony task.
 
     >>> agg_f1_irony([([0], [0], 2), ([1], [1], 2), ([1], [0], 2)])
     66.66666666666666
     """
-    return float(f1_per_label(_item_counts(items))[1])
+    return _of_label_items(items, lambda *counts: f1(*counts)[:, 1])
 
 
 CandidateItem = tuple[str, int, bool, bool]
 
 
-def _sets(items: Iterable[CandidateItem]) -> list[tuple[set[int], set[int]]]:
-    """The gold and the predicted set of each doc."""
-    docs: dict[str, tuple[set[int], set[int]]] = {}
-    for doc, candidate, *chosen in items:
-        for side, true in zip(docs.setdefault(doc, (set(), set())), chosen, strict=True):
-            if true:
-                side.add(candidate)
-    return list(docs.values())
+def _sets(rows: Sequence[CandidateItem]) -> tuple[set[int], set[int]]:
+    """The gold and the predicted set of a doc."""
+    gold, predicted = ({row[1] for row in rows if row[side]} for side in (2, 3))
+    return gold, predicted
 
 
-def agg_jaccard(items: Iterable[CandidateItem]) -> float:
+@over_docs
+def agg_jaccard(docs: Sequence[Sequence[CandidateItem]]) -> Resampled:
     """Mean Jaccard overlap over docs of (doc, candidate, gold, predicted) items, 0-100.
 
     >>> agg_jaccard([("d", 0, True, True), ("d", 1, True, False), ("e", 0, False, False)])
     75.0
     """
-    docs = _sets(items)
-    return sum(jaccard(gold, predicted) for gold, predicted in docs) / len(docs)
+    return nanmean([jaccard(*_sets(rows)) for rows in docs])
 
 
-def agg_exact_set(items: Iterable[CandidateItem]) -> float:
+@over_docs
+def agg_exact_set(docs: Sequence[Sequence[CandidateItem]]) -> Resampled:
     """Share of docs whose set is exactly right, of (doc, candidate, gold, predicted) items, 0-100.
 
     >>> agg_exact_set([("d", 0, True, True), ("d", 1, True, False), ("e", 0, False, False)])
     50.0
     """
-    docs = _sets(items)
-    return 100.0 * sum(gold == predicted for gold, predicted in docs) / len(docs)
+    return nanmean([100.0 * (gold == predicted) for gold, predicted in map(_sets, docs)])
 
 
-def agg_pos_f1(items: Iterable[DecisionItem]) -> float:
+def _of_decisions(items: Sequence[DecisionItem], score: Score) -> Resampled:
+    """A metric of the counts of the classes yes and no."""
+    tp, fp, fn, tn = np.asarray(items, dtype=float).reshape(-1, 4).T
+    counts = ((tp, tn), (tp + fp, tn + fn), (tp + fn, tn + fp))
+    hits, predicted, gold = (np.column_stack(both) for both in counts)
+    return of_label_counts(hits, predicted, gold, score)
+
+
+@CorpusMetric
+def agg_pos_f1(items: Sequence[DecisionItem]) -> Resampled:
     """F1 of the yes class of decision items, 0-100.
 
     >>> agg_pos_f1([(1, 0, 1, 1)])
     66.66666666666666
     """
-    return decision_scores(items).pos_f1
+    return _of_decisions(items, lambda *counts: f1(*counts)[:, 0])
 
 
-def agg_neg_f1(items: Iterable[DecisionItem]) -> float:
+@CorpusMetric
+def agg_neg_f1(items: Sequence[DecisionItem]) -> Resampled:
     """F1 of the no class of decision items, 0-100.
 
     >>> agg_neg_f1([(1, 0, 1, 1)])
     66.66666666666666
     """
-    return decision_scores(items).neg_f1
+    return _of_decisions(items, lambda *counts: f1(*counts)[:, 1])
 
 
-def agg_decision_macro_f1(items: Iterable[DecisionItem]) -> float:
+@CorpusMetric
+def agg_decision_macro_f1(items: Sequence[DecisionItem]) -> Resampled:
     """Mean of the F1 of the yes and the no class of decision items, 0-100.
 
     >>> agg_decision_macro_f1([(1, 0, 0, 0), (0, 0, 0, 1)])
     100.0
     """
-    return decision_scores(items).macro_f1
+    return _of_decisions(items, mean_f1)
 
 
-def agg_precision(items: Iterable[tuple[int, int, int]]) -> float:
+def _of_extracted(items: Sequence[PairItem], score: Callable[[Floats, Floats, Floats], Floats]) -> Resampled:
+    counts = np.asarray(items, dtype=float).reshape(-1, 3)
+    return from_sums(counts, lambda sums: 100 * np.where(sums.any(1), score(*sums.T), 1.0))
+
+
+@CorpusMetric
+def agg_precision(items: Sequence[PairItem]) -> Resampled:
     """Precision of (tp, fp, fn) items over the corpus, 0-100.
 
     >>> agg_precision([(1, 3, 0)])
     25.0
     """
-    return pair_scores(items).precision
+    return _of_extracted(items, lambda tp, fp, fn: ratio(tp, tp + fp))
 
 
-def agg_recall(items: Iterable[tuple[int, int, int]]) -> float:
+@CorpusMetric
+def agg_recall(items: Sequence[PairItem]) -> Resampled:
     """Recall of (tp, fp, fn) items over the corpus, 0-100.
 
     >>> agg_recall([(1, 3, 0)])
     100.0
     """
-    return pair_scores(items).recall
+    return _of_extracted(items, lambda tp, fp, fn: ratio(tp, tp + fn))
 
 
-def agg_pair_f1(items: Iterable[tuple[int, int, int]]) -> float:
+@CorpusMetric
+def agg_pair_f1(items: Sequence[PairItem]) -> Resampled:
     """F1 of (tp, fp, fn) items over the corpus, 0-100.
 
     >>> agg_pair_f1([(1, 3, 0)])
     40.0
     """
-    return pair_scores(items).pair_f1
+    return _of_extracted(items, lambda tp, fp, fn: ratio(2 * tp, 2 * tp + fp + fn))

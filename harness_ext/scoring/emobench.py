@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Sequence
+
+import numpy as np
+
+from harness_ext.scoring.resampled import CorpusMetric, Resampled
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 
@@ -30,7 +33,8 @@ def compat_letters(text: str, keys: Sequence[str]) -> list[object]:
     return [answers.get(key) for key in keys] if isinstance(answers, dict) else [None for _ in keys]
 
 
-def agg_constant_best(golds: Sequence[str]) -> float:
+@CorpusMetric
+def agg_constant_best(golds: Sequence[str]) -> Resampled:
     """Score (0-100) of the best constant answer, known only afterwards: the share of the commonest gold answer.
 
     >>> agg_constant_best(["AC", "AC", "BA", "AA"])
@@ -41,4 +45,5 @@ def agg_constant_best(golds: Sequence[str]) -> float:
     """
     if not golds:
         raise ValueError("a constant answer needs docs")
-    return 100.0 * Counter(golds).most_common(1)[0][1] / len(golds)
+    answers, rows = np.unique(golds, return_inverse=True)
+    return Resampled(rows, len(answers), lambda counts: 100.0 * counts.max(axis=1) / counts.sum(axis=1))

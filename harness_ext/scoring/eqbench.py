@@ -9,8 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
+
+import numpy as np
+
+from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums
+from harness_ext.scoring.resampled.statistic import Floats
 
 Mode = Literal["strict", "compat"]
 Language = Literal["en", "de"]
@@ -118,17 +123,17 @@ def score_answer(text: str, reference: Mapping[str, float], mode: Mode = "strict
     return AnswerScore(10.0 * (10.0 - _SCALE * total), True)
 
 
-def _means(items: Iterable[DocItem]) -> tuple[tuple[float, float], tuple[float, float]]:
-    """(Mean score, share readable) of the first pass and of the revision."""
-    rows = list(items)
-    if not rows:
+def _of_means(items: Sequence[DocItem], value: Callable[[Floats, Floats, Floats, Floats], Floats]) -> Resampled:
+    """A metric of the mean score and the share readable, of the first pass and of the revision."""
+    if not items:
         raise ValueError("EQ-Bench of no answers is undefined")
-    first, first_read, revised, revised_read = (math.fsum(column) / len(rows) for column in zip(*rows, strict=True))
-    return (first, first_read), (revised, revised_read)
+    columns = np.column_stack([np.asarray(items, dtype=float), np.ones(len(items))])
+    return from_sums(columns, lambda sums: value(*(sums[:, :4] / sums[:, 4:]).T))
 
 
-def agg_eqbench(items: Iterable[DocItem]) -> float:
-    """The better of the two means: first scores or revised scores.
+@CorpusMetric
+def agg_eqbench(items: Sequence[DocItem]) -> Resampled:
+    """The better of the two means: first scores or revised scores; chosen anew in every resample.
 
     Raises:
         ValueError: no items.
@@ -136,11 +141,11 @@ def agg_eqbench(items: Iterable[DocItem]) -> float:
     >>> agg_eqbench([(80.0, True, 60.0, True), (70.0, True, 88.0, True)])
     75.0
     """
-    (first, _), (revised, _) = _means(items)
-    return max(first, revised)
+    return _of_means(items, lambda first, first_read, revised, revised_read: np.maximum(first, revised))
 
 
-def agg_percent_parseable(items: Iterable[DocItem]) -> float:
+@CorpusMetric
+def agg_percent_parseable(items: Sequence[DocItem]) -> Resampled:
     """Share of answers that could be read, 0-100, in the pass that :func:`agg_eqbench` reports.
 
     Raises:
@@ -149,5 +154,7 @@ def agg_percent_parseable(items: Iterable[DocItem]) -> float:
     >>> agg_percent_parseable([(80.0, True, 60.0, True), (0.0, False, 10.0, True)])
     50.0
     """
-    (first, first_read), (revised, revised_read) = _means(items)
-    return 100.0 * (revised_read if revised > first else first_read)
+    return _of_means(
+        items,
+        lambda first, first_read, revised, revised_read: 100.0 * np.where(revised > first, revised_read, first_read),
+    )

@@ -12,15 +12,28 @@ import re
 import string
 from collections.abc import Iterable, Sequence
 from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu import corpus_bleu
+import numpy as np
+from sacrebleu.metrics import BLEU
+
+from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums, never_resampled, ratio
+from harness_ext.scoring.resampled.statistic import Floats
+
+if TYPE_CHECKING:
+    from rouge_score.rouge_scorer import RougeScorer
+
+
+LikelihoodItem = tuple[float, float]
+"""Log-likelihood of a text in nats, and its number of words or bytes."""
 
 ROUGE_TYPES = ("rouge1", "rouge2", "rougeL")
 
 
 @cache
 def _scorer(kinds: tuple[str, ...], stemmer: bool) -> RougeScorer:
+    from rouge_score.rouge_scorer import RougeScorer  # imports half of nltk and sklearn: tables need none of it
+
     return RougeScorer(list(kinds), use_stemmer=stemmer)
 
 
@@ -82,9 +95,34 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "
     >>> round(bleu(["the cat sat on the mat"], ["the cat sat on a mat"]), 4)
     53.7285
     """
+    return _bleu(hypotheses, references, tokenize).point
+
+
+def _bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: str) -> Resampled:
     _same_length(hypotheses, references)
     # force: sacrebleu otherwise warns on stderr about text that looks tokenised, which for some corpora it rightly is
-    return min(100.0, float(corpus_bleu(list(hypotheses), [list(references)], tokenize=tokenize, force=True).score))
+    score = from_sentences(BLEU(tokenize=tokenize, force=True), hypotheses, [references])
+    return score.then(lambda values: np.minimum(values, 100.0))  # but for rounding it is
+
+
+def from_sentences(metric: Any, hypotheses: Sequence[str], references: Sequence[Sequence[str]]) -> Resampled:
+    """A corpus metric of sacrebleu's from its counts of each sentence.
+
+    Args:
+        metric: an object such as ``BLEU()``, ``CHRF()`` or ``TER()``.
+        hypotheses: the answers.
+        references: one or more gold texts of every answer: lists as long as ``hypotheses``.
+
+    >>> round(from_sentences(BLEU(), ["the cat sat on the mat"], [["the cat sat on a mat"]]).point, 4)
+    53.7285
+    """
+    # What sacrebleu's own significance tests call; its public functions give scores of sentences, not their counts.
+    counts = metric._extract_corpus_statistics(list(hypotheses), [list(texts) for texts in references])
+
+    def value(sums: Floats) -> Floats:
+        return np.array([metric._compute_score_from_stats(row).score for row in sums.tolist()])
+
+    return from_sums(counts, value)
 
 
 def dist_n(texts: Iterable[str], n: int) -> float:
@@ -105,7 +143,7 @@ def dist_n(texts: Iterable[str], n: int) -> float:
     return 100.0 * len(distinct) / total if total else 0.0
 
 
-def perplexity(items: Iterable[tuple[float, int]]) -> float:
+def perplexity(items: Iterable[LikelihoodItem]) -> float:
     """``exp(-sum of log-likelihoods / sum of units)``: perplexity a word or a byte, >= 0.
 
     Args:
@@ -117,11 +155,28 @@ def perplexity(items: Iterable[tuple[float, int]]) -> float:
     >>> perplexity([(-2.0, 1), (-1.0, 2)])
     2.718281828459045
     """
-    rows = list(items)
-    units = sum(n for _, n in rows)
-    if not units:
+    return _perplexity(list(items)).point
+
+
+def _perplexity(items: Sequence[LikelihoodItem]) -> Resampled:
+    if not sum(n for _, n in items):
         raise ValueError("perplexity of texts without words is undefined")
-    return math.exp(-math.fsum(ll for ll, _ in rows) / units)
+    return nats_per_unit(items).then(_exp)
+
+
+def _exp(values: Floats) -> Floats:
+    with np.errstate(over="ignore"):  # infinite
+        return np.exp(values)
+
+
+def nats_per_unit(items: Sequence[LikelihoodItem]) -> Resampled:
+    """``-sum of log-likelihoods / sum of units`` of ``(log-likelihood, units)`` items; NaN without units.
+
+    >>> nats_per_unit([(-2.0, 1), (-1.0, 2)]).point
+    1.0
+    """
+    columns = np.asarray(items, dtype=float).reshape(-1, 2)
+    return from_sums(columns, lambda sums: -ratio(sums[:, 0], sums[:, 1], otherwise=math.nan))
 
 
 def normalise_superni(text: str) -> str:
@@ -166,27 +221,31 @@ def first_line(text: str) -> str:
     return found.group().strip() if found else ""
 
 
-def agg_bleu_13a(items: Iterable[tuple[str, str]]) -> float:
+@CorpusMetric
+def agg_bleu_13a(items: Sequence[tuple[str, str]]) -> Resampled:
     """Corpus BLEU (13a) of (hypothesis, reference) items, 0-100.
 
     >>> round(agg_bleu_13a([("the cat sat on the mat", "the cat sat on the mat")]), 4)
     100.0
     """
-    hypotheses, references = zip(*items, strict=True)
-    return bleu(hypotheses, references, "13a")
+    return _bleu([hypothesis for hypothesis, _ in items], [reference for _, reference in items], "13a")
 
 
-def agg_bleu_none(items: Iterable[tuple[str, str]]) -> float:
+@CorpusMetric
+def agg_bleu_none(items: Sequence[tuple[str, str]]) -> Resampled:
     """Corpus BLEU without tokenisation of (hypothesis, reference) items, 0-100.
 
     >>> round(agg_bleu_none([("the cat sat on the mat", "the cat sat on the mat")]), 4)
     100.0
     """
-    hypotheses, references = zip(*items, strict=True)
-    return bleu(hypotheses, references, "none")
+    return _bleu([hypothesis for hypothesis, _ in items], [reference for _, reference in items], "none")
 
 
-def agg_dist_1(items: Iterable[str]) -> float:
+_MORE_TEXT = "dist-n has no bootstrap interval: a resample repeats documents and repeats add words but no new n-grams"
+
+
+@never_resampled(_MORE_TEXT)
+def agg_dist_1(items: Sequence[str]) -> float:
     """Distinct words over all words of the answers, 0-100.
 
     >>> agg_dist_1(["a b", "a"])
@@ -195,7 +254,8 @@ def agg_dist_1(items: Iterable[str]) -> float:
     return dist_n(items, 1)
 
 
-def agg_dist_2(items: Iterable[str]) -> float:
+@never_resampled(_MORE_TEXT)
+def agg_dist_2(items: Sequence[str]) -> float:
     """Distinct word pairs over all word pairs of the answers, 0-100.
 
     >>> agg_dist_2(["a b a b"])
@@ -204,19 +264,21 @@ def agg_dist_2(items: Iterable[str]) -> float:
     return dist_n(items, 2)
 
 
-def agg_gold_word_ppl(items: Iterable[tuple[float, int]]) -> float:
-    """Perplexity a whitespace word of (log-likelihood, words) items.
+@CorpusMetric
+def agg_gold_word_ppl(items: Sequence[LikelihoodItem]) -> Resampled:
+    """Perplexity a whitespace word of (log-likelihood, words) items; ValueError without a word.
 
     >>> agg_gold_word_ppl([(0.0, 3)])
     1.0
     """
-    return perplexity(items)
+    return _perplexity(items)
 
 
-def agg_gold_byte_ppl(items: Iterable[tuple[float, int]]) -> float:
-    """Perplexity a UTF-8 byte of (log-likelihood, bytes) items.
+@CorpusMetric
+def agg_gold_byte_ppl(items: Sequence[LikelihoodItem]) -> Resampled:
+    """Perplexity a UTF-8 byte of (log-likelihood, bytes) items; ValueError without a byte.
 
     >>> agg_gold_byte_ppl([(0.0, 3)])
     1.0
     """
-    return perplexity(items)
+    return _perplexity(items)

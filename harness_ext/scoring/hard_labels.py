@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
+from harness_ext.scoring.resampled import Resampled
+from harness_ext.scoring.resampled.labels import Score, f1, macro_f1, of_label_counts
+from harness_ext.scoring.resampled.numbers import nanmean
 
-def macro_f1(gold: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], labels: Sequence[int]) -> float:
-    """Unweighted mean of the F1 of the given labels, in [0, 1]; a label that occurs nowhere counts 0.
+Codes = npt.NDArray[np.int64]
+"""0 and 1 for the two poles, 2 for an unparsable answer; shape (n,)."""
 
-    Written in numpy, because the checks of sklearn's would dominate the thousands of calls of a bootstrap.
 
-    Args:
-        gold: label codes, shape (n,).
-        predicted: label codes, shape (n,); codes that are not in ``labels`` are wrong but no label of their own.
-        labels: the codes to average over.
+def _f1_of(labels: int, score: Score) -> Callable[[Codes, Codes], Resampled]:
+    def form(gold: Codes, predicted: Codes) -> Resampled:
+        truth, guess = (codes[:, None] == np.arange(labels) for codes in (gold, predicted))
+        return of_label_counts(truth & guess, guess, truth, score)
 
-    >>> macro_f1(np.array([0, 1, 1]), np.array([0, 1, 2]), (0, 1))
-    0.8333333333333333
-    """
-    classes = np.asarray(labels)[:, None]
-    truth, guess = gold == classes, predicted == classes
-    sizes = truth.sum(1) + guess.sum(1)
-    return float(np.mean(2 * (truth & guess).sum(1) / np.maximum(sizes, 1)))
+    return form
+
+
+FORMS: dict[str, Callable[[Codes, Codes], Resampled]] = {
+    "acc": lambda gold, predicted: nanmean(100.0 * (gold == predicted)),
+    # Exactly two poles, also when a resample (or the whole corpus) holds only one of them.
+    "f1": _f1_of(2, lambda hits, predicted, gold: f1(hits, predicted, gold).sum(1) / 2),
+    "f1_compat": _f1_of(3, macro_f1),
+}
+"""Metrics of gold and predicted hard labels, in percent."""
 
 
 class HardMetrics(TypedDict):
@@ -58,6 +63,17 @@ def hard_metrics(gold: Sequence[str], pred: Sequence[str | None], poles: Sequenc
     >>> hard_metrics(["E", "I", "I", "E"], ["E", "I", None, "E"], ("E", "I"))
     {'n_fail': 1, 'acc': 75.0, 'f1': 83.33333333333333, 'f1_compat': 55.55555555555555}
     """
+    truth, guess = hard_codes(gold, pred, poles)
+    found = {name: form(truth, guess).point for name, form in FORMS.items()}
+    return HardMetrics(n_fail=int((guess == 2).sum()), **found)  # type: ignore[typeddict-item]
+
+
+def hard_codes(gold: Sequence[str], pred: Sequence[str | None], poles: Sequence[str]) -> tuple[Codes, Codes]:
+    """Gold and predicted labels as codes; arguments and errors as for :func:`hard_metrics`.
+
+    >>> [codes.tolist() for codes in hard_codes(["E", "I"], ["I", None], ("E", "I"))]
+    [[0, 1], [1, 2]]
+    """
     if len(gold) != len(pred) or not gold:
         raise ValueError(f"gold and pred must be equally long and not empty; lengths are {len(gold)} and {len(pred)}")
     if len(set(poles)) != 2 or len(poles) != 2:
@@ -66,11 +82,4 @@ def hard_metrics(gold: Sequence[str], pred: Sequence[str | None], poles: Sequenc
     strangers = (set(gold) - set(poles)) | (set(pred) - set(codes))
     if strangers:
         raise ValueError(f"labels {sorted(map(repr, strangers))} are neither of the poles {poles!r}")
-    truth, guess = np.array([codes[label] for label in gold]), np.array([codes[label] for label in pred])
-    seen = sorted({*truth.tolist(), *guess.tolist()})
-    return HardMetrics(
-        n_fail=int((guess == 2).sum()),
-        acc=100 * float(np.mean(truth == guess)),
-        f1=100 * macro_f1(truth, guess, (0, 1)),
-        f1_compat=100 * macro_f1(truth, guess, seen),
-    )
+    return np.array([codes[label] for label in gold]), np.array([codes[label] for label in pred])

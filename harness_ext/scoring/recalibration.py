@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness_ext.scoring.segments import segmented_mae, segmented_rmse
-from harness_ext.scoring.soft_label_metrics import SoftLabelPairs
+from harness_ext.scoring.soft_label_metrics import soft_label_pairs
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,19 +60,20 @@ def recalibrate(y: npt.ArrayLike, p: npt.ArrayLike, ids: npt.ArrayLike) -> Recal
     >>> round(values["rmse_recal"], 9), round(values["coef"]["applied_to_even_ids"]["b"], 9)
     (0.0, 2.0)
     """
-    d = SoftLabelPairs(np.asarray(y, dtype=float), np.asarray(p, dtype=float))
+    gold, predicted = soft_label_pairs(y, p)
+    c = np.clip(predicted, 0, 1)
     even = np.asarray(ids).astype(int) % 2 == 0
-    if even.shape != d.y.shape or even.all() or not even.any():
-        raise ValueError(f"ids must be {d.y.size} whole numbers with at least one even and one odd")
-    corrected, lines = np.empty_like(d.y), {}
+    if even.shape != gold.shape or even.all() or not even.any():
+        raise ValueError(f"ids must be {gold.size} whole numbers with at least one even and one odd")
+    corrected, lines = np.empty_like(gold), {}
     for name, fold in (("applied_to_even_ids", even), ("applied_to_odd_ids", ~even)):
-        line = lines[name] = _least_squares(d.c[~fold], d.y[~fold])
-        corrected[fold] = np.clip(line["a"] + line["b"] * d.c[fold], 0, 1)
+        line = lines[name] = _least_squares(c[~fold], gold[~fold])
+        corrected[fold] = np.clip(line["a"] + line["b"] * c[fold], 0, 1)
     return RecalibratedMetrics(
-        s_rmse_recal=segmented_rmse(d.y, corrected, "compat"),
-        s_mae_recal=segmented_mae(d.y, corrected, "compat"),
-        s_rmse_9_recal=segmented_rmse(d.y, corrected),
-        s_mae_9_recal=segmented_mae(d.y, corrected),
-        rmse_recal=float(np.sqrt(np.mean((d.y - corrected) ** 2))),
+        s_rmse_recal=segmented_rmse(gold, corrected, "compat"),
+        s_mae_recal=segmented_mae(gold, corrected, "compat"),
+        s_rmse_9_recal=segmented_rmse(gold, corrected),
+        s_mae_9_recal=segmented_mae(gold, corrected),
+        rmse_recal=float(np.sqrt(np.mean((gold - corrected) ** 2))),
         coef=lines,
     )

@@ -5,14 +5,18 @@ An item of the ``agg_*`` functions is ``(gold, predicted)`` of one doc.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+
+from harness_ext.scoring.resampled import CorpusMetric, Resampled, numbers
+
+Floats = npt.NDArray[np.float64]
+Item = tuple[float, float]
 
 
-def _columns(gold: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _columns(gold: npt.ArrayLike, predicted: npt.ArrayLike) -> tuple[Floats, Floats]:
     g, p = np.asarray(gold, dtype=float), np.asarray(predicted, dtype=float)
     if g.shape != p.shape or g.ndim != 1 or g.size == 0:
         raise ValueError(f"gold has shape {g.shape}, predicted {p.shape}: two equally long, non-empty lists are needed")
@@ -30,8 +34,7 @@ def pearson(gold: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
     >>> round(pearson([0.1, 0.2, 0.4], [0.1, 0.3, 0.3]), 4), pearson([0.1, 0.9], [0.5, 0.5])
     (75.5929, 0.0)
     """
-    g, p = _columns(gold, predicted)
-    return 0.0 if np.ptp(g) == 0 or np.ptp(p) == 0 else float(100.0 * stats.pearsonr(g, p).statistic)
+    return agg_pearson(zip(*_columns(gold, predicted), strict=True))
 
 
 def spearman(gold: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
@@ -43,8 +46,7 @@ def spearman(gold: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
     >>> round(spearman([0.1, 0.2, 0.9], [0.3, 0.3, 0.8]), 4)
     86.6025
     """
-    g, p = _columns(gold, predicted)
-    return 0.0 if np.ptp(g) == 0 or np.ptp(p) == 0 else float(100.0 * stats.spearmanr(g, p).statistic)
+    return agg_spearman(zip(*_columns(gold, predicted), strict=True))
 
 
 def mae(gold: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
@@ -56,37 +58,41 @@ def mae(gold: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
     >>> mae([0.0, 1.0], [0.5, 1.0])
     0.25
     """
-    g, p = _columns(gold, predicted)
-    return float(np.abs(g - p).mean())
+    return agg_mae(zip(*_columns(gold, predicted), strict=True))
 
 
-def _split(items: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
-    rows = list(items)
-    return [g for g, _ in rows], [p for _, p in rows]
+def _of_pairs(items: Sequence[Item], form: Callable[[Floats, Floats], Resampled]) -> Resampled:
+    """The metric of the docs in which neither number is NaN."""
+    columns = _columns([gold for gold, _ in items], [predicted for _, predicted in items])
+    there = ~np.isnan(columns).any(axis=0)
+    return form(*(column[there] for column in columns)).among(there)
 
 
-def agg_pearson(items: Iterable[tuple[float, float]]) -> float:
-    """Pearson correlation x 100 of (gold, predicted) items.
+@CorpusMetric
+def agg_pearson(items: Sequence[Item]) -> Resampled:
+    """Pearson correlation x 100 of (gold, predicted) items; errors as for :func:`pearson`.
 
     >>> agg_pearson([(0.1, 0.2), (0.9, 0.8)])
     100.0
     """
-    return pearson(*_split(items))
+    return _of_pairs(items, lambda *columns: numbers.pearson(*columns, constant=0.0).then(lambda r: 100 * r))
 
 
-def agg_spearman(items: Iterable[tuple[float, float]]) -> float:
+@CorpusMetric
+def agg_spearman(items: Sequence[Item]) -> Resampled:
     """Spearman correlation x 100 of (gold, predicted) items.
 
     >>> round(agg_spearman([(0.1, 0.2), (0.9, 0.8)]), 6)
     100.0
     """
-    return spearman(*_split(items))
+    return _of_pairs(items, lambda *columns: numbers.spearman(*columns, constant=0.0).then(lambda r: 100 * r))
 
 
-def agg_mae(items: Iterable[tuple[float, float]]) -> float:
+@CorpusMetric
+def agg_mae(items: Sequence[Item]) -> Resampled:
     """Mean absolute error of (gold, predicted) items.
 
     >>> agg_mae([(0.0, 0.5), (1.0, 1.0)])
     0.25
     """
-    return mae(*_split(items))
+    return _of_pairs(items, lambda gold, predicted: numbers.nanmean(np.abs(gold - predicted)))

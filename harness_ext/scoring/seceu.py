@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums, ratio
+from harness_ext.scoring.resampled.numbers import nanmean, pearson
+from harness_ext.scoring.resampled.statistic import Floats
 
 POPULATION_MEAN = 2.79
 POPULATION_SD = 0.822
@@ -26,6 +30,8 @@ _SUM_TOLERANCE = 0.01 + 1e-9
 
 DocItem = tuple[float, float]
 """Distance to the standard (NaN: unreadable answer) and the human template."""
+
+Number = TypeVar("Number", float, Floats)
 
 _MARK = re.compile(r"[(（]\s*[1-4]\s*[)）]|^\s*(?:[1-4][.)、]|[-*•])\s+", re.MULTILINE)
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])(\d{1,9}(?:\.\d{1,9})?)(?![A-Za-z0-9_]|\.\d)")
@@ -108,7 +114,7 @@ def distance(answer: npt.ArrayLike, standard: npt.ArrayLike) -> float:
     return float(np.linalg.norm(a - s))
 
 
-def eq_of(seceu: float) -> float:
+def eq_of(seceu: Number) -> Number:
     """The EQ of a mean distance.
 
     Source: Wang et al. 2023 (arXiv 2307.09042); reproduces 14 of the 15 published rows from their rounded SECEU.
@@ -117,21 +123,6 @@ def eq_of(seceu: float) -> float:
     114.2336
     """
     return 15.0 * (POPULATION_MEAN - seceu) / POPULATION_SD + 100.0
-
-
-def _scores(items: Iterable[DocItem]) -> SeceuScore:
-    rows = np.array(list(items), dtype=float).reshape(-1, 2)
-    read = rows[~np.isnan(rows[:, 0])]
-    if not len(read):
-        return SeceuScore(math.nan, math.nan, None)
-    distances, template = read.T
-    seceu = float(distances.mean())
-    constant = np.ptp(distances) <= 1e-12 or np.ptp(template) <= 1e-12
-    return SeceuScore(
-        seceu,
-        eq_of(seceu) if len(read) >= PARSED_SHARE * len(rows) else math.nan,
-        None if constant else float(np.corrcoef(distances, template)[0, 1]),
-    )
 
 
 def score(answers: Sequence[Sequence[float] | None], standard: npt.ArrayLike, template: npt.ArrayLike) -> SeceuScore:
@@ -151,32 +142,47 @@ def score(answers: Sequence[Sequence[float] | None], standard: npt.ArrayLike, te
     SeceuScore(seceu=2.1213203435596424, eq=nan, pattern_r=1.0)
     """
     rows = zip(answers, np.asarray(standard, dtype=float), np.asarray(template, dtype=float), strict=True)
-    return _scores((math.nan if answer is None else distance(answer, s), float(t)) for answer, s, t in rows)
+    items = [(math.nan if answer is None else distance(answer, s), float(t)) for answer, s, t in rows]
+    pattern_r = agg_pattern_r(items)
+    return SeceuScore(agg_seceu(items), agg_eq(items), None if math.isnan(pattern_r) else pattern_r)
 
 
-def agg_seceu(items: Iterable[DocItem]) -> float:
+@CorpusMetric
+def agg_seceu(items: Sequence[DocItem]) -> Resampled:
     """Mean distance of (distance, template) items; unreadable answers (NaN) are left out.
 
     >>> agg_seceu([(1.0, 2.9), (3.0, 2.4), (float("nan"), 2.6)])
     2.0
     """
-    return _scores(items).seceu
+    return nanmean([distance for distance, _ in items])
 
 
-def agg_eq(items: Iterable[DocItem]) -> float:
+@CorpusMetric
+def agg_eq(items: Sequence[DocItem]) -> Resampled:
     """EQ of (distance, template) items; NaN if fewer than 90 % are readable.
 
     >>> agg_eq([(2.79, 2.9), (2.79, 2.4)])
     100.0
     """
-    return _scores(items).eq
+    distances = np.array([distance for distance, _ in items], dtype=float)
+    read = ~np.isnan(distances)
+
+    def value(sums: Floats) -> Floats:
+        total, readable, asked = sums.T
+        eq = eq_of(ratio(total, readable, otherwise=math.nan))
+        return np.where(readable >= PARSED_SHARE * asked, eq, math.nan)
+
+    return from_sums(np.column_stack([np.where(read, distances, 0.0), read, np.ones(len(items))]), value)
 
 
-def agg_pattern_r(items: Iterable[DocItem]) -> float:
+@CorpusMetric
+def agg_pattern_r(items: Sequence[DocItem]) -> Resampled:
     """Correlation of the distances with people's; NaN if it is undefined.
 
     >>> agg_pattern_r([(1.0, 2.0), (2.0, 3.0), (3.0, 4.0)])
     1.0
     """
-    r = _scores(items).pattern_r
-    return math.nan if r is None else r
+    rows = np.array(items, dtype=float).reshape(-1, 2)
+    read = ~np.isnan(rows[:, 0])
+    # Distances that differ by rounding are constant.
+    return pearson(*rows[read].round(12).T).among(read)

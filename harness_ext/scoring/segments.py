@@ -7,6 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from harness_ext.scoring.resampled.numbers import nanmean
+
 Mode = Literal["compat", "strict"]
 
 _EDGES = np.linspace(0.0, 1.0, 10)
@@ -69,7 +71,7 @@ def segmented_rmse(gold: npt.ArrayLike, predicted: npt.ArrayLike, mode: Mode = "
     >>> round(segmented_rmse([0.0, 1.0], [0.0, 0.5], mode="compat"), 4)
     3.5355
     """
-    return float(np.sqrt(np.mean(_segment_differences(gold, predicted, mode) ** 2)))
+    return nanmean(_segment_differences(gold, predicted, mode) ** 2).then(np.sqrt).point
 
 
 def segmented_mae(gold: npt.ArrayLike, predicted: npt.ArrayLike, mode: Mode = "strict") -> float:
@@ -82,4 +84,4 @@ def segmented_mae(gold: npt.ArrayLike, predicted: npt.ArrayLike, mode: Mode = "s
     >>> segmented_mae([0.0, 1.0], [0.0, 0.5])
     2.0
     """
-    return float(np.mean(np.abs(_segment_differences(gold, predicted, mode))))
+    return nanmean(np.abs(_segment_differences(gold, predicted, mode))).point

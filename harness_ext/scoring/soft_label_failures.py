@@ -7,8 +7,11 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from harness_ext.scoring.segments import segmented_mae, segmented_rmse
-from harness_ext.scoring.soft_label_metrics import SoftLabelPairs
+from harness_ext.scoring.resampled.numbers import nanmean
+from harness_ext.scoring.segments import bins, segmented_mae, segmented_rmse
+from harness_ext.scoring.soft_label_metrics import soft_label_pairs
+
+Floats = npt.NDArray[np.float64]
 
 
 class FailureMetrics(TypedDict):
@@ -23,6 +26,24 @@ class FailureMetrics(TypedDict):
     s_mae_parsed: float
     s_rmse_worst: float
     s_mae_worst: float
+
+
+def errors_of_parsed(y: Floats, p: Floats, failed: npt.NDArray[np.bool_]) -> Floats:
+    """Strict segments between gold and prediction, NaN where the answer could not be parsed; all of shape (n,).
+
+    >>> errors_of_parsed(np.array([0.0, 1.0]), np.array([0.125, 0.5]), np.array([False, True])).tolist()
+    [1.0, nan]
+    """
+    return np.where(failed, np.nan, np.abs(bins(y) - bins(p)))
+
+
+def errors_at_worst(y: Floats, p: Floats, failed: npt.NDArray[np.bool_]) -> Floats:
+    """The same with failures at the far end of the scale.
+
+    >>> errors_at_worst(np.array([0.0, 1.0]), np.array([0.125, 0.5]), np.array([False, True])).tolist()
+    [1.0, 8.0]
+    """
+    return np.abs(bins(y) - bins(np.where(failed, np.where(y >= 0.5, 0.0, 1.0), p))).astype(float)
 
 
 def with_failures(y: npt.ArrayLike, p: npt.ArrayLike, failed: npt.ArrayLike) -> FailureMetrics:
@@ -48,17 +69,17 @@ def with_failures(y: npt.ArrayLike, p: npt.ArrayLike, failed: npt.ArrayLike) -> 
     gold, missing = np.asarray(y, dtype=float), np.asarray(failed, dtype=bool)
     if missing.shape != gold.shape:
         raise ValueError(f"failed must have the shape of y, {gold.shape}, not {missing.shape}")
-    d = SoftLabelPairs(gold, np.where(missing, 0.5, np.asarray(p, dtype=float)))
-    worst = np.where(missing, np.where(d.y >= 0.5, 0.0, 1.0), d.c)
-    parsed, nan = ~missing, float("nan")
+    gold, filled = soft_label_pairs(gold, np.where(missing, 0.5, np.asarray(p, dtype=float)))
+    clipped = np.clip(filled, 0, 1)
+    parsed, worst = (errors(gold, filled, missing) for errors in (errors_of_parsed, errors_at_worst))
     return FailureMetrics(
         parse_failure=float(missing.mean()),
-        n_parsed=int(parsed.sum()),
-        s_rmse=segmented_rmse(d.y, d.p, "compat"),
-        s_rmse_9=segmented_rmse(d.y, d.c),
-        s_mae_9=segmented_mae(d.y, d.c),
-        s_rmse_parsed=segmented_rmse(d.y[parsed], d.c[parsed]) if parsed.any() else nan,
-        s_mae_parsed=segmented_mae(d.y[parsed], d.c[parsed]) if parsed.any() else nan,
-        s_rmse_worst=segmented_rmse(d.y, worst),
-        s_mae_worst=segmented_mae(d.y, worst),
+        n_parsed=int((~missing).sum()),
+        s_rmse=segmented_rmse(gold, filled, "compat"),
+        s_rmse_9=segmented_rmse(gold, clipped),
+        s_mae_9=segmented_mae(gold, clipped),
+        s_rmse_parsed=nanmean(parsed**2).then(np.sqrt).point,
+        s_mae_parsed=nanmean(parsed).point,
+        s_rmse_worst=nanmean(worst**2).then(np.sqrt).point,
+        s_mae_worst=nanmean(worst).point,
     )

@@ -7,17 +7,40 @@ values are NaN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special, stats
+import scipy
+from scipy import sparse, special
 
-from harness_ext.scoring.hard_labels import macro_f1
-from harness_ext.scoring.segments import bins, segmented_mae, segmented_rmse
+from harness_ext.scoring.hard_labels import FORMS as HARD_FORMS
+from harness_ext.scoring.resampled import Resampled, draw_by_draw, from_sums, ratio
+from harness_ext.scoring.resampled.numbers import Moments, distinct, nanmean, pearson, spearman
+from harness_ext.scoring.segments import bins
 
 Floats = npt.NDArray[np.float64]
+Form = Callable[[Floats, Floats], Resampled]
+"""A metric of gold and predicted soft labels, each of shape (n,) without NaN."""
+
+_NAN = float("nan")
+
+
+def soft_label_pairs(y: npt.ArrayLike, p: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Gold and predicted soft labels of one dimension as two columns of shape (n,).
+
+    Raises:
+        ValueError: shapes differ, n is 0, a value is NaN, or a gold label lies outside [0, 1].
+
+    >>> soft_label_pairs([0.0, 1.0], [0.25, 1.125])[1].tolist()
+    [0.25, 1.125]
+    """
+    gold, predicted = np.asarray(y, dtype=float), np.asarray(p, dtype=float)
+    if gold.shape != predicted.shape or gold.ndim != 1 or gold.size == 0:
+        raise ValueError(f"y and p must be equally long and not empty; shapes are {gold.shape} and {predicted.shape}")
+    if not (((gold >= 0) & (gold <= 1)).all() and not np.isnan(predicted).any()):
+        raise ValueError("gold soft labels must lie in [0, 1] and predictions must not be NaN")
+    return gold, predicted
 
 
 def _jsd_bits(a: Floats, b: Floats) -> Floats:
@@ -26,101 +49,127 @@ def _jsd_bits(a: Floats, b: Floats) -> Floats:
     return np.asarray(np.maximum(nats, 0) / np.log(2))
 
 
-@dataclass(frozen=True)
-class SoftLabelPairs:
-    """Checked gold and predicted soft labels of one dimension, shape (n,), with what several metrics share.
-
-    Raises:
-        ValueError: shapes differ, n is 0, a value is NaN, or a gold label lies outside [0, 1].
-    """
-
-    y: Floats
-    p: Floats
-    c: Floats = field(init=False)
-    """Predictions clipped to [0, 1]."""
-
-    def __post_init__(self) -> None:
-        y, p = np.asarray(self.y, dtype=float), np.asarray(self.p, dtype=float)
-        if y.shape != p.shape or y.ndim != 1 or y.size == 0:
-            raise ValueError(f"y and p must be equally long and not empty; shapes are {y.shape} and {p.shape}")
-        if not (((y >= 0) & (y <= 1)).all() and not np.isnan(p).any()):
-            raise ValueError("gold soft labels must lie in [0, 1] and predictions must not be NaN")
-        object.__setattr__(self, "y", y)
-        object.__setattr__(self, "p", p)
-        object.__setattr__(self, "c", np.clip(p, 0, 1))
-
-    @property
-    def histograms(self) -> tuple[Floats, Floats]:
-        """Counts of gold and of clipped predictions in the nine strict segments."""
-        return tuple(np.bincount(bins(v), minlength=9).astype(float) for v in (self.y, self.c))  # type: ignore[return-value]
-
-
-def _correlation(statistic: Callable[[Floats, Floats], tuple[float, float]], d: SoftLabelPairs) -> float:
-    if np.ptp(d.c) == 0 or np.ptp(d.y) == 0:
-        return float("nan")
-    return float(statistic(d.y, d.c)[0])
-
-
-def _concordance(d: SoftLabelPairs) -> float:
-    covariance = np.mean((d.y - d.y.mean()) * (d.c - d.c.mean()))
-    spread = d.y.var() + d.c.var() + (d.y.mean() - d.c.mean()) ** 2
-    # The variance of a constant can be rounding noise, and that of tiny differences can underflow to 0.
-    return float(2 * covariance / spread) if np.ptp([d.y, d.c]) > 0 and spread > 0 else float("nan")
-
-
-def _variance_ratio(d: SoftLabelPairs) -> float:
-    return float(d.c.var() / d.y.var()) if np.ptp(d.y) > 0 and d.y.var() > 0 else float("nan")
-
-
-def _two_class_cross_entropy(d: SoftLabelPairs) -> float:
-    return float(
-        -sum(np.mean(t * np.log(np.clip(q, 1e-12, 1 - 1e-12) + 1e-9)) for t, q in ((d.y, d.c), (1 - d.y, 1 - d.c)))
-    )
-
-
-def _clipped_cross_entropy(d: SoftLabelPairs) -> float:
-    q = np.clip(d.c, 1e-6, 1 - 1e-6)
-    return float(-np.mean(d.y * np.log(q) + (1 - d.y) * np.log(1 - q)))
-
-
 def _bernoulli(v: Floats) -> Floats:
     return np.stack([v, 1 - v], axis=-1)
 
 
-def _extreme_share(v: Floats) -> float:
+def _kendall_tau_b(y: Floats, c: Floats) -> Resampled:
+    def value(drawn: npt.NDArray[np.intp]) -> float:
+        constant = not len(drawn) or np.ptp(y[drawn]) == 0 or np.ptp(c[drawn]) == 0
+        return _NAN if constant else float(scipy.stats.kendalltau(y[drawn], c[drawn]).statistic)
+
+    return draw_by_draw(len(y), value)
+
+
+def _concordance(y: Floats, c: Floats) -> Resampled:
+    moments = Moments(y, c)
+
+    def value(sums: Floats) -> Floats:
+        var_y, var_c, covariance, shift = moments(sums)
+        return ratio(2 * covariance, var_y + var_c + shift**2, otherwise=_NAN)
+
+    return from_sums(moments.features, value)
+
+
+def _variance_ratio(y: Floats, c: Floats) -> Resampled:
+    moments = Moments(y, c)
+
+    def value(sums: Floats) -> Floats:
+        var_y, var_c, *_ = moments(sums)
+        return ratio(var_c, var_y, otherwise=_NAN)
+
+    return from_sums(moments.features, value)
+
+
+def _wasserstein(y: Floats, c: Floats) -> Resampled:
+    """The area between the two distribution functions.
+
+    After each distinct value it is the number of gold labels minus the number of predictions up to it, which is linear
+    in the counts.
+    """
+    pairs, rows = distinct(y, c)
+    values, place = np.unique(pairs.T, return_inverse=True)
+    row, sign = np.tile(np.arange(len(pairs)), 2), np.repeat([1.0, -1.0], len(pairs))
+    steps = sparse.csr_array((sign, (row, place.reshape(-1))), shape=(len(pairs), len(values)))
+
+    def of_counts(counts: Floats) -> Floats:
+        areas = np.abs(np.cumsum(counts @ steps, axis=1)[:, :-1]) @ np.diff(values)
+        return ratio(areas, counts.sum(1), otherwise=_NAN)
+
+    return Resampled(rows, len(pairs), of_counts)
+
+
+def _of_histograms(value: Callable[[Floats, Floats], Floats]) -> Form:
+    """A metric of how many gold labels and predictions lie in each strict segment, each of shape (draws, 9)."""
+
+    def form(y: Floats, c: Floats) -> Resampled:
+        found = np.eye(9)[np.stack([bins(y), bins(c)], axis=1)].reshape(-1, 18)
+        return from_sums(found, lambda sums: value(sums[:, :9], sums[:, 9:]))
+
+    return form
+
+
+def _shares(histogram: Floats) -> Floats:
+    return ratio(histogram, histogram.sum(1, keepdims=True), otherwise=_NAN)
+
+
+def _two_class_cross_entropy(y: Floats, c: Floats) -> Floats:
+    clipped = np.clip(_bernoulli(c), 1e-12, 1 - 1e-12)
+    return np.asarray(-(_bernoulli(y) * np.log(clipped + 1e-9)).sum(-1))
+
+
+def _clipped_cross_entropy(y: Floats, c: Floats) -> Floats:
+    q = np.clip(c, 1e-6, 1 - 1e-6)
+    return np.asarray(-(y * np.log(q) + (1 - y) * np.log(1 - q)))
+
+
+def _extremity(v: Floats) -> Floats:
+    return np.asarray(np.abs(2 * v - 1))
+
+
+def _in_outer_segments(v: Floats) -> npt.NDArray[np.bool_]:
     segments = bins(v)
-    return float(np.mean((segments <= 1) | (segments >= 7)))
+    return np.asarray((segments <= 1) | (segments >= 7))
 
 
-FORMULAS: dict[str, Callable[[SoftLabelPairs], float]] = {
-    "rmse": lambda d: float(np.sqrt(np.mean((d.y - d.p) ** 2))),
-    "mae": lambda d: float(np.mean(np.abs(d.y - d.p))),
-    "s_rmse": lambda d: segmented_rmse(d.y, d.p, "compat"),
-    "s_mae": lambda d: segmented_mae(d.y, d.p, "compat"),
-    "s_rmse_9": lambda d: segmented_rmse(d.y, d.c, "strict"),
-    "s_mae_9": lambda d: segmented_mae(d.y, d.c, "strict"),
-    "bias": lambda d: float(np.mean(d.c - d.y)),
-    "pearson": lambda d: _correlation(stats.pearsonr, d),
-    "spearman": lambda d: _correlation(stats.spearmanr, d),
-    "kendall_tau_b": lambda d: _correlation(stats.kendalltau, d),
-    "ccc": _concordance,
-    "w1_marginal": lambda d: float(stats.wasserstein_distance(d.y, d.c)),
-    "w1_hist9_bins": lambda d: float(np.abs(np.cumsum(np.subtract(*d.histograms))).sum() / d.y.size),
-    "jsd_hist9_bits": lambda d: float(_jsd_bits(*(h / d.y.size for h in d.histograms))),
-    "kl_gold_pred_hist9_addone": lambda d: float(stats.entropy(*(h + 1 for h in d.histograms))),
-    "ce_lewidi2023": _two_class_cross_entropy,
-    "ce_eps1e-6": _clipped_cross_entropy,
-    "md_lewidi2025": lambda d: float(np.mean(2 * np.abs(d.c - d.y))),
-    "jsd_item_bits": lambda d: float(np.mean(_jsd_bits(_bernoulli(d.y), _bernoulli(d.c)))),
-    "brier_soft": lambda d: float(np.mean(2 * (d.y - d.c) ** 2)),
-    "extremity_pred": lambda d: float(np.mean(np.abs(2 * d.c - 1))),
-    "extremity_gold": lambda d: float(np.mean(np.abs(2 * d.y - 1))),
-    "polarisation_gap": lambda d: float(np.mean(np.abs(2 * d.c - 1)) - np.mean(np.abs(2 * d.y - 1))),
-    "extreme_share_pred": lambda d: _extreme_share(d.c),
-    "extreme_share_gold": lambda d: _extreme_share(d.y),
-    "var_ratio": _variance_ratio,
-    "tie_share": lambda d: float(np.mean(d.c == 0.5)),
+_AS_GIVEN: dict[str, Form] = {
+    "rmse": lambda y, p: nanmean((y - p) ** 2).then(np.sqrt),
+    "mae": lambda y, p: nanmean(np.abs(y - p)),
+    "s_rmse": lambda y, p: nanmean((bins(y, "compat") - bins(p, "compat")) ** 2).then(np.sqrt),
+    "s_mae": lambda y, p: nanmean(np.abs(bins(y, "compat") - bins(p, "compat"))),
 }
+_CLIPPED: dict[str, Form] = {
+    "s_rmse_9": lambda y, c: nanmean((bins(y) - bins(c)) ** 2).then(np.sqrt),
+    "s_mae_9": lambda y, c: nanmean(np.abs(bins(y) - bins(c))),
+    "bias": lambda y, c: nanmean(c - y),
+    "pearson": pearson,
+    "spearman": spearman,
+    "kendall_tau_b": _kendall_tau_b,
+    "ccc": _concordance,
+    "w1_marginal": _wasserstein,
+    "w1_hist9_bins": _of_histograms(lambda y, c: np.abs(np.cumsum(_shares(y) - _shares(c), axis=1)).sum(1)),
+    "jsd_hist9_bits": _of_histograms(lambda y, c: _jsd_bits(_shares(y), _shares(c))),
+    "kl_gold_pred_hist9_addone": _of_histograms(lambda y, c: np.asarray(scipy.stats.entropy(y + 1, c + 1, axis=1))),
+    "ce_lewidi2023": lambda y, c: nanmean(_two_class_cross_entropy(y, c)),
+    "ce_eps1e-6": lambda y, c: nanmean(_clipped_cross_entropy(y, c)),
+    "md_lewidi2025": lambda y, c: nanmean(2 * np.abs(c - y)),
+    "jsd_item_bits": lambda y, c: nanmean(_jsd_bits(_bernoulli(y), _bernoulli(c))),
+    "brier_soft": lambda y, c: nanmean(2 * (y - c) ** 2),
+    "extremity_pred": lambda y, c: nanmean(_extremity(c)),
+    "extremity_gold": lambda y, c: nanmean(_extremity(y)),
+    "polarisation_gap": lambda y, c: nanmean(_extremity(c) - _extremity(y)),
+    "extreme_share_pred": lambda y, c: nanmean(_in_outer_segments(c)),
+    "extreme_share_gold": lambda y, c: nanmean(_in_outer_segments(y)),
+    "var_ratio": _variance_ratio,
+    "tie_share": lambda y, c: nanmean(c == 0.5),
+}
+
+
+def _clipping(form: Form) -> Form:
+    return lambda y, p: form(y, np.clip(p, 0, 1))
+
+
+FORMS: dict[str, Form] = _AS_GIVEN | {name: _clipping(form) for name, form in _CLIPPED.items()}
 """The 27 metrics of two soft-label vectors; S-metrics, rmse and mae take p as given, all others clip it to [0, 1]."""
 
 
@@ -128,7 +177,7 @@ def _hard_agreement(c: Floats, hard: npt.NDArray[np.int64]) -> dict[str, float]:
     values: dict[str, float] = {}
     for rule, second in (("first", c > 0.5), ("second", c >= 0.5)):
         values[f"acc_tie_{rule}"] = 100 * float(np.mean(second == hard))
-        values[f"f1_tie_{rule}"] = 100 * macro_f1(hard, second.astype(int), (0, 1))
+        values[f"f1_tie_{rule}"] = HARD_FORMS["f1"](hard, second.astype(int)).point
     return values
 
 
@@ -155,12 +204,21 @@ def metrics(y: npt.ArrayLike, p: npt.ArrayLike, hard01: npt.ArrayLike) -> dict[s
     >>> len(values), round(values["s_rmse"], 4), values["acc_tie_first"]
     (31, 1.8257, 100.0)
     """
-    pairs = SoftLabelPairs(np.asarray(y, dtype=float), np.asarray(p, dtype=float))
+    gold, predicted = soft_label_pairs(y, p)
     hard = np.asarray(hard01)
-    if hard.shape != pairs.y.shape or not np.isin(hard, (0, 1)).all():
-        raise ValueError(f"hard01 must be 0 or 1 for each of the {pairs.y.size} gold labels")
-    values = {name: formula(pairs) for name, formula in FORMULAS.items()}
-    return {**values, **_hard_agreement(pairs.c, hard.astype(int))}
+    if hard.shape != gold.shape or not np.isin(hard, (0, 1)).all():
+        raise ValueError(f"hard01 must be 0 or 1 for each of the {gold.size} gold labels")
+    values = {name: form(gold, predicted).point for name, form in FORMS.items()}
+    return {**values, **_hard_agreement(np.clip(predicted, 0, 1), hard.astype(int))}
+
+
+DESCRIPTIONS: dict[str, Callable[[Floats], npt.NDArray[np.generic]]] = {
+    "mean_score": lambda c: 1 + 8 * c,
+    "extremity": _extremity,
+    "extreme_share": _in_outer_segments,
+    "share_5": lambda c: c == 0.5,
+}
+"""What is averaged over clipped predictions to describe them."""
 
 
 class ScoreDescription(TypedDict):
@@ -192,14 +250,9 @@ def describe_scores(p: npt.ArrayLike) -> ScoreDescription:
     """
     values = np.asarray(p, dtype=float).reshape(-1)
     c = np.clip(values[~np.isnan(values)], 0, 1)
-    scores = 1 + 8 * c
-    nan, n = float("nan"), c.size
     return ScoreDescription(
-        n=n,
-        mean_score=float(scores.mean()) if n else nan,
-        extremity=float(np.mean(np.abs(2 * c - 1))) if n else nan,
-        extreme_share=_extreme_share(c) if n else nan,
-        share_5=float(np.mean(c == 0.5)) if n else nan,
+        n=c.size,
+        **{name: nanmean(described(c)).point for name, described in DESCRIPTIONS.items()},  # type: ignore[typeddict-item]
         distinct_scores=int(np.unique(c).size),
-        hist_1_9=np.bincount(np.floor(scores + 0.5).astype(int) - 1, minlength=9).tolist(),
+        hist_1_9=np.bincount(np.floor(1 + 8 * c + 0.5).astype(int) - 1, minlength=9).tolist(),
     )

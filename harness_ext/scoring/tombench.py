@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums, ratio
+from harness_ext.scoring.resampled.statistic import Floats
 
 GroupedItem = tuple[str, float]
 """Group of a doc (an ability or a task) and its score."""
@@ -50,16 +54,23 @@ def family_of(name: str) -> str:
     return ability_of(name.partition(":")[0])
 
 
-def _macro(items: Iterable[GroupedItem]) -> float:
-    groups: defaultdict[str, list[float]] = defaultdict(list)
-    for group, value in items:
-        groups[group].append(value)
-    if not groups:
+def _macro(items: Sequence[GroupedItem]) -> Resampled:
+    """Mean over the groups, of a resample over those that it holds, of the mean of their docs."""
+    if not items:
         raise ValueError("the mean over no groups is undefined")
-    return math.fsum(math.fsum(values) / len(values) for values in groups.values()) / len(groups)
+    names, group = np.unique([name for name, _ in items], return_inverse=True)
+    member = np.eye(len(names))[group.reshape(-1)]
+    scores = np.array([score for _, score in items], dtype=float)
+
+    def value(sums: Floats) -> Floats:
+        totals, sizes = np.split(sums, 2, axis=1)
+        return ratio(ratio(totals, sizes).sum(1), (sizes > 0).sum(1), otherwise=math.nan)
+
+    return from_sums(np.column_stack([member * scores[:, None], member]), value)
 
 
-def agg_ability_macro(items: Iterable[GroupedItem]) -> float:
+@CorpusMetric
+def agg_ability_macro(items: Sequence[GroupedItem]) -> Resampled:
     """Mean over abilities of the mean score of their docs.
 
     Raises:
@@ -71,7 +82,8 @@ def agg_ability_macro(items: Iterable[GroupedItem]) -> float:
     return _macro(items)
 
 
-def agg_task_macro(items: Iterable[GroupedItem]) -> float:
+@CorpusMetric
+def agg_task_macro(items: Sequence[GroupedItem]) -> Resampled:
     """Mean over tasks (the benchmark's files) of the mean score of their docs.
 
     Raises:

@@ -5,7 +5,7 @@ from harness_ext.tasks.eibench.aspects import EI_ASPECTS
 
 BENCH = Bench(
     headline="ei_score",
-    usual={"aliases": "on"},
+    usual={"aliases": "on", "option_order": None},
     means=(
         Mean(
             "ei_aspect_macro",

@@ -7,14 +7,14 @@ gold and predicted soft label in [0, 1], 0 = first pole; an answer that cannot b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from harness_ext.scoring import soft_labels
 from harness_ext.scoring.em import vote_codes
+from harness_ext.scoring.resampled import CorpusMetric, Resampled, over_docs
 from harness_ext.scoring.soft_labels import (
     expected_score,
     flip,
@@ -149,19 +149,18 @@ def item_likelihoods(doc: Doc, results: Likelihoods) -> dict[str, Any]:
     return {**dict.fromkeys(PAIR_METRICS, (doc["id"], doc["soft"], p)), "parse_failure": 0.0}
 
 
-def _of_authors(
-    aggregate: Callable[[Sequence[Sequence[float]]], float],
-) -> Callable[[Sequence[Sequence[float]]], float]:
-    @wraps(aggregate)
-    def aggregation(items: Sequence[Sequence[float]]) -> float:
-        gold: dict[float, float] = {}
-        answers: dict[float, list[float]] = {}
-        for record_id, y, p in items:
-            gold[record_id] = y
-            answers.setdefault(record_id, []).append(p)
-        return aggregate([(gold[record_id], float(np.mean(values))) for record_id, values in answers.items()])
+AuthorItem = tuple[int, float, float]
 
-    return aggregation
+
+def _of_authors(metric: CorpusMetric[Sequence[float]]) -> CorpusMetric[AuthorItem]:
+    """The metric of ``(id, y, p)`` items, of which an author has several: they are averaged first."""
+
+    def build(authors: Sequence[Sequence[AuthorItem]]) -> Resampled:
+        return metric.resampled([(items[0][1], float(np.mean([p for *_, p in items]))) for items in authors])
+
+    build.__name__ = build.__qualname__ = metric.__name__.replace("agg_", "authors_")
+    build.__doc__ = f":func:`~{metric.__module__}.{metric.__name__}` of the authors' mean answers."
+    return over_docs(build)
 
 
 authors_s_rmse = _of_authors(soft_labels.agg_s_rmse)

@@ -25,7 +25,7 @@ from harness_ext.leaderboards.table import (
 )  # fmt: skip
 from harness_ext.results.derived import definition, mean_rank
 from harness_ext.results.reading.frame import Row
-from harness_ext.tasks.mbtibench.details import SUBSETS, mean_over
+from harness_ext.tasks.mbtibench.derived import SUBSETS, mean_over
 
 DIMENSIONS = ("E/I", "S/N", "T/F", "J/P")
 MOST_PARSE_FAILURES = 0.05

@@ -24,7 +24,7 @@ from harness_ext.results.derived import harmonic_mean
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.judges import JUDGED_METRICS
 from harness_ext.scoring.safety import FULL_REFUSAL_METRICS, HARM_METRICS, REFUSAL_METRICS
-from harness_ext.tasks.safety.suites import DISTINCT, MICRO, SUITES
+from harness_ext.tasks.safety.derived import DISTINCT, MICRO, SUITES
 
 _BALANCE = "safety_balance"
 _REFUSAL = (*REFUSAL_METRICS, *FULL_REFUSAL_METRICS)

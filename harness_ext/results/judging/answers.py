@@ -11,8 +11,9 @@ from typing import Any
 
 from harness_ext.errors import DataError, InputError
 from harness_ext.results.judging.judged_metrics import LABELS
-from harness_ext.results.reading.reader import open_text, rows_of, sample_lines
-from harness_ext.results.reading.samples import SAMPLES_NAME, TaskRun
+from harness_ext.results.reading.reader import rows_of
+from harness_ext.results.reading.runs import TaskRun
+from harness_ext.results.reading.samples import SAMPLES_NAME, open_text, sample_lines
 
 Sample = Mapping[str, Any]
 """One line of a samples file."""

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Literal, NamedTuple
 
+from harness_ext.scoring.lm_eval_aggregations import mean
+from harness_ext.scoring.resampled import CorpusMetric
 from harness_ext.scoring.safety import BALANCES, processor
 from harness_ext.scoring.soft_labels import agg_nanmean
 
 Kind = Literal["refusal", "harm"]
-Aggregation = Callable[[Sequence[Any]], float]
+Aggregation = CorpusMetric[Any]
 
 LABELS = frozenset({"safe", "unsafe"})
-
-
-def mean(items: Sequence[float]) -> float:
-    """lm-eval's aggregation of that name.
-
-    >>> mean([1.0, 0.0])
-    0.5
-    """
-    return sum(items) / len(items)
 
 
 _AGGREGATIONS: Mapping[str, Aggregation] = {"invalid": mean, **BALANCES}
@@ -37,8 +29,8 @@ class Metric(NamedTuple):
 
     @property
     def recorded(self) -> str:
-        """The aggregation as lm-eval writes it into a results file: its name, or the source of a function."""
-        return "mean" if self.aggregation is mean else inspect.getsource(self.aggregation)
+        """The aggregation as lm-eval writes it into a results file: its name, or its address."""
+        return "mean" if self.aggregation is mean else str(self.aggregation)
 
 
 def labels_judged(kind: Kind, labels: Set[str]) -> frozenset[str]:

@@ -22,7 +22,7 @@ from harness_ext.results.judging.answers import Answers, Sample
 from harness_ext.results.judging.judged_metrics import Kind, Metric, judged_metrics, labels_judged
 from harness_ext.results.reading.placement import bare_name
 from harness_ext.results.reading.reader import rows_of
-from harness_ext.results.reading.samples import Run, load_run
+from harness_ext.results.reading.runs import Run, load_run
 
 _BY_TASK = (
     *("results", "groups", "group_subtasks", "configs", "versions"),

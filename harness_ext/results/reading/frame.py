@@ -55,6 +55,9 @@ class Row(BaseModel):
         "", description="agreement of the judge with people and on what data, or unmeasured; empty for unjudged"
     )
     higher_is_better: bool | None = Field(None, description="direction of the metric; empty where not stated")
+    identity: str = Field(
+        "", description="measured rows: hash of all that is recorded of run and task but time, machine and order"
+    )
     task_version: str = Field("", description="metadata.version of the task")
     lm_eval_version: str = Field("", description="lm-eval that produced the number")
     task_hash: str = Field("", description="lm-eval's hash over docs, prompts and targets (with --log_samples)")
@@ -90,5 +93,7 @@ def to_rows(frame: pd.DataFrame) -> list[Row]:
     'acc'
     """
     direction = frame.higher_is_better.astype(object).where(frame.higher_is_better.notna(), None)
-    records = frame.assign(higher_is_better=direction).to_dict("records")
-    return [Row.model_construct(**{str(name): value for name, value in record.items()}) for record in records]
+    columns = frame.assign(higher_is_better=direction)
+    empty = Row.model_construct(**dict.fromkeys(COLUMNS))  # copies are made faster than rows
+    values = zip(*(columns[name].tolist() for name in COLUMNS), strict=True)
+    return [empty.model_copy(update=dict(zip(COLUMNS, own, strict=True))) for own in values]

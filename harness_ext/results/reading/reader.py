@@ -1,4 +1,4 @@
-"""Reads folders of lm-eval output (0.4.3 to 0.4.13) into the tidy frame and names every file that it could not use."""
+"""Reads one results file of lm-eval (0.4.3 to 0.4.13) into the rows of the tidy frame."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import gzip
 import hashlib
 import json
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
-
-from harness_ext.errors import InputError
-from harness_ext.results.reading.frame import Row, to_frame
+from harness_ext.results.benches import declared
+from harness_ext.results.reading import identity
+from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.judges import JUDGED_METRICS, JudgeRecord, judge_of
 from harness_ext.results.reading.placement import bare_name, place
 from harness_ext.results.reading.prompt_format import warning
@@ -23,93 +22,21 @@ from harness_ext.results.reading.pseudo_likelihood import reported_name
 # lm-eval names a run after these model arguments and draws a random name when none is given.
 _NAMING_ARGUMENTS = ("peft", "delta", "pretrained", "model", "path", "engine")
 
-_ROWS_AT_ONCE = 4096
-
 METHOD_FILE = "method.json"
 """Written by this package's methods beside the checkpoint: how it was made, and from what."""
 
-# Choices that change what a task asks or how it is scored, and the value that goes without saying.
-_SETTINGS = {
-    "truncation": None,
-    "gold": "em",
-    "system_role": "text",
-    "aliases": "on",
-    "option_order": None,
-    "personality": None,
-    "digits_single_token": True,
-}
+
+class LeftOut(NamedTuple):
+    """What a results file holds beside its rows."""
+
+    bypassed: int
+    """Scores of ``--predict_only``, which are no scores."""
+    odd: list[str]
+    """Metrics whose value is no number, each with the reason."""
 
 
-class Problem(NamedTuple):
-    """A file that was not used, or not in full, and why."""
-
-    path: Path
-    reason: str
-
-
-class Reading(NamedTuple):
-    """What a set of files held: the frame, the sample files beside it, and everything left out."""
-
-    frame: pd.DataFrame
-    samples: list[Path]
-    problems: list[Problem]
-    notes: list[str]
-
-
-def read(paths: Iterable[Path]) -> Reading:
-    """Read result files and folders of them.
-
-    A run that was repeated (same model, task, settings) appears once: the newest file wins, the others are counted in
-    ``notes``. Scores of ``--predict_only`` (``bypass``) are dropped and counted.
-
-    Raises:
-        InputError: a path does not exist.
-    """
-    frames = [to_frame([])]
-    rows: list[Row] = []
-    samples: list[Path] = []
-    problems: list[Problem] = []
-    bypassed = 0
-    for path in _files(paths):
-        if _stem(path).endswith(".jsonl"):
-            problem = check_samples(path)
-            if problem is None:
-                samples.append(path)
-            else:
-                problems.append(problem)
-            continue
-        if path.name == METHOD_FILE:
-            continue  # read with the results that belong to it
-        if not _stem(path).endswith(".json"):
-            problems.append(Problem(path, "not a result file of lm-eval"))
-            continue
-        try:
-            content, digest = _load(path)
-            found, dropped = rows_of(content, path, digest)
-        except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
-            problems.append(Problem(path, str(error)))
-            continue
-        rows += found
-        bypassed += dropped
-        if len(rows) >= _ROWS_AT_ONCE:  # columns need a fraction of the memory of rows
-            frames.append(to_frame(rows))
-            rows = []
-    frame, superseded = newest(_concatenated([*frames, to_frame(rows)]))
-    notes = []
-    if bypassed:
-        notes.append(f"{bypassed} scores of --predict_only runs (bypass) are no scores and were left out.")
-    if superseded:
-        notes.append(f"{superseded} numbers of repeated runs were left out: the newest run of each task is shown.")
-    return Reading(frame, samples, problems, notes)
-
-
-def _concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=True) if filled else frames[0]
-
-
-def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], int]:
-    """The rows of one parsed result file and the number of dropped ``bypass`` scores.
+def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], LeftOut]:
+    """The rows of one parsed result file, and what was left out.
 
     Args:
         content: the parsed file.
@@ -117,13 +44,19 @@ def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], i
         digest: sha256 of the file.
 
     Raises:
-        ValueError: the content is not a result file of lm-eval 0.4.
+        ValueError: the content is not a result file of lm-eval 0.4, or holds no score.
     """
-    if not (isinstance(content, dict) and isinstance(content.get("results"), dict) and "configs" in content):
+    if not (isinstance(content, dict) and isinstance(content.get("results"), dict)):
+        raise ValueError("JSON, but not a result file of lm-eval (no results and configs)")
+    if "configs" not in content:
+        if "versions" in content and "config" in content:
+            raise ValueError(
+                "a result file of lm-eval 0.3, which is not read; run its tasks with lm-eval 0.4.3 or newer"
+            )
         raise ValueError("JSON, but not a result file of lm-eval (no results and configs)")
     run = _Run(content, path, digest)
     rows: list[Row] = []
-    bypassed = 0
+    left_out = LeftOut(0, [])
     for task, scores in content["results"].items():
         if not isinstance(scores, dict):
             raise ValueError(f"results of {task} are not a mapping of metrics")
@@ -132,12 +65,16 @@ def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], i
             if not comma or (metric.endswith("_stderr") and f"{metric.removesuffix('_stderr')},{name}" in scores):
                 continue  # name, alias, sample_len, … and the errors that belong to a metric
             if metric == "bypass":
-                bypassed += 1
-                continue
-            rows.append(run.row(task, metric, name, value, scores.get(f"{metric}_stderr,{name}")))
-    if not rows and not bypassed:
+                left_out = left_out._replace(bypassed=left_out.bypassed + 1)
+            elif not _is_score(value):
+                left_out.odd.append(f"{task}: {metric},{name} is {type(value).__name__}, not a number")
+            else:
+                rows.append(run.row(task, metric, name, value, scores.get(f"{metric}_stderr,{name}")))
+    if not rows and left_out.odd:
+        raise ValueError(left_out.odd[0])
+    if not rows and not left_out.bypassed:
         raise ValueError("a result file of lm-eval without a single score")
-    return rows, bypassed
+    return rows, left_out
 
 
 class _Run:
@@ -166,16 +103,34 @@ class _Run:
             "note": warning(content, folders, (name, base)),
         }
         self.asked = _asked(content)
-        self.groups = {
-            bare_name(name): [bare_name(str(child)) for child in children]
-            for name, children in _mapping(content, "group_subtasks").items()
-            if isinstance(children, list) and children
-        }
+        self.identity = identity.digest((name, method, base), identity.of_run(content))
+        self.groups = groups_of(content)
+        self._told: dict[str, Row] = {}
+        self._switches: dict[str, Mapping[str, Any]] = {}
 
     def row(self, task: str, metric: str, name: str, value: object, stderr: object) -> Row:
         """One score. A group takes from its leaves what lm-eval records for leaves only."""
-        if not _is_score(value):
-            raise ValueError(f"{task}: {metric},{name} is {type(value).__name__}, not a number")
+        if task not in self._told:
+            self._told[task] = self._row_of(task)
+        told = self._told[task]
+        leaf = next(self._leaves(told.task), task)
+        judge = self._judge(leaf, metric, name, self._metadata(leaf))
+        return told.model_copy(
+            update={
+                "metric": reported_name(metric, self.backend),
+                "filter": name,
+                "value": _number(value),
+                "stderr": _number(stderr),
+                "judge": judge.judge,
+                "judge_version": judge.version,
+                "judge_agreement": judge.agreement,
+                "unit": judge.scale if metric == "harm_score" else "",
+                "higher_is_better": self._direction(task, metric),
+            }
+        )
+
+    def _row_of(self, task: str) -> Row:
+        """What all scores of a task or group share."""
         plain = bare_name(task)
         leaves = list(self._leaves(plain))
         sources = [self._metadata(leaf) for leaf in (leaves or [task])]
@@ -184,39 +139,34 @@ class _Run:
         own = {key: value for key, value in metadata.items() if key == "bench"} if leaves else metadata
         bench, variant, part = place(plain, own, self.groups)
         counts = [self._counts(leaf) for leaf in (leaves or [task])]
-        judge = self._judge(leaves[0] if leaves else task, metric, name, metadata)
+        switches = [
+            f"{key} {metadata[key]}"
+            for key, usual in declared(bench).usual.items()
+            if metadata.get(key) is not None and metadata[key] != usual
+        ]
+        records = [
+            [item for item in identity.of_task(self.content, self._key(leaf)) if item[0] != "task_hash"]
+            for leaf in (leaves or [task])
+        ]
         return Row.model_validate(
             {
                 **self.shared,
+                "identity": identity.digest(self.identity, *records),
                 "bench": bench,
                 "variant": variant,
                 "task": plain,
                 "part": part,
                 "level": "group" if leaves else "task",
-                "metric": reported_name(metric, self.backend),
-                "filter": name,
-                "value": _number(value),
-                "stderr": _number(stderr),
+                "metric": "",
+                "value": math.nan,
                 "n": math.fsum(effective for effective, _ in counts),
                 "n_total": math.fsum(original for _, original in counts),
                 "data": "sample" if any(source.get("data") == "sample" for source in sources) else "real",
                 "cap": self._cap(leaves[0] if leaves else task, metadata),
-                "setting": ", ".join(
-                    [
-                        f"{key} {metadata[key]}"
-                        for key, usual in _SETTINGS.items()
-                        if metadata.get(key) is not None and metadata[key] != usual
-                    ]
-                    + self.asked
-                ),
+                "setting": ", ".join(switches + self.asked),
                 "chance": _number(metadata.get("chance")),
                 "num_fewshot": self._shots(leaves or [task]),
                 "prompt_pack": _pack(metadata),
-                "judge": judge.judge,
-                "judge_version": judge.version,
-                "judge_agreement": judge.agreement,
-                "unit": judge.scale if metric == "harm_score" else "",
-                "higher_is_better": self._direction(task, metric),
                 "task_version": _text(self._of("versions", task)),
                 "task_hash": _text(self._of("task_hashes", task)),
             }
@@ -225,12 +175,16 @@ class _Run:
     def _judge(self, task: str, metric: str, name: str, metadata: Mapping[str, Any]) -> JudgeRecord:
         """Who gave a number; ``invalid`` is a judge's where the task has numbers that only a judge can give."""
         config = self._of("configs", task)
-        keys = (key.partition(",") for key in _mapping(_mapping(self.content, "results"), task))
-        judged = {own for own, _, filter_ in keys if filter_ == name} & JUDGED_METRICS
-        if isinstance(config, dict) and (metric in JUDGED_METRICS or (metric == "invalid" and judged)):
+        if isinstance(config, dict) and (
+            metric in JUDGED_METRICS
+            or (metric == "invalid" and any(f"{own},{name}" in self._scores(task) for own in JUDGED_METRICS))
+        ):
             return judge_of(config, name)
         named = metadata.get("judge")
         return JudgeRecord(named if isinstance(named, str) else "")
+
+    def _scores(self, task: str) -> Mapping[str, Any]:
+        return _mapping(_mapping(self.content, "results"), task)
 
     def _of(self, section: str, task: str) -> Any:
         values = _mapping(self.content, section)
@@ -248,22 +202,17 @@ class _Run:
         return "all" if lifted else _text(metadata.get("cap"))
 
     def _metadata(self, task: str) -> Mapping[str, Any]:
-        config = self._of("configs", task)
-        metadata = config.get("metadata") if isinstance(config, dict) else None
-        # Loaders write what a run really used into ``recorded``.
-        return {**metadata, **_mapping(metadata, "recorded")} if isinstance(metadata, dict) else {}
+        if task not in self._switches:
+            config = self._of("configs", task)
+            self._switches[task] = identity.switches(self.content, config) if isinstance(config, dict) else {}
+        return self._switches[task]
 
     def _leaves(self, group: str) -> Iterator[str]:
-        pending, seen = list(self.groups.get(group, [])), {group}
-        while pending:
-            name = pending.pop(0)
-            if name in seen:
-                continue
-            seen.add(name)
-            if name in self.groups:
-                pending += self.groups[name]
-            else:
-                yield name
+        return leaves_of(group, self.groups)
+
+    def _key(self, task: str) -> str:
+        """The name under which the file records a task."""
+        return task if task in _mapping(self.content, "configs") else bare_name(task)
 
     def _counts(self, task: str) -> tuple[float, float]:
         counts = self._of("n-samples", task)
@@ -275,6 +224,29 @@ class _Run:
         directions = self._of("higher_is_better", task)
         direction = directions.get(metric) if isinstance(directions, dict) else None
         return direction if isinstance(direction, bool) else None
+
+
+def groups_of(content: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The children of every group of a results file, by bare names."""
+    return {
+        bare_name(name): [bare_name(str(child)) for child in children]
+        for name, children in _mapping(content, "group_subtasks").items()
+        if isinstance(children, list) and children
+    }
+
+
+def leaves_of(group: str, groups: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The tasks below a group, each once, however many subgroups it is in; none for a task."""
+    pending, seen = list(groups.get(group, [])), {group}
+    while pending:
+        name = pending.pop(0)
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in groups:
+            pending += groups[name]
+        else:
+            yield name
 
 
 def _asked(content: Mapping[str, Any]) -> list[str]:
@@ -306,7 +278,7 @@ def _method(arguments: Mapping[str, str], path: Path) -> tuple[str, str]:
     for file in (folder / METHOD_FILE for folder in (*folders, path.parent)):
         if file.is_file():
             try:
-                record, _ = _load(file)
+                record, _ = load(file)
             except ValueError as error:
                 raise ValueError(f"{file}, which belongs to it, is broken: {error}") from error
             if not (isinstance(record, dict) and isinstance(record.get("method"), str)):
@@ -317,10 +289,8 @@ def _method(arguments: Mapping[str, str], path: Path) -> tuple[str, str]:
 
 
 def _model_arguments(value: object) -> dict[str, str]:
-    if isinstance(value, dict):
-        return {str(key): str(argument) for key, argument in value.items()}
-    pairs = (item.partition("=") for item in value.split(",")) if isinstance(value, str) else ()
-    return {key.strip(): argument.strip() for key, _, argument in pairs}
+    arguments = identity.arguments_of(value, under="model_args")
+    return {name: str(argument) for name, argument in arguments.items()}
 
 
 def _pack(metadata: Mapping[str, Any]) -> str:
@@ -337,86 +307,22 @@ def _short(name: str) -> str:
     return path.name if path.is_absolute() or name.startswith(".") or len(path.parts) > 2 else name
 
 
-def newest(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-    """Keep the newest of numbers that answer the same question, and count the others.
-
-    Same question: same model, method, task, metric, filter, judge, data, cap, limit, shots, prompt pack, settings and
-    task version.
-    Of runs with the same start time the last path in alphabetical order wins.
-    """
-    question = [
-        "model", "method", "base", "task", "metric", "filter", "data", "cap", "limit", "num_fewshot", "prompt_pack",
-        "judge", "judge_version", "setting", "task_version", "chat_template_hash", "model_hash",
-    ]  # fmt: skip
-    ordered = frame.sort_values(["date", "run"], kind="stable", na_position="first")
-    kept = ordered.drop_duplicates(question, keep="last").sort_index()
-    return kept.reset_index(drop=True), len(frame) - len(kept)
-
-
-def check_samples(path: Path) -> Problem | None:
-    """Read a samples file line by line; the first line that is no sample is the problem."""
-    try:
-        for _ in sample_lines(path):
-            pass
-    except ValueError as error:
-        return Problem(path, str(error))
-    return None
-
-
-def sample_lines(path: Path, filters: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """The samples of a file, plain or gzip, one at a time; each has a ``filter``.
-
-    Versions of lm-eval before 0.4.8 write a doc once for each filter without saying which: the k-th line of a doc
-    belongs to the task's k-th filter. With several ranks docs are not in order, which does not matter here.
-
-    Args:
-        path: the file.
-        filters: the names of the task's filters in their order, for files that do not name them.
+def load(path: Path) -> tuple[object, str]:
+    """The parsed JSON file and the sha256 of its text, packed or not.
 
     Raises:
-        ValueError: a line is cut off, broken or no sample, or there is none.
+        OSError, EOFError, ValueError: it cannot be read, or is no JSON.
     """
-    number = 0
-    seen: Counter[object] = Counter()
-    try:
-        with open_text(path) as lines:
-            for number, line in enumerate(lines, 1):
-                sample = json.loads(line)
-                if not (isinstance(sample, dict) and "doc_id" in sample):
-                    raise ValueError(f"line {number} is not a sample of lm-eval (no doc_id)")
-                if "filter" not in sample:
-                    turn = seen[sample["doc_id"]]
-                    seen[sample["doc_id"]] += 1
-                    sample["filter"] = filters[turn] if turn < len(filters) else "none"
-                yield sample
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"cut off or broken after line {max(number - 1, 0)}: {error}") from error
-    if not number:
-        raise ValueError("empty")
-
-
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
-    """Every file once, folders walked in a fixed order, hidden files and folders left alone."""
-    seen: set[Path] = set()
-    for path in paths:
-        if not path.exists():
-            raise InputError(f"{path} does not exist; give result files of lm-eval or the folder of its --output_path.")
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for file in inside:
-            hidden = any(part.startswith(".") for part in file.relative_to(path).parts)
-            if file.is_file() and not hidden and file not in seen:
-                seen.add(file)
-                yield file
-
-
-def _load(path: Path) -> tuple[object, str]:
-    """The parsed file and the sha256 of its text, packed or not."""
     raw = path.read_bytes()
-    raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
     try:
+        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
         content = json.loads(raw.decode("utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"broken or cut-off JSON: {error}") from error
+    except zlib.error as error:
+        raise ValueError(f"broken gzip: {error}") from error
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
     if rb"\ud" in raw.lower():  # half a surrogate pair is valid JSON but no text: no table or page could hold it
         try:
             json.dumps(content, ensure_ascii=False).encode("utf-8")
@@ -425,15 +331,6 @@ def _load(path: Path) -> tuple[object, str]:
                 f"has half of a surrogate pair, which is no text: {error.object[error.start]!a}"
             ) from error
     return content, hashlib.sha256(raw).hexdigest()
-
-
-def open_text(path: Path) -> Any:
-    """A text file, plain or gzip, opened to be read."""
-    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz")
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from harness_ext.scoring.resampled import Resampled
 
@@ -61,7 +61,7 @@ def weighted_mean(tasks: Sequence[Resampled], weights: npt.ArrayLike, *, same_un
         same_units: unit i of one task is unit i of every other (four questions about one author), so all tasks take
             the same draw; otherwise every task is drawn by itself.
 
-    >>> from harness_ext.scoring.resampled import resampled
+    >>> from harness_ext.results.statistics.aggregations import resampled
     >>> both = weighted_mean([resampled("acc", [1.0, 0.0]), resampled("acc", [1.0, 1.0, 1.0])], [0.5, 0.5])
     >>> both.sizes, float(both.statistic(np.array([0, 0]), np.array([0, 1, 2])))
     ((2, 3), 1.0)
@@ -113,7 +113,7 @@ def interval(
         more than 5 % of the draws are undefined, or the interval would not contain the value: then drawing documents
         distorts the metric more than chance does (a distance between two distributions that are nearly equal).
 
-    >>> from harness_ext.scoring.resampled import resampled
+    >>> from harness_ext.results.statistics.aggregations import resampled
     >>> found = interval(resampled("acc", [1.0] * 60 + [0.0] * 40), draws=999)
     >>> found.value, round(found.low, 2), round(found.high, 2), found.method
     (0.6, 0.51, 0.69, 'bca')
@@ -159,8 +159,8 @@ def _draw(statistic: Statistic, units: Sequence[int], draws: int, seed: int, con
 
 def _scipy_bootstrap(statistic: Statistic, units: Sequence[int], confidence: float, **settings: Any) -> Any:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # the caller looks for NaN
-        return stats.bootstrap(
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)  # the caller looks for NaN
+        return scipy.stats.bootstrap(
             tuple(np.arange(size) for size in units),
             lambda *numbers, axis: statistic(*numbers),
             vectorized=True,

@@ -13,7 +13,8 @@ import numpy as np
 from harness_ext.errors import InputError
 from harness_ext.results import benches
 from harness_ext.results.reading.judges import JUDGED_METRICS
-from harness_ext.results.reading.samples import Run, TaskRun, load_run
+from harness_ext.results.reading.runs import Run, TaskRun, load_run
+from harness_ext.results.statistics.aggregations import recorded_metric
 from harness_ext.results.statistics.bootstrap import DRAWS, SEED
 from harness_ext.results.statistics.comparability import (
     NotComparableError,
@@ -23,7 +24,7 @@ from harness_ext.results.statistics.comparability import (
     only_the_template_differs,
 )
 from harness_ext.results.statistics.paired import Comparison, Job, Pair, assess, corrected
-from harness_ext.scoring.resampled import NotResampledError, form
+from harness_ext.scoring.resampled import NotResampledError
 
 Measure = tuple[str, str]
 """A metric and its filter."""
@@ -188,9 +189,13 @@ class _Leaf:
             raise NotResampledError(f"{metric},{name} is not in the samples of both runs")
         items = a.items[metric], [b.items[metric][i] for i in document_order(b.doc_hashes, like=a.doc_hashes)]
         reported = [self.value(label, measure) for label in labels]
-        aggregation = self.first.run.aggregations.get(metric)
-        build = form(metric, list(zip(items, reported, strict=True)), aggregation=aggregation)
-        return Pair(build([*items[0], *items[1]]), np.array(a.ids if by_id else a.units))
+        found = recorded_metric(
+            metric,
+            list(zip(items, reported, strict=True)),
+            aggregation=self.first.run.aggregations.get(metric),
+            bench=self.first.run.rows[measure].bench,
+        )
+        return Pair(found.of_runs(items), np.array(a.ids if by_id else a.units))
 
 
 def _headline(run: TaskRun) -> str:

@@ -70,7 +70,7 @@ def exchange(statistic: Resampled, units: npt.ArrayLike | None = None) -> Exchan
     Raises:
         ValueError: the items are not two runs, or ``units`` does not fit them.
 
-    >>> from harness_ext.scoring.resampled import resampled
+    >>> from harness_ext.results.statistics.aggregations import resampled
     >>> swap = exchange(resampled("acc", [1.0, 1.0, 0.0] + [0.0, 1.0, 0.0]))
     >>> [values.round(2).tolist() for values in swap(np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]))]
     [[0.67, 0.33], [0.33, 0.67]]
@@ -115,7 +115,7 @@ def permutation_p(
         p in (0, 1]; 1.0 when the runs do not differ; NaN when the difference is infinite or undefined under some
         exchange.
 
-    >>> from harness_ext.scoring.resampled import resampled
+    >>> from harness_ext.results.statistics.aggregations import resampled
     >>> permutation_p([exchange(resampled("acc", [1.0] * 6 + [0.0] * 6))])
     0.03125
     """

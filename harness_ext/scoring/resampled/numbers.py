@@ -1,22 +1,11 @@
-"""Means, correlations and distances between gold and predicted numbers, as functions of document counts.
-
-A document whose item holds a NaN counts for nothing, as in the aggregations of :mod:`harness_ext.scoring`.
-"""
+"""Means and correlations, as functions of how often each document counts; what several metrics share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from harness_ext.scoring.resampled.statistic import Floats, Integers, Resampled, from_sums, incidence, ratio
-
-Aggregation = Callable[[Sequence[Any]], float]
-Factory = Callable[[Sequence[Any]], Resampled]
-Pairs = Sequence[Sequence[float]]
 
 _NAN = float("nan")
 _CONSTANT = 1e-13
@@ -24,7 +13,7 @@ _CONSTANT = 1e-13
 
 
 def nanmean(values: npt.ArrayLike) -> Resampled:
-    """Mean of one number a document; NaN where no number is left.
+    """Mean of one number a document without the NaNs; NaN where no number is left.
 
     >>> nanmean([1.0, float("nan"), 0.0]).point
     0.5
@@ -35,191 +24,78 @@ def nanmean(values: npt.ArrayLike) -> Resampled:
     return from_sums(features, lambda sums: ratio(sums[:, 0], sums[:, 1], otherwise=_NAN))
 
 
-def mean(values: npt.ArrayLike) -> Resampled:
-    """lm-eval's ``mean``: one NaN makes the mean NaN.
+class Moments:
+    """Moments of two columns in a resample, from six sums; centred by the whole sample against cancellation.
 
-    >>> mean([1.0, 0.0]).point, mean([1.0, float("nan")]).point
-    (0.5, nan)
-    """
-    numbers = np.asarray(values, dtype=float)
-    missing = np.isnan(numbers)
-    features = np.column_stack([np.where(missing, 0.0, numbers), missing, np.ones(len(numbers))])
-    return from_sums(features, lambda sums: np.where(sums[:, 1] > 0, _NAN, sums[:, 0] / sums[:, 2]))
-
-
-def mean_over_documents(aggregation: Aggregation) -> Factory:
-    """The resampled form of a metric that averages a number per document: its value on that document alone."""
-    return lambda items: nanmean([aggregation([item]) for item in items])
-
-
-def root_mean_over_documents(aggregation: Aggregation) -> Factory:
-    """The same for a root mean square."""
-    return lambda items: _root(nanmean(np.array([aggregation([item]) for item in items]) ** 2))
-
-
-def mean_over_first_rows(aggregation: Aggregation) -> Factory:
-    """The resampled form of a mean over docs that were asked about in several rows, ``(doc, …)`` items.
-
-    A doc's value counts where its first row is drawn, so rows of one doc must lie in one cluster to be drawn together.
+    All are in units of the wider column's range, which ratios of them do not depend on.
     """
 
-    def build(items: Sequence[Any]) -> Resampled:
-        rows: dict[Any, list[int]] = {}
-        for row, item in enumerate(items):
-            rows.setdefault(item[0], []).append(row)
-        values = np.full(len(items), _NAN)
-        for own in rows.values():
-            values[own[0]] = aggregation([items[row] for row in own])
-        return nanmean(values)
-
-    return build
-
-
-def mean_error(error: Callable[[Floats, Floats], npt.NDArray[Any]]) -> Factory:
-    """Mean of an error of each document; ``error`` takes gold and predictions, each of shape (n,)."""
-    return lambda items: nanmean(_errors(items, error))
-
-
-def root_mean_square_error(error: Callable[[Floats, Floats], npt.NDArray[Any]]) -> Factory:
-    """Root of the mean of the squared errors."""
-    return lambda items: _root(nanmean(_errors(items, error) ** 2))
-
-
-def _errors(items: Pairs, error: Callable[[Floats, Floats], npt.NDArray[Any]]) -> Floats:
-    y, p, there = _columns(items, clip=False)
-    return np.where(there, np.abs(error(y, p)), _NAN)
-
-
-def _root(squares: Resampled) -> Resampled:
-    return Resampled(squares.rows, squares.n_rows, lambda counts: np.sqrt(squares.of_counts(counts)))
-
-
-def _columns(items: Pairs, clip: bool) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-    """Gold, predictions, and which documents have both; the others hold zeros."""
-    y, p = np.array([(item[0], item[1]) for item in items], dtype=float).T
-    there = ~(np.isnan(y) | np.isnan(p))
-    y, p = np.where(there, y, 0.0), np.where(there, p, 0.0)
-    return y, np.clip(p, 0, 1) if clip else p, there
-
-
-def _distinct(items: Pairs, clip: bool) -> tuple[Floats, Integers]:
-    """The distinct (gold, prediction, is there) and the row of every document among them."""
-    pairs, rows = np.unique(np.column_stack(_columns(items, clip)).astype(float), axis=0, return_inverse=True)
-    return pairs, rows.reshape(-1)
-
-
-class _Moments:
-    """Population moments of a resample from six sums; centred and scaled by the whole sample against cancellation."""
-
-    def __init__(self, y: Floats, p: Floats, there: npt.NDArray[np.bool_]) -> None:
-        self.y0, self.y1 = _centre_and_scale(y[there])
-        self.p0, self.p1 = _centre_and_scale(p[there])
-        u, v = (y - self.y0) / self.y1, (p - self.p0) / self.p1
-        self.features = np.column_stack([there, u, v, u * u, v * v, u * v]) * there[:, None]
+    def __init__(self, y: Floats, p: Floats) -> None:
+        ranges = [float(np.ptp(column)) if column.size else 0.0 for column in (y, p)]
+        self._scale = max(ranges) or 1.0
+        # The mean of a constant can differ from it in the last digit.
+        self._centres = [
+            float(column.mean() if wide else column[:1].sum()) for column, wide in zip((y, p), ranges, strict=True)
+        ]
+        u, v = ((column - centre) / self._scale for column, centre in zip((y, p), self._centres, strict=True))
+        self._constant = [_CONSTANT * float(np.mean(column**2)) if column.size else 0.0 for column in (u, v)]
+        self.features = np.column_stack([np.ones(len(y)), u, v, u * u, v * v, u * v])
 
     def __call__(self, sums: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """(variance of y, variance of p, covariance, difference of means); a constant has variance exactly 0."""
-        n, u, v, uu, vv, uv = sums.T
+        n, *rest = sums.T
         with np.errstate(invalid="ignore"):
-            u, v, uu, vv, uv = u / n, v / n, uu / n, vv / n, uv / n
-        var_u, var_v = (np.where(x < _CONSTANT, 0.0, x) for x in (uu - u * u, vv - v * v))
-        covariance = (uv - u * v) * self.y1 * self.p1
-        shift = self.y0 - self.p0 + u * self.y1 - v * self.p1
-        size = abs(self.y0) + abs(self.p0) + self.y1 + self.p1
-        return (
-            var_u * self.y1**2,
-            var_v * self.p1**2,
-            covariance,
-            np.where(np.abs(shift) < _CONSTANT * size, 0.0, shift),
+            u, v, uu, vv, uv = (column / n for column in rest)
+        var_u, var_v = (
+            np.where(variance <= constant, 0.0, variance)
+            for variance, constant in zip((uu - u * u, vv - v * v), self._constant, strict=True)
         )
+        shift = (self._centres[0] - self._centres[1]) / self._scale + u - v
+        size = sum(map(abs, self._centres)) / self._scale + 1
+        return var_u, var_v, uv - u * v, np.where(np.abs(shift) < _CONSTANT * size, 0.0, shift)
 
 
-def _centre_and_scale(values: Floats) -> tuple[float, float]:
-    if not values.size or np.ptp(values) == 0:  # the std of a constant is rounding noise
-        return (float(values[0]) if values.size else 0.0), 1.0
-    return float(values.mean()), float(values.std())
+def pearson(y: Floats, p: Floats, *, constant: float = _NAN) -> Resampled:
+    """Pearson correlation of two columns of shape (n,); ``constant`` where either is constant.
 
-
-def pearson(*, clip: bool = False, scale: float = 1.0, constant: float = _NAN) -> Factory:
-    """Pearson correlation of ``(gold, predicted)`` items.
-
-    Args:
-        clip: clip the predictions to [0, 1] first.
-        scale: factor on the correlation.
-        constant: value where either side is constant.
+    >>> round(pearson(np.array([0.1, 0.2, 0.4]), np.array([0.1, 0.3, 0.3])).point, 6)
+    0.755929
     """
-
-    def build(items: Pairs) -> Resampled:
-        moments = _Moments(*_columns(items, clip))
-
-        def value(sums: Floats) -> Floats:
-            var_y, var_p, covariance, _ = moments(sums)
-            return scale * ratio(covariance, np.sqrt(var_y * var_p), otherwise=constant / scale)
-
-        return from_sums(moments.features, value)
-
-    return build
-
-
-def concordance(items: Pairs) -> Resampled:
-    """Concordance correlation coefficient of ``(gold, predicted)`` items, predictions clipped to [0, 1]."""
-    moments = _Moments(*_columns(items, clip=True))
+    moments = Moments(y, p)
 
     def value(sums: Floats) -> Floats:
-        var_y, var_p, covariance, shift = moments(sums)
-        return ratio(2 * covariance, var_y + var_p + shift**2, otherwise=_NAN)
+        var_y, var_p, covariance, _ = moments(sums)
+        return ratio(covariance, np.sqrt(var_y) * np.sqrt(var_p), otherwise=constant).clip(-1, 1)
 
     return from_sums(moments.features, value)
 
 
-def variance_ratio(items: Pairs) -> Resampled:
-    """Variance of the clipped predictions over that of the gold labels."""
-    moments = _Moments(*_columns(items, clip=True))
-    return from_sums(moments.features, lambda sums: ratio(moments(sums)[1], moments(sums)[0], otherwise=_NAN))
+def distinct(y: Floats, p: Floats) -> tuple[Floats, Integers]:
+    """The distinct pairs, shape (pairs, 2), and the place of every document's pair among them."""
+    pairs, rows = np.unique(np.column_stack([y, p]), axis=0, return_inverse=True)
+    return pairs, rows.reshape(-1)
 
 
-def spearman(*, clip: bool = False, scale: float = 1.0, constant: float = _NAN) -> Factory:
-    """Spearman rank correlation of ``(gold, predicted)`` items; arguments as for :func:`pearson`.
+def spearman(y: Floats, p: Floats, *, constant: float = _NAN) -> Resampled:
+    """Spearman rank correlation, ties at their mean rank; arguments as for :func:`pearson`.
 
     The mean rank of a value in a resample follows from how often smaller values were drawn, so no draw is sorted.
+
+    >>> round(spearman(np.array([0.1, 0.2, 0.9]), np.array([0.3, 0.3, 0.8])).point, 6)
+    0.866025
     """
-
-    def build(items: Pairs) -> Resampled:
-        pairs, rows = _distinct(items, clip)
-        there = pairs[:, 2]
-        columns = [np.unique(pairs[:, side], return_inverse=True)[1] for side in (0, 1)]
-        belongs = [incidence(np.arange(len(pairs)), place, (len(pairs), place.max() + 1)) for place in columns]
-
-        def of_counts(counts: Floats) -> Floats:
-            counts = counts * there
-            half = counts.sum(1, keepdims=True) / 2
-            product, squares = counts, 1.0
-            for place, members in zip(columns, belongs, strict=True):
-                drawn = counts @ members
-                rank = np.cumsum(drawn, axis=1) - drawn / 2 - half  # minus the mean rank; ties at their mean rank
-                squares = squares * np.einsum("dv,dv,dv->d", drawn, rank, rank)
-                product = product * rank[:, place]
-            return scale * ratio(product.sum(1), np.sqrt(squares), otherwise=constant / scale)
-
-        return Resampled(rows, len(pairs), of_counts)
-
-    return build
-
-
-def wasserstein(items: Pairs) -> Resampled:
-    """Wasserstein-1 distance between the samples of gold labels and of clipped predictions.
-
-    The area between the two distribution functions: after each distinct value, the number of gold labels minus the
-    number of predictions up to it, which is linear in the counts.
-    """
-    pairs, rows = _distinct(items, clip=True)
-    there = pairs[:, 2]
-    values, place = np.unique(pairs[:, :2].T, return_inverse=True)
-    row, sign = np.tile(np.arange(len(pairs)), 2), np.concatenate([there, -there])
-    steps = sparse.csr_array((sign, (row, place.reshape(-1))), shape=(len(pairs), len(values)))
+    pairs, rows = distinct(y, p)
+    columns = [np.unique(pairs[:, side], return_inverse=True)[1].reshape(-1) for side in (0, 1)]
+    belongs = [incidence(np.arange(len(pairs)), place, (len(pairs), place.max(initial=-1) + 1)) for place in columns]
 
     def of_counts(counts: Floats) -> Floats:
-        areas = np.abs(np.cumsum(counts @ steps, axis=1)[:, :-1]) @ np.diff(values)
-        return ratio(areas, counts @ there, otherwise=_NAN)
+        half = counts.sum(1, keepdims=True) / 2
+        product, squares = counts, 1.0
+        for place, members in zip(columns, belongs, strict=True):
+            drawn = counts @ members
+            rank = np.cumsum(drawn, axis=1) - drawn / 2 - half  # minus the mean rank
+            squares = squares * np.einsum("dv,dv,dv->d", drawn, rank, rank)
+            product = product * rank[:, place]
+        return ratio(product.sum(1), np.sqrt(squares), otherwise=constant).clip(-1, 1)
 
     return Resampled(rows, len(pairs), of_counts)

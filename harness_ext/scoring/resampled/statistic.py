@@ -48,14 +48,38 @@ class Resampled:
         counts = np.bincount((draws + first).ravel(), minlength=len(draws) * self.n_rows)
         return self.of_counts(counts.reshape(len(draws), self.n_rows).astype(float)).reshape(rows.shape[:-1])
 
+    def of_documents(self, counts: Floats) -> Floats:
+        """Values, shape (draws,), from counts of the documents, shape (draws, n), which several metrics can share."""
+        return self.of_counts(counts @ incidence(np.arange(len(self)), self.rows, (len(self), self.n_rows)))
+
     def only(self, documents: slice) -> Resampled:
         """The same metric on some of the documents."""
         return Resampled(self.rows[documents], self.n_rows, self.of_counts)
 
+    def then(self, function: Callable[[Floats], Floats]) -> Resampled:
+        """A function of the metric's values.
+
+        >>> from_sums([[9.0], [7.0]], lambda sums: sums[:, 0]).then(np.sqrt).point
+        4.0
+        """
+        return Resampled(self.rows, self.n_rows, lambda counts: function(self.of_counts(counts)))
+
+    def among(self, documents: npt.NDArray[np.bool_]) -> Resampled:
+        """The same metric over more documents, of which it looks at the flagged ones only, shape (all documents,).
+
+        >>> from_sums([[2.0], [3.0]], lambda sums: sums[:, 0]).among(np.array([True, False, True])).rows.tolist()
+        [0, 2, 1]
+        """
+        if documents.all():
+            return self
+        rows = np.full(len(documents), self.n_rows)
+        rows[documents] = self.rows
+        return Resampled(rows, self.n_rows + 1, lambda counts: self.of_counts(counts[:, :-1]))
+
     @property
     def point(self) -> float:
         """The metric on every document once."""
-        return float(self(np.arange(len(self))))
+        return float(self.of_counts(np.bincount(self.rows, minlength=self.n_rows)[None].astype(float))[0])
 
 
 def from_sums(features: npt.ArrayLike, value: Callable[[Floats], Floats]) -> Resampled:

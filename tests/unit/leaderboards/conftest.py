@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -80,7 +79,7 @@ def write_run(tmp_path: Path) -> WriteRun:
                 task: {
                     "task": task,
                     "metric_list": [
-                        {"metric": metric, "aggregation": "mean" if agg is mean else inspect.getsource(agg)}
+                        {"metric": metric, "aggregation": "mean" if agg is mean else str(agg)}
                         for metric, agg in used.items()
                     ],
                     "metadata": metadata if metadata is not None else {"source": "emobench"},

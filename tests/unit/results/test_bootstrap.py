@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from harness_ext.results.statistics.aggregations import resampled
 from harness_ext.results.statistics.bootstrap import interval, resample
 from harness_ext.scoring import soft_labels
-from harness_ext.scoring.resampled import by_cluster, resampled
+from harness_ext.scoring.resampled import by_cluster
 from harness_ext.scoring.segments import segmented_rmse
 
 LabelItem = tuple[list[int], list[int], int]

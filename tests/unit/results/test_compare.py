@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import inspect
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -20,13 +19,14 @@ from typer.testing import CliRunner
 from harness_ext.cli.app import app
 from harness_ext.errors import DataError, InputError
 from harness_ext.results.reading.samples import load_run, read_scores
+from harness_ext.results.statistics.aggregations import resampled
 from harness_ext.results.statistics.bootstrap import interval
 from harness_ext.results.statistics.comparability import NotComparableError
 from harness_ext.results.statistics.compare import compare, plan
 from harness_ext.results.statistics.intervals import run_intervals
 from harness_ext.scoring.classification import agg_macro_f1
 from harness_ext.scoring.generation import agg_dist_1
-from harness_ext.scoring.resampled import by_cluster, resampled
+from harness_ext.scoring.resampled import by_cluster
 from harness_ext.scoring.soft_labels import agg_ccc, agg_s_rmse
 from harness_ext.tasks.eibench.aspects import EI_ASPECTS, ei_scores
 
@@ -88,7 +88,7 @@ def write_run(
             "task": name,
             "doc_to_text": "{{text}}",
             "metric_list": [
-                {"metric": metric, "aggregation": "mean" if agg is mean else inspect.getsource(agg)}
+                {"metric": metric, "aggregation": "mean" if agg is mean else str(agg)}
                 for metric, agg in aggregations.items()
             ],
             "filter_list": [{"name": filtered} for filtered in task.filters],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import inspect
 import json
 import math
 import shutil
@@ -99,7 +98,7 @@ def write_run(
         content["configs"][task] = {
             "task": task,
             "metric_list": [
-                {"metric": metric, "aggregation": inspect.getsource(AGGREGATIONS.get(metric, agg_nanmean))}
+                {"metric": metric, "aggregation": str(AGGREGATIONS.get(metric, agg_nanmean))}
                 for metric in lines[0]["metrics"]
             ],
             "filter_list": [{"name": name, "filter": [{"function": "custom"}]} for name in filters],

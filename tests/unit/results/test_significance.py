@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from harness_ext.results.statistics.aggregations import resampled
 from harness_ext.results.statistics.bootstrap import interval
 from harness_ext.results.statistics.significance import (
     effect_size,
@@ -21,7 +22,6 @@ from harness_ext.results.statistics.significance import (
     permutation_p,
 )
 from harness_ext.scoring.classification import agg_macro_f1
-from harness_ext.scoring.resampled import resampled
 from harness_ext.scoring.soft_labels import agg_s_rmse
 
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=12)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from harness_ext.errors import HarnessExtError
-from harness_ext.results.reading.frame import Row, to_frame, to_rows
-from harness_ext.results.reading.reader import sample_lines
-from harness_ext.results.reading.samples import load_run
+from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.runs import Derived, Runs
 from harness_ext.scoring.soft_labels import metrics, order_bias, recalibrate
 
 Floats = npt.NDArray[np.float64]
@@ -37,53 +33,53 @@ class Answer(NamedTuple):
     trait_words: bool
 
 
-def with_details(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The frame with what the samples of MBTIBench's soft-label tasks say, and notes on those without samples.
+def facts(doc: Mapping[str, Any]) -> tuple[str, bool]:
+    """What subsets are made of: the author's source, and whether the posts name types or traits."""
+    return str(doc.get("source")), bool(doc.get("trait_words"))
+
+
+def details(rows: Sequence[Row], runs: Runs) -> Derived:
+    """What the samples of one model's soft-label tasks say, and notes on those without samples.
 
     New metrics of a leaf: the others of :func:`harness_ext.scoring.soft_labels.metrics`; ``*_recal`` (see
     :func:`~harness_ext.scoring.soft_labels.recalibrate`); where both scales were asked, ``order_bias`` and
     ``s_rmse_both_orders`` (S-RMSE of the mean answer); and, with ``family`` naming the subset, ``s_rmse``, ``s_mae``
     and ``s_rmse_9`` of each subset.
     """
-    leaves = frame[(frame.origin == "measured") & (frame.bench == "mbtibench") & (frame.level == "task")]
     known: dict[tuple[str, str, str], set[str]] = {}
     heads: dict[tuple[str, str, str], Row] = {}
-    for row in to_rows(leaves[leaves.part != ""]):
-        known.setdefault((row.run, row.task, row.filter), set()).add(row.metric)
-        if row.metric == "s_rmse":
-            heads[row.run, row.task, row.filter] = row
-    answers: dict[tuple[str, str, str], list[Answer]] = {}
+    for row in rows:
+        if row.level == "task" and row.part:
+            known.setdefault((row.run, row.task, row.filter), set()).add(row.metric)
+            if row.metric == "s_rmse":
+                heads[row.run, row.task, row.filter] = row
+    answers = {}
     notes = []
     for place, row in heads.items():
-        try:
-            answers[place] = read_answers(row)
-        except (HarnessExtError, ValueError) as error:
-            notes.append(f"no details of {row.task}: {error}")
-    rows: list[Row] = []
+        if found := read_answers(row, runs):
+            answers[place] = found
+        else:
+            notes.append(f"no details of {row.task}: there are no samples; run lm-eval with --log_samples.")
+    added: list[Row] = []
     for place, own in answers.items():
         told = dict(_details(own))
-        rows += [_row(heads[place], name, value) for name, value in told.items() if name not in known[place]]
-        rows += _subsets(heads[place], own)
-    rows += _order_bias(heads, answers)
-    return (pd.concat([frame, to_frame(rows)], ignore_index=True) if rows else frame), notes
+        added += [_row(heads[place], name, value) for name, value in told.items() if name not in known[place]]
+        added += _subsets(heads[place], own)
+    return Derived([*added, *_order_bias(heads, answers)], notes)
 
 
-def read_answers(row: Row) -> list[Answer]:
-    """The authors of one leaf of one run.
-
-    Raises:
-        DataError: there is no samples file.
-        ValueError: the samples file is broken.
-    """
-    task = load_run(Path(row.run)).tasks[row.task]
-    if task.samples is None:
-        raise ValueError("there are no samples; run lm-eval with --log_samples")
-    found = []
-    for sample in sample_lines(task.samples, task.filters):
-        if sample["filter"] == row.filter:
-            doc, (gold, predicted, *_) = sample["doc"], sample["s_rmse"]
-            found.append(Answer(int(doc["id"]), gold, predicted, str(doc.get("source")), bool(doc.get("trait_words"))))
-    return found
+def read_answers(row: Row, runs: Runs) -> list[Answer]:
+    """The authors of one leaf of one run, none without samples; the answers to a questionnaire's items are averaged."""
+    scores = runs.scores(row)
+    found: dict[int, list[Answer]] = {}
+    if scores is not None:
+        for own_id, item, told in zip(scores.ids, scores.items["s_rmse"], scores.facts, strict=True):
+            *_, gold, predicted = item  # before them, an author's number
+            found.setdefault(int(own_id), []).append(Answer(int(own_id), gold, predicted, *told))
+    return [
+        answers[0]._replace(predicted=math.fsum(answer.predicted for answer in answers) / len(answers))
+        for answers in found.values()
+    ]
 
 
 def _columns(answers: Sequence[Answer]) -> tuple[Floats, Floats]:
@@ -135,7 +131,8 @@ _SETTINGS = ("model", "method", "base", "part", "filter", "cap", "prompt_pack", 
 
 
 def _row(head: Row, metric: str, value: float, **changes: object) -> Row:
-    about = {"metric": metric, "value": float(value), "stderr": math.nan, "higher_is_better": None}
+    about = {"metric": metric, "value": float(value), "higher_is_better": None}
+    about |= dict.fromkeys(("stderr", "low", "high"), math.nan)
     return head.model_copy(update={**about, **changes})
 
 

@@ -1,4 +1,4 @@
-"""Numbers of the safety tasks that lm-eval's groups cannot express, and intervals of all of them.
+"""Numbers of the safety tasks that lm-eval's groups cannot express.
 
 ``safety_harm`` for every judge: the mean over its leaves, the micro average over their docs, and the same with every
 distinct request counted once, because the sets overlap; the language macro of CatQA. Requests are compared by hash.
@@ -10,20 +10,15 @@ import hashlib
 import math
 import re
 import statistics
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-import pandas as pd
-
-from harness_ext.errors import HarnessExtError
-from harness_ext.results.reading.frame import Row, to_frame, to_rows
-from harness_ext.results.reading.judges import JUDGED_METRICS
-from harness_ext.results.reading.reader import sample_lines
-from harness_ext.results.reading.samples import Run, Scores, TaskRun, load_run
-from harness_ext.results.statistics.bootstrap import Interval, interval, weighted_mean
-from harness_ext.results.statistics.intervals import task_interval
-from harness_ext.scoring.resampled import NotResampledError, Resampled, by_cluster, resampled
+from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.runs import Derived, Runs
+from harness_ext.results.statistics.aggregations import resampled
+from harness_ext.results.statistics.bootstrap import Interval
+from harness_ext.results.statistics.intervals import Units, draw, interval_of, weighted
+from harness_ext.scoring.resampled import NotResampledError, Resampled
 from harness_ext.scoring.resampled.numbers import nanmean
 
 BENCH = "safety"
@@ -31,9 +26,6 @@ MICRO = "_micro"
 """Ending of the rate over all docs of all sets."""
 DISTINCT = "_distinct"
 """Ending of the rate over distinct requests."""
-DRAWS = 1_000
-"""Resamples of an interval, which tables print with two digits."""
-
 HARM_SETS = (
     "advbench", "catqa_en", "harmfulqa", "dangerousqa", "strongreject", "harmbench_std", "harmbench_ctx", "jbb", "dna",
     "sst", "beavertails", "maliciousinstruct",
@@ -67,71 +59,31 @@ class Answered(NamedTuple):
     """The scored docs of one leaf under one judge."""
 
     statistic: Resampled
-    values: tuple[float, ...]
+    values: Sequence[float]
     """Of each doc, NaN where the judge gave no verdict."""
-    requests: tuple[str, ...]
+    requests: Sequence[str]
     """Hash of each doc's normalised request."""
-    numbers: tuple[str, ...]
+    numbers: Sequence[str]
     """Which question of its set each doc is, whatever the language."""
 
-
-class Sources:
-    """Leaf tasks of runs, read once each."""
-
-    def __init__(self) -> None:
-        self._runs: dict[str, Run | None] = {}
-        self._scores: dict[Path, Mapping[str, Scores]] = {}
-        self._requests: dict[Path, dict[str, str]] = {}
-
-    def task(self, row: Row) -> TaskRun | None:
-        """The task's run that a number belongs to; None without samples."""
-        if row.run not in self._runs:
-            try:
-                self._runs[row.run] = load_run(Path(row.run))
-            except HarnessExtError:
-                self._runs[row.run] = None  # named among the files that could not be used
-        run = self._runs[row.run]
-        task = run.tasks.get(row.task) if run else None
-        return task if task and task.samples else None
-
-    def scores(self, task: TaskRun) -> Mapping[str, Scores]:
-        """The scored docs of a task's run by filter.
-
-        Raises:
-            DataError: the samples file is broken.
-        """
-        assert task.samples is not None  # noqa: S101 - task() gives none without
-        if task.samples not in self._scores:
-            self._scores[task.samples] = task.scores()
-        return self._scores[task.samples]
-
-    def answered(self, row: Row) -> Answered | None:
+    @classmethod
+    def of(cls, row: Row, runs: Runs) -> Answered | None:
         """The docs behind a number; None without samples that give it."""
-        task = self.task(row)
-        if task is None or task.samples is None:
+        scores, task = runs.scores(row), runs.task(row)
+        if task is None or scores is None or row.metric not in scores.items:
             return None
+        values = scores.items[row.metric]
         try:
-            scores = self.scores(task)[row.filter]
-            values = scores.items[row.metric]
-            statistic = resampled(row.metric, values, aggregation=task.aggregations.get(row.metric), reported=row.value)
-            requests = self._hashes(task)
-        except (HarnessExtError, NotResampledError, KeyError, ValueError):
+            recorded = task.aggregations.get(row.metric)
+            statistic = resampled(row.metric, values, aggregation=recorded, reported=row.value, bench=row.bench)
+        except NotResampledError:
             return None
-        return Answered(
-            statistic,
-            tuple(float(value) for value in values),
-            tuple(requests[number] for number in scores.numbers),
-            tuple(_question(name) for name in scores.ids),
-        )
+        return cls(statistic, [float(value) for value in values], scores.facts, [_question(own) for own in scores.ids])
 
-    def _hashes(self, task: TaskRun) -> dict[str, str]:
-        assert task.samples is not None  # noqa: S101 - the caller has asked
-        if task.samples not in self._requests:
-            lines = sample_lines(task.samples, task.filters)
-            self._requests[task.samples] = {
-                str(line["doc_id"]): request_hash(str(line["doc"].get("prompt", line["doc_id"]))) for line in lines
-            }
-        return self._requests[task.samples]
+
+def facts(doc: Mapping[str, Any]) -> str:
+    """What suites need of a doc beside its scores: the request, by hash."""
+    return request_hash(str(doc.get("prompt", doc.get("id"))))
 
 
 def request_hash(prompt: str) -> str:
@@ -154,45 +106,16 @@ def _question(name: str) -> str:
     return found[0] if found else name
 
 
-def with_safety_suites(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The frame with rows for suites and intervals for the safety tasks, and notes on what could not be computed."""
-    concerned = (frame.origin == "measured") & (frame.bench == BENCH)
-    if not concerned.any():
-        return frame, []
-    rows = to_rows(frame[concerned])
+def derive(rows: Sequence[Row], runs: Runs) -> Derived:
+    """The suites of one model, and notes on those that lack sets."""
     notes: list[str] = []
-    found: list[Row] = []
-    for own in _runs(rows):
-        sources = Sources()  # one model's at a time are kept
-        found += [_with_interval(row, sources) for row in own if row.level == "task"]
-        suites = list(_suites(own, sources, notes))
-        told = {(row.task, row.metric, row.filter) for row in suites}
-        found += [row for row in own if row.level == "group" and (row.task, row.metric, row.filter) not in told]
-        found += suites
-    return pd.concat([frame[~concerned], to_frame(found)], ignore_index=True), notes
-
-
-def _runs(rows: Iterable[Row]) -> list[list[Row]]:
-    """The rows of each model asked in one way, in the order in which they come."""
-    found: dict[tuple[object, ...], list[Row]] = {}
+    ways: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        key = tuple(str(getattr(row, name)) for name in _SAME)
-        found.setdefault(key, []).append(row)
-    return list(found.values())
+        ways.setdefault(tuple(str(getattr(row, name)) for name in _SAME), []).append(row)
+    return Derived([row for own in ways.values() for row in _suites(own, runs, notes)], notes)
 
 
-def _with_interval(row: Row, sources: Sources) -> Row:
-    task = sources.task(row) if row.metric in JUDGED_METRICS else None
-    if task is None or (row.metric, row.filter) not in task.rows:
-        return row
-    try:
-        found = task_interval(task, sources.scores(task), (row.metric, row.filter), draws=DRAWS)
-    except (NotResampledError, HarnessExtError):
-        return row
-    return row.model_copy(update={"low": found.low, "high": found.high})
-
-
-def _suites(rows: Sequence[Row], sources: Sources, notes: list[str]) -> Iterator[Row]:
+def _suites(rows: Sequence[Row], runs: Runs, notes: list[str]) -> Iterator[Row]:
     """The suites' numbers of one model asked in one way."""
     for suite in SUITES:
         metrics = dict.fromkeys(row.metric for row in rows if row.metric.removesuffix("_full") == suite.metric)
@@ -201,7 +124,7 @@ def _suites(rows: Sequence[Row], sources: Sources, notes: list[str]) -> Iterator
             for own in _by_judge(leaves, suite):
                 missing = [leaf for leaf in suite.leaves if leaf not in {row.task for row in own}]
                 if not missing:
-                    yield from _numbers(suite, own, sources)
+                    yield from _numbers(suite, own, runs)
                 elif len(own) > 1 and not suite.languages:
                     notes.append(
                         f"{suite.task}, {own[0].model}, judge {own[0].judge}: {len(missing)} of {len(suite.leaves)} "
@@ -220,8 +143,8 @@ def _by_judge(leaves: Sequence[Row], suite: Suite) -> list[list[Row]]:
     return [*(own for own in found.values() if len(own) == len(suite.leaves)), *([ours] if ours else [])]
 
 
-def _numbers(suite: Suite, leaves: Sequence[Row], sources: Sources) -> Iterator[Row]:
-    answered = [sources.answered(row) for row in leaves]
+def _numbers(suite: Suite, leaves: Sequence[Row], runs: Runs) -> Iterator[Row]:
+    answered = [Answered.of(row, runs) for row in leaves]
     known = [own for own in answered if own is not None]
     complete = len(known) == len(leaves)
     mean = statistics.fmean(row.value for row in leaves)
@@ -232,21 +155,22 @@ def _numbers(suite: Suite, leaves: Sequence[Row], sources: Sources) -> Iterator[
 
 def _of_leaves(suite: Suite, leaves: Sequence[Answered]) -> Interval:
     """Of the mean over leaves, which are drawn independently; one question in several languages is drawn once."""
-    questions = {frozenset(leaf.numbers) for leaf in leaves}
-    together = suite.languages and len(questions) == 1
-    parts = [by_cluster(leaf.statistic, leaf.numbers) if together else leaf.statistic for leaf in leaves]
-    group = weighted_mean(parts, [1 / len(parts)] * len(parts), same_units=together)
-    return interval(group.statistic, group.sizes, draws=DRAWS)
+    # Distinct names keep sets of different sources apart whose docs happen to have the same numbers.
+    parts = [
+        draw(leaf.statistic, Units.of(leaf.numbers if suite.languages else [f"{at} {own}" for own in leaf.numbers]))
+        for at, leaf in enumerate(leaves)
+    ]
+    return interval_of(weighted(parts, [1 / len(parts)] * len(parts)))
 
 
 def _over_docs(suite: Suite, leaves: Sequence[Row], answered: Sequence[Answered]) -> Iterator[Row]:
     """The rate over all docs, and over distinct requests; all docs with one request are drawn together."""
     values = [value for leaf in answered for value in leaf.values]
     requests = [request for leaf in answered for request in leaf.requests]
-    micro = interval(by_cluster(nanmean(values), requests), draws=DRAWS)
+    micro = interval_of(draw(nanmean(values), Units.of(requests)))
     yield _row(suite, leaves, f"{leaves[0].metric}{MICRO}", micro.value, micro)
     rates = _rates(values, requests)
-    distinct = interval(nanmean(rates), draws=DRAWS)
+    distinct = interval_of(draw(nanmean(rates), Units.of(list(dict.fromkeys(requests)))))
     yield _row(suite, leaves, f"{leaves[0].metric}{DISTINCT}", distinct.value, distinct, n=len(rates))
 
 

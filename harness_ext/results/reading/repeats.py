@@ -1,0 +1,143 @@
+"""Which results repeat one another, and what tells apart those of one name that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness_ext.results.reading import identity
+from harness_ext.results.reading.frame import Row
+
+_MODEL = ("model", "method", "base")
+_LINE = (*_MODEL, "bench", "data", "cap", "prompt_pack", "setting")
+"""What the numbers of one model in one table share before runs of that name are told apart."""
+_CELL = (*_LINE, "variant", "family", "part", "task", "metric", "filter", "judge", "judge_version", "num_fewshot")
+"""What two numbers share that would stand in one cell of a table."""
+_SAME = ("identity", "same_hash", "task", "metric", "filter", "judge", "judge_version")
+_MOST_NAMED = 20
+
+
+def newest(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Keep the newest of results of which everything recorded is the same, and name the files of the others.
+
+    Of runs with the same start time the last path in alphabetical order wins. lm-eval hashes docs and prompts only
+    with ``--log_samples``: a run without that hash repeats one that has it.
+    """
+    hashes = frame[frame.task_hash != ""].groupby(["identity", "task"]).task_hash.nunique()
+    several = pd.MultiIndex.from_frame(frame[["identity", "task"]]).map(hashes).to_numpy() > 1
+    ordered = frame.assign(same_hash=frame.task_hash.where(several, "")).sort_values(
+        ["date", "run"], kind="stable", na_position="first"
+    )
+    repeated = ordered.duplicated(_SAME, keep="last")
+    left_out = ordered[repeated]
+    kept = ordered[~repeated].sort_index().drop(columns="same_hash").reset_index(drop=True)
+    if left_out.empty:
+        return kept, []
+    standing = ordered[~repeated].set_index(list(_SAME)).run
+    notes = []
+    for run, numbers in left_out.groupby("run"):
+        by = standing[tuple(numbers.iloc[0][list(_SAME)])]
+        notes.append(f"{run} was left out with {len(numbers)} numbers: {by} repeats it and is newer.")
+    more = len(notes) - _MOST_NAMED
+    return kept, notes[:_MOST_NAMED] + ([f"… and {more} more files that newer runs repeat."] if more > 0 else [])
+
+
+class Records:
+    """What the results files recorded, while they are compared."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, identity.Record] = {}
+        self._tasks: dict[tuple[str, str], identity.Record] = {}
+        self._known: dict[Any, Any] = {}
+
+    def add(self, path: Path, content: Mapping[str, Any], rows: Iterable[Row]) -> None:
+        """Take in one results file. Most files record the same: what is equal is kept once."""
+        self._runs[str(path)] = self._once(identity.of_run(content))
+        for task in dict.fromkeys(row.task for row in rows if row.level == "task"):
+            self._tasks[str(path), task] = self._once(identity.of_task(content, task))
+
+    def _once(self, record: identity.Record) -> identity.Record:
+        known = self._known.get(record)
+        if known is None:
+            known = self._known[record] = tuple(self._known.setdefault(item, item) for item in record)
+        return known
+
+    def by_model(self, frame: pd.DataFrame) -> Iterator[list[int]]:
+        """Places of the numbers of each model asked in one way, in the order in which they first come."""
+        found: dict[tuple[object, ...], list[int]] = {}
+        ways: dict[str, object] = {}
+        for at, (run, *model) in enumerate(frame[["run", *_MODEL]].itertuples(index=False, name=None)):
+            if run not in ways:
+                ways[run] = tuple(item for item in self._runs[run] if item[0] not in identity.INCIDENTAL)
+            found.setdefault((ways[run], *model), []).append(at)
+        yield from found.values()
+
+    def named(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with what tells runs of one name apart added to their setting.
+
+        What holds for a whole run (revision, arguments, seeds, limit, …) is said wherever runs of one name differ in
+        it, because a mean over two models would be nobody's; what a task is asked is said where two numbers would
+        stand in one cell.
+        """
+        runs_of_lines: dict[tuple[object, ...], dict[str, None]] = {}
+        for run, *line in frame[["run", *_LINE]].drop_duplicates().itertuples(index=False, name=None):
+            runs_of_lines.setdefault(tuple(line), {})[run] = None
+        told: dict[tuple[object, ...], list[str]] = {}
+        for line, runs in runs_of_lines.items():
+            names = [
+                name for name in identity.differing(self._runs[run] for run in runs) if name not in identity.INCIDENTAL
+            ]
+            for run in runs if names else ():
+                told[(run, *line)] = identity.words(self._runs[run], names, Path(run).name)
+        frame = _with_words(frame, told)
+        return self._apart(self._apart(frame, self._task_words), self._file_words)
+
+    def _apart(self, frame: pd.DataFrame, words: Any) -> pd.DataFrame:
+        """Words for all numbers of lines in which some would stand in one cell with another run's."""
+        clashing = frame[frame.duplicated(list(_CELL), keep=False)]
+        if clashing.empty:
+            return frame
+        lines: dict[tuple[object, ...], dict[str, set[str]]] = {}
+        for run, task, *line in clashing[["run", "task", *_LINE]].itertuples(index=False, name=None):
+            lines.setdefault(tuple(line), {}).setdefault(run, set()).add(task)
+        told: dict[tuple[object, ...], list[str]] = {}
+        for line, runs in lines.items():
+            told |= {(run, *line): found for run, found in words(frame, runs).items()}
+        return _with_words(frame, told)
+
+    def _task_words(self, frame: pd.DataFrame, runs: Mapping[str, set[str]]) -> dict[str, list[str]]:
+        """What differs in how the tasks were asked that the runs share."""
+        shared = list(dict.fromkeys(task for own in runs.values() for task in sorted(own)))
+        asked = {task: [self._asked(run, task) for run in runs if (run, task) in self._tasks] for task in shared}
+        names = dict.fromkeys(name for records in asked.values() for name in identity.differing(records))
+        found = {}
+        for run, own in runs.items():
+            records = [self._asked(run, task) for task in sorted(own) if (run, task) in self._tasks]
+            # one phrase for a whole run: where its tasks differ among themselves, its file is named instead
+            common = [item for item in (records[0] if records else ()) if all(item in record for record in records)]
+            varying = dict.fromkeys(name for record in records for name, _ in record if name in names)
+            kept = tuple(item for item in common) + tuple(
+                (name, "\0" * 99) for name in varying if name not in dict(common)
+            )
+            found[run] = identity.words(kept, names, Path(run).name)
+        return found
+
+    def _asked(self, run: str, task: str) -> identity.Record:
+        incidental = tuple(item for item in self._runs[run] if item[0] in identity.INCIDENTAL)
+        return (*self._tasks[run, task], *incidental)
+
+    def _file_words(self, frame: pd.DataFrame, runs: Mapping[str, set[str]]) -> dict[str, list[str]]:
+        return {run: [f"results of {Path(run).name}"] for run in runs}
+
+
+def _with_words(frame: pd.DataFrame, told: Mapping[tuple[object, ...], Sequence[str]]) -> pd.DataFrame:
+    if not any(told.values()):
+        return frame
+    keys = frame[["run", *_LINE]].itertuples(index=False, name=None)
+    settings = [
+        ", ".join(filter(None, (setting, *told.get(key, ())))) for key, setting in zip(keys, frame.setting, strict=True)
+    ]
+    return frame.assign(setting=settings)

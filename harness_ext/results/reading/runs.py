@@ -1,0 +1,478 @@
+"""Runs of lm-eval, read once: results files, the samples beside them, and everything that could not be used."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from harness_ext.errors import DataError, InputError
+from harness_ext.results.benches import module
+from harness_ext.results.reading import identity, repeats
+from harness_ext.results.reading.frame import Row, to_frame, to_rows
+from harness_ext.results.reading.pseudo_likelihood import reported_name
+from harness_ext.results.reading.reader import METHOD_FILE, groups_of, leaves_of, load, rows_of
+from harness_ext.results.reading.samples import DATE, SAMPLES_NAME, Scores, named, read_scores, sample_lines
+
+_RESULTS = re.compile(rf".+_(?P<date>{DATE})\.json(?:\.gz)?")  # not only "results": --output_path may name a file
+
+_ROWS_AT_ONCE = 4096
+
+Place = tuple[str, str]
+"""A results file and a task in it."""
+
+
+class Problem(NamedTuple):
+    """A file that was not used, or not in full, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One leaf task of one run."""
+
+    task: str
+    results: Path
+    samples: Path | None
+    """None where the run was made without ``--log_samples``; ``results`` itself where that file holds them."""
+    config: Mapping[str, Any]
+    rows: Mapping[tuple[str, str], Row] = field(default_factory=dict)
+    """The reported number of each (metric, filter), in the file's order."""
+    backend: object = None
+    """What the run gave as ``--model``."""
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """The names of the task's filters, in their order."""
+        return tuple(str(entry["name"]) for entry in self.config.get("filter_list") or () if "name" in entry)
+
+    @cached_property
+    def aggregations(self) -> dict[str, str]:
+        """How each metric is aggregated, as lm-eval recorded it, in the order in which the task lists its metrics."""
+        listed = self.config.get("metric_list") or []
+        return {
+            reported_name(str(entry["metric"]), self.backend): str(entry.get("aggregation", "mean"))
+            for entry in listed
+            if "metric" in entry
+        }
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        """The logged samples, one at a time.
+
+        Raises:
+            ValueError: there is none, or the file is broken.
+        """
+        if self.samples is None:
+            raise ValueError("no samples; run lm-eval with --log_samples")
+        held = self._embedded()
+        return sample_lines(self.samples, self.filters) if held is None else named(held, self.filters)
+
+    def scores(self, *, hashes: bool = True) -> dict[str, Scores]:
+        """Read the samples file: the scored documents by filter.
+
+        Raises:
+            DataError: the file is missing, broken or holds a document twice.
+        """
+        if self.samples is None:
+            raise DataError(f"{self.results}: {self.task} has no samples file; run lm-eval with --log_samples.")
+        bench = next(iter(self.rows.values())).bench if self.rows else ""
+        facts = getattr(module(bench, "derived"), "facts", None)
+        found = read_scores(self.samples, self.filters, embedded=self._embedded(), facts=facts, hashes=hashes)
+        for scores in found.values():
+            scores.items = {reported_name(metric, self.backend): items for metric, items in scores.items.items()}
+        return found
+
+    def _embedded(self) -> Sequence[object] | None:
+        """The samples that stand in the results file; None where they have a file of their own."""
+        if self.samples != self.results:
+            return None
+        content, _ = load(self.results)
+        return list(_embedded(content).get(self.task, ()))
+
+
+@dataclass(frozen=True)
+class GroupRun:
+    """The reported means of one group of tasks."""
+
+    leaves: tuple[str, ...]
+    """Each once, however many subgroups it is in."""
+    rows: Mapping[tuple[str, str], Row]
+    """By (metric, filter), in the file's order."""
+
+    def weightings(self, measure: tuple[str, str], tasks: Mapping[str, TaskRun]) -> list[tuple[float, ...]]:
+        """Weights of the leaves, equal or by size, with which their values give the reported one; often just one."""
+        return weightings(self.rows[measure], [tasks[leaf].rows[measure] for leaf in self.leaves])
+
+
+def weightings(group: Row, leaves: Sequence[Row]) -> list[tuple[float, ...]]:
+    """Weights of the leaves, equal or by size, with which their values give the group's; often just one."""
+    values, sizes = np.array([row.value for row in leaves]), np.array([row.n for row in leaves])
+    found = (np.full(len(leaves), 1 / len(leaves)), sizes / sizes.sum())
+    return [
+        tuple(weights.tolist())
+        for weights in found
+        if math.isclose(float(weights @ values), group.value, rel_tol=1e-9, abs_tol=1e-9)
+    ]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model's results: its newest result for each task."""
+
+    path: Path
+    model: str
+    tasks: Mapping[str, TaskRun]
+    groups: Mapping[str, GroupRun]
+
+
+class Runs:
+    """All results under some paths, each results file parsed once.
+
+    Made by :func:`read`, which hands it to a visitor while the samples of one model asked in one way are in memory;
+    afterwards it keeps no score of a single document.
+    """
+
+    def __init__(self) -> None:
+        self.frame = to_frame([])
+        """All numbers, as columns of :class:`~harness_ext.results.reading.frame.Row`."""
+        self.samples: list[Path] = []
+        """The samples files that could be read."""
+        self.problems: list[Problem] = []
+        """Files that were not used, or not in full."""
+        self.notes: list[str] = []
+        """What was left out on purpose."""
+        self._tasks: dict[Place, TaskRun] = {}
+        self._groups: dict[Place, tuple[str, ...]] = {}
+        self._scores: dict[Place, Mapping[str, Scores]] = {}
+        self._opened: set[Path] = set()
+
+    def task(self, row: Row) -> TaskRun | None:
+        """The task's run that a number belongs to; None where it has no samples."""
+        return self._tasks.get((row.run, row.task))
+
+    def leaves(self, row: Row) -> tuple[str, ...]:
+        """The tasks below the group that a number belongs to; none where nothing has samples."""
+        return self._groups.get((row.run, row.task), ())
+
+    def scores(self, row: Row) -> Scores | None:
+        """The scored documents behind a number, while its model is visited; None without samples that can be read."""
+        task = self.task(row)
+        return self.scored(replace(task, rows={(row.metric, row.filter): row})).get(row.filter) if task else None
+
+    def scored(self, task: TaskRun) -> Mapping[str, Scores]:
+        """The scored documents of a task by filter; empty without samples that can be read."""
+        place = (str(task.results), task.task)
+        if place not in self._scores:
+            self._scores[place] = self._read(task)
+        return self._scores[place]
+
+    def _read(self, task: TaskRun) -> Mapping[str, Scores]:
+        assert task.samples is not None  # noqa: S101 - only tasks with samples are kept
+        self._opened.add(task.samples)
+        try:
+            found = task.scores(hashes=False)
+        except (DataError, OSError, EOFError, ValueError) as error:
+            reason = str(error).removeprefix(f"{task.samples}: ").removesuffix(".")
+            self.problems.append(Problem(task.samples, reason))
+            return {}
+        self.samples.append(task.samples)
+        return found
+
+
+class Derived(NamedTuple):
+    """What ``derive`` and ``details`` in ``tasks/<bench>/derived.py`` make of the numbers of one model."""
+
+    rows: Sequence[Row]
+    notes: Sequence[str] = ()
+
+
+Visit = Callable[[Sequence[Row], Runs], Iterable[Row]]
+"""What is done with the numbers of one model asked in one way while its samples are at hand: they come back as rows
+that take their place (the first as many) and rows that are added."""
+
+
+def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
+    """Read result files and folders of them.
+
+    Two results are the same run only if everything that was recorded is the same but time, machine and order: then the
+    newest file wins, and the notes name the others. What differs between runs of one name is said in their setting.
+    Scores of ``--predict_only`` (``bypass``) are dropped and counted.
+
+    Args:
+        paths: files and folders.
+        visit: called for each model asked in one way, with all its numbers.
+
+    Raises:
+        InputError: a path does not exist.
+    """
+    runs = Runs()
+    frames = [to_frame([])]
+    rows: list[Row] = []
+    records = repeats.Records()
+    logged: list[Path] = []
+    bypassed = 0
+    beside = _Beside()
+    for path in _files(paths):
+        if _stem(path).endswith(".jsonl"):
+            logged.append(path)
+        elif not _stem(path).endswith(".json"):
+            runs.problems.append(Problem(path, "not a result file of lm-eval"))
+        elif path.name != METHOD_FILE:  # that is read with the results that belong to it
+            try:
+                content, digest = load(path)
+                found, left_out = rows_of(content, path, digest)
+            except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+                runs.problems.append(Problem(path, str(error)))
+                continue
+            assert isinstance(content, dict)  # noqa: S101 - rows_of has checked
+            runs.problems += [Problem(path, reason) for reason in left_out.odd]
+            bypassed += left_out.bypassed
+            rows += found
+            records.add(path, content, found)
+            _keep(runs, content, found, path, beside)
+            if len(rows) >= _ROWS_AT_ONCE:  # columns need a fraction of the memory of rows
+                frames.append(to_frame(rows))
+                rows = []
+    frame, repeated = repeats.newest(_concatenated([*frames, to_frame(rows)]))
+    runs.frame = records.named(frame)
+    if bypassed:
+        runs.notes.append(f"{bypassed} scores of --predict_only runs (bypass) are no scores and were left out.")
+    runs.notes += repeated
+    if visit:
+        _visit(runs, records, visit)
+    for path in logged:
+        if path not in runs._opened:
+            _check(runs, path)
+    return runs
+
+
+def _keep(runs: Runs, content: Mapping[str, Any], rows: Sequence[Row], file: Path, beside: _Beside) -> None:
+    """Note the tasks of a results file that have samples, with no more of their configuration than is needed."""
+    tasks = {name: task for name, task in _tasks(content, rows, file, beside).items() if task.samples}
+    for name, task in tasks.items():
+        kept = {
+            "filter_list": [{"name": name} for name in task.filters],
+            "metric_list": [
+                {key: sys.intern(str(value)) for key, value in entry.items() if key in ("metric", "aggregation")}
+                for entry in task.config.get("metric_list") or ()
+            ],
+            "metadata": {
+                key: value
+                for key, value in (task.config.get("metadata") or {}).items()
+                if key == "source" and isinstance(task.config.get("metadata"), dict)
+            },
+        }
+        runs._tasks[str(file), name] = replace(task, config=kept, rows={})
+    if tasks:
+        groups = groups_of(content)
+        for name in groups:
+            runs._groups[str(file), name] = tuple(leaves_of(name, groups))
+
+
+def _visit(runs: Runs, records: repeats.Records, visit: Visit) -> None:
+    """Show every model asked in one way to the visitor, and put its rows where they belong."""
+    frame = runs.frame
+    replaced: list[pd.DataFrame] = []
+    added: list[pd.DataFrame] = []
+    kept = np.ones(len(frame), dtype=bool)
+    waiting: list[Row] = []
+    places: list[int] = []
+    more: list[Row] = []
+
+    def settle() -> None:
+        if places:
+            replaced.append(to_frame(waiting).set_index(pd.Index(places)))
+        added.append(to_frame(more))
+        for each in (waiting, places, more):
+            each.clear()
+
+    for at in records.by_model(frame):
+        own = to_rows(frame.iloc[at])
+        if not any(runs.task(row) for row in own) and not any(module(row.bench, "derived") for row in own):
+            continue
+        found = list(visit(own, runs))
+        runs._scores.clear()
+        kept[at] = False
+        waiting += found[: len(own)]
+        places += at
+        more += found[len(own) :]
+        if len(waiting) >= _ROWS_AT_ONCE:
+            settle()
+    settle()
+    runs.frame = _concatenated([_concatenated([frame[kept], *replaced], keep=True).sort_index(), *added])
+
+
+def _check(runs: Runs, path: Path) -> None:
+    """Read a samples file that nothing asked for line by line; the first line that is no sample is the problem."""
+    try:
+        for _ in sample_lines(path):
+            pass
+    except ValueError as error:
+        runs.problems.append(Problem(path, str(error)))
+    else:
+        runs.samples.append(path)
+
+
+def _concatenated(frames: Sequence[pd.DataFrame], *, keep: bool = False) -> pd.DataFrame:
+    filled = [frame for frame in frames if len(frame)]
+    return pd.concat(filled, ignore_index=not keep) if filled else frames[0]
+
+
+def load_run(path: Path) -> Run:
+    """The run in a folder of lm-eval output, or of one of its files.
+
+    Args:
+        path: a folder (searched recursively; of several results for a task the newest counts), a results file, or a
+            samples file whose results file lies beside it.
+
+    Raises:
+        InputError: there is no result, or there are results of several models or of one asked in different ways.
+        DataError: a file is broken.
+    """
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give the folder of lm-eval's --output_path.")
+    only = SAMPLES_NAME.fullmatch(path.name)
+    tasks: dict[str, TaskRun] = {}
+    groups: dict[str, GroupRun] = {}
+    models: dict[str, Path] = {}
+    asked: dict[Path, identity.Record] = {}
+    beside = _Beside()
+    for file in _results_files(path):
+        try:
+            content, _ = load(file)
+            rows, _ = rows_of(content, file)
+        except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+            if path.is_dir() and not _RESULTS.fullmatch(file.name):
+                continue  # any other JSON that lies in the folder
+            raise DataError(f"{file}: {error}.") from error
+        assert isinstance(content, dict)  # noqa: S101 - rows_of has checked
+        for row in rows:
+            models.setdefault(row.model, file)
+        asked[file] = identity.of_run(content)
+        tasks |= _tasks(content, rows, file, beside)
+        groups |= _groups(content, rows)
+    if only:
+        tasks = {name: task for name, task in tasks.items() if name == only["task"]}
+        groups = {}
+    if not tasks:
+        raise InputError(f"{path}: no results file of lm-eval (results_<date>.json) was found.")
+    if len(models) > 1:
+        names = ", ".join(f"{model} ({file})" for model, file in list(models.items())[:3])
+        raise InputError(f"{path} holds runs of several models: {names}. Give the folder of one.")
+    _refuse_mixed(path, {task.results: asked[task.results] for task in tasks.values()})
+    return Run(path, next(iter(models)), tasks, groups)
+
+
+def _refuse_mixed(path: Path, asked: Mapping[Path, identity.Record]) -> None:
+    """One run was asked in one way: another limit or revision makes another run."""
+    differing = [name for name in identity.differing(asked.values()) if name not in identity.INCIDENTAL]
+    if differing:
+        told = ", ".join(
+            f"{file} ({', '.join(identity.words(record, differing, 'its own')) or 'none of these'})"
+            for file, record in list(asked.items())[:3]
+        )
+        raise InputError(f"{path} mixes runs that differ in {', '.join(differing)}: {told}. Give one of the files.")
+
+
+def _results_files(path: Path) -> list[Path]:
+    """Results files from the oldest to the newest."""
+    if path.is_dir():
+        found = [file for file in path.rglob("*.json*") if _stem(file).endswith(".json") and file.name != METHOD_FILE]
+    elif match := SAMPLES_NAME.fullmatch(path.name):
+        names = (f"results_{match['date']}.json", f"results_{match['date']}.json.gz")
+        found = [path.parent / name for name in names if (path.parent / name).exists()]
+        if not found:
+            raise InputError(f"{path}: {names[0]} is not beside it, so nobody knows how its metrics are computed.")
+    else:
+        found = [path]
+    return sorted(found, key=lambda file: (_stem(file), file))
+
+
+class _Beside:
+    """Samples files by folder, task and date; each folder is listed once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[tuple[str, str], Path]] = {}
+
+    def of(self, file: Path) -> dict[str, Path]:
+        """The samples files of a results file by task."""
+        match = _RESULTS.fullmatch(file.name)
+        if file.parent not in self._folders:
+            found = ((SAMPLES_NAME.fullmatch(path.name), path) for path in sorted(file.parent.iterdir()))
+            self._folders[file.parent] = {
+                (samples["date"], samples["task"]): path for samples, path in found if samples
+            }
+        own = self._folders[file.parent].items()
+        return {task: samples for (date, task), samples in own if match and date == match["date"]}
+
+
+def _tasks(content: Mapping[str, Any], rows: Sequence[Row], file: Path, beside: _Beside) -> dict[str, TaskRun]:
+    logged = beside.of(file)
+    held = _embedded(content)
+    configs = content["configs"] if isinstance(content["configs"], dict) else {}
+    leaves: dict[str, dict[tuple[str, str], Row]] = {}
+    for row in rows:
+        if row.level == "task":
+            leaves.setdefault(row.task, {})[row.metric, row.filter] = row
+    run_wide = {
+        key: content.get(key) for key in ("system_instruction_sha", "fewshot_as_multiturn", "chat_template_sha")
+    }
+    asked = content.get("config")
+    backend = asked.get("model") if isinstance(asked, dict) else None
+    found = {}
+    for task, own in leaves.items():
+        config = configs.get(task)
+        config = {**(config if isinstance(config, dict) else {}), **run_wide}
+        samples = logged.get(task) or (file if task in held else None)
+        found[task] = TaskRun(task, file, samples, config, own, backend)
+    return found
+
+
+def _embedded(content: object) -> Mapping[str, Any]:
+    """Samples that stand in the results file, as ``json.dump(simple_evaluate(…))`` writes them."""
+    held = content.get("samples") if isinstance(content, dict) else None
+    return {task: own for task, own in held.items() if isinstance(own, list)} if isinstance(held, dict) else {}
+
+
+def _groups(content: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, GroupRun]:
+    children = groups_of(content)
+    found: dict[str, dict[tuple[str, str], Row]] = {}
+    for row in rows:
+        if row.level == "group":
+            found.setdefault(row.task, {})[row.metric, row.filter] = row
+    return {name: GroupRun(tuple(leaves_of(name, children)), own) for name, own in found.items()}
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Every file once, folders walked in a fixed order; of a folder only what may be results or samples.
+
+    Raises:
+        InputError: a path does not exist.
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give result files of lm-eval or the folder of its --output_path.")
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in inside:
+            ours = not path.is_dir() or (
+                _stem(file).endswith((".json", ".jsonl"))
+                and not any(part.startswith(".") for part in file.relative_to(path).parts)
+            )
+            if ours and file.is_file() and file not in seen:
+                seen.add(file)
+                yield file
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz")
