@@ -13,20 +13,19 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import torch
 from tqdm import tqdm
 
 from harness_ext.errors import InputError
-from harness_ext.methods.checkpoints.finite import refuse_non_finite
-from harness_ext.methods.checkpoints.read import open_checkpoint
+from harness_ext.methods.checkpoints.adapters import open_checkpoint
+from harness_ext.methods.checkpoints.read import refuse_non_finite
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.work_folder import WorkFolder, work_folder
 from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
-from harness_ext.methods.deltas.masks import uniform
+from harness_ext.methods.deltas import uniform
 from harness_ext.methods.importance import snip
 from harness_ext.methods.layers.decoder import DecoderLayers
 from harness_ext.methods.layers.loading import empty_model, load_model
@@ -39,6 +38,7 @@ from harness_ext.methods.safepatching.tensor import (
     select,
     top_share,
 )
+from harness_ext.methods.settings import Count, Finite, Positive, Share, settings
 from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.rows import file_digest, load_tokenizer, read_pairs, token_rows
 from harness_ext.methods.training.supervised import Row, answer_loss, pad
@@ -49,7 +49,7 @@ Order = Literal["mask_and_difference", "retain_fill"]
 ScoreWeights = Literal["patched", "base"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
     """SafePatching (arXiv 2405.13820). All defaults are ours: the paper's values could not be read."""
 
@@ -59,15 +59,15 @@ class Config:
     """JSONL of harmful questions as ``prompt`` and harmful answers as ``answer``."""
     out: str
     """Folder to write: the patched model."""
-    a: float = 0.03
+    a: Share = 0.03
     """Share of a tensor's entries that the safety patch is interested in, those with the largest scores (ours)."""
-    b: float = 0.02
+    b: Share = 0.02
     """The same for the patch against over-refusal (ours)."""
-    p: float = 0.30
+    p: Share = 0.30
     """Probability with which an entry of either patch is kept; nothing is rescaled (ours)."""
-    alpha: float = 1.0
+    alpha: Finite = 1.0
     """Weight of the safety patch (ours)."""
-    beta: float = 0.2
+    beta: Finite = 0.2
     """Weight of the patch against over-refusal (ours)."""
     mode: Mode = "difference"
     """Where the patches may go: ``difference``, each where the other is not interested; ``intersection``, both where
@@ -79,39 +79,21 @@ class Config:
     score_weights: ScoreWeights = "patched"
     """Whether a patch's scores are taken at its own trained weights or at the model's. In the second case both patches
     have the same scores, so the difference set of the smaller share is empty (ours; the sources leave it open)."""
-    lr: float = 2e-6
+    lr: Positive = 2e-6
     """Peak learning rate of AdamW, with linear decay (ours; llm_unlearn's gradient ascent uses the same number)."""
-    steps: int = 1000
+    steps: Count = 1000
     """Optimizer steps of each of the two trainings (ours; the most that llm_unlearn allows)."""
-    batch_size: int = 2
+    batch_size: Count = 2
     """Records of a step (ours; as in llm_unlearn)."""
-    max_loss: float = 100.0
+    max_loss: Positive = 100.0
     """A training ends before the first step whose token mean of the answers' negative log-likelihood, in nats, exceeds
     this (ours; as in llm_unlearn)."""
-    max_tokens: int = 1024
+    max_tokens: Count = 1024
     """Longer records lose the end of their answer; one whose prompt alone is as long is refused (ours)."""
     system_prompt: str | None = None
     """System prompt of the data (ours)."""
     seed: int = 0
     """Of the order of records and of the random retention (ours)."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that no run can have (InputError)."""
-        for name in ("a", "b", "p"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}: it is a share, 0 to 1")
-        for name in ("alpha", "beta"):
-            if not math.isfinite(getattr(self, name)):
-                raise InputError(f"{name} is {getattr(self, name)}: give a finite number")
-        for name in ("lr", "max_loss"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}: must be a number above 0")
-        for name in ("steps", "batch_size", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: must be 1 or more")
-        for name, choices in (("mode", Mode), ("order", Order), ("score_weights", ScoreWeights)):
-            if getattr(self, name) not in get_args(choices):
-                raise InputError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(get_args(choices))}")
 
 
 class _Patch(NamedTuple):
