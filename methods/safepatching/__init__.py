@@ -14,7 +14,7 @@ import math
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -39,9 +39,10 @@ from harness_ext.methods.safepatching.tensor import (
     top_share,
 )
 from harness_ext.methods.settings import Count, Finite, Positive, Share, settings
-from harness_ext.methods.training.loop import TrainingConfig, train
-from harness_ext.methods.training.rows import file_digest, load_tokenizer, read_pairs, token_rows
-from harness_ext.methods.training.supervised import Row, answer_loss, pad
+from harness_ext.methods.training.finetuned import train_only, trained
+from harness_ext.methods.training.loop import TrainingConfig
+from harness_ext.methods.training.objective import nll_of
+from harness_ext.methods.training.rows import Row, file_digest, load_tokenizer, pad, read_pairs, token_rows
 
 __all__ = ["Config", "apply", "patch_tensor"]
 
@@ -158,14 +159,7 @@ def apply(config: Config) -> Path:
 def _derive(config: Config, patch: _Patch, work: WorkFolder, names: Sequence[str], rows: Sequence[Row]) -> None:
     """Train one patch, score its weights, and store both."""
     model = load_model(config.model)
-    wanted = set(names)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in wanted)
-
-    def loss(model: Any, batch: Any) -> tuple[torch.Tensor, int]:
-        total, tokens = answer_loss(model, batch)
-        return patch.sign * total, tokens
-
+    train_only(model, names)
     training = TrainingConfig(
         steps=config.steps,
         learning_rate=config.lr,
@@ -175,13 +169,10 @@ def _derive(config: Config, patch: _Patch, work: WorkFolder, names: Sequence[str
         seed=config.seed,
     )
     folder = work.folder / f"{patch.name}-training"
-    trained = train(model, rows, training, loss=loss, folder=folder, title=f"Gradient {patch.name}")
-    if not trained.curve:
-        raise InputError(
-            f"gradient {patch.name} made no step: the first loss exceeds max_loss {config.max_loss:g} already."
-        )
-    parameters = dict(model.named_parameters())
-    weights = {name: parameters[name].detach().cpu().clone() for name in names}
+    note = trained(model, {"rows": rows}, training, nll_of(rows=patch.sign), folder, f"Gradient {patch.name}")
+    for when in ("first", "last"):
+        note[f"nll_{when}"] = patch.sign * note.pop(f"loss_{when}")
+    weights = {name: model.get_parameter(name).detach().cpu().clone() for name in names}
     if config.score_weights == "base":
         model = load_model(config.model).to(next(model.parameters()).device)
     device = next(model.parameters()).device
@@ -191,8 +182,6 @@ def _derive(config: Config, patch: _Patch, work: WorkFolder, names: Sequence[str
             yield {key: value.to(device) for key, value in pad([row]).items()}
 
     scores = snip(model.eval(), samples(), names)
-    nll = [patch.sign * point.loss for point in trained.curve]
-    note = {"stopped": trained.stopped, "steps": len(nll), "nll_first": nll[0], "nll_last": nll[-1]}
     work.finish(patch.name, note, weights | {f"{name}|score": values.cpu() for name, values in scores.items()})
     shutil.rmtree(folder)
 
