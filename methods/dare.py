@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -11,13 +10,14 @@ import torch
 
 from harness_ext.methods import deltas
 from harness_ext.methods.deltas.merging import Delta, Merge, WeightedInputs, masked
+from harness_ext.methods.settings import DropRate, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Config(WeightedInputs):
     """Language Models are Super Mario (arXiv 2311.03099)."""
 
-    drop: float
+    drop: DropRate
     """Probability with which an entry is dropped, from 0 to below 1; the paper goes up to 0.9 and 0.99."""
     seed: int
     """Decides, with a tensor's name, what is dropped; the k-th model, counted from 0, uses seed + k."""
@@ -28,11 +28,6 @@ class Config(WeightedInputs):
     default is ours."""
     elect: deltas.Elect = "total"
     """With merge=ties: elect a sign by the sum of the values or by the number of the signs. Source: peft's default."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that contradict each other."""
-        super().__post_init__()
-        deltas.check_drop(self.drop)
 
 
 def apply(config: Config) -> Path:

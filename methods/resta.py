@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness_ext.methods import deltas
-from harness_ext.methods.deltas.merging import Delta, Inputs, Merge, check_finite, masked
+from harness_ext.methods.deltas.merging import Delta, Inputs, Merge, masked
+from harness_ext.methods.settings import DropRate, Finite, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Config(Inputs):
     """Language Models are Homer Simpson! (arXiv 2402.11746), with base as the aligned model θ_A."""
 
@@ -21,20 +21,13 @@ class Config(Inputs):
     """Folder of the model θ_F that was fine-tuned from the base: a checkpoint or a LoRA adapter."""
     unaligned: str
     """Folder of the model θ_U that is the base without its alignment: a checkpoint or a LoRA adapter."""
-    gamma: float
+    gamma: Finite
     """Factor of the safety vector θ_A - θ_U. The authors' value was not read: there is no default."""
-    drop: float | None = None
+    drop: DropRate | None = None
     """Probability with which an entry of θ_F - θ_A is dropped first (RESTA with DARE); none is dropped without it. The
     authors' value was not read; the default is ours."""
     seed: int = 0
     """Decides, with a tensor's name, what is dropped. Ours."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that contradict each other."""
-        super().__post_init__()
-        check_finite(gamma=self.gamma)
-        if self.drop is not None:
-            deltas.check_drop(self.drop)
 
 
 def resta(delta: Any, safety_vector: Any, gamma: float) -> torch.Tensor:

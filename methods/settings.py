@@ -1,28 +1,97 @@
-"""A method's settings: what its ``Config`` documents, and how given values become one."""
+"""A method's settings: how its ``Config`` is declared, what it documents, and how given values become one."""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import difflib
-import inspect
-import itertools
+import functools
 import json
 import re
-import textwrap
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import pydantic
 import yaml
+from pydantic import Field
+from typing_extensions import dataclass_transform
 
 from harness_ext.errors import InputError
 
 T = TypeVar("T")
+
+# Bounds: a type, what pydantic checks, and the way out for who gives something else.
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), "Give a number from 0 to 1."]
+DropRate = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False), "Give a number from 0 to below 1."]
+Finite = Annotated[float, Field(allow_inf_nan=False), "Give finite numbers."]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), "Give a number above 0."]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), "Give 0 or more."]
+Count = Annotated[int, Field(ge=1), "Give 1 or more."]
+
 _KINDS = {str: "text", Path: "a path", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def settings(cls: type[T]) -> type[T]:
+    """Make a class of fields with docstrings a frozen dataclass that refuses wrong values in one sentence.
+
+    Values may come as JSON or YAML gives them (a list for a tuple), from Python as from a file; a text becomes no
+    number. ``__post_init__`` checks what several settings say together.
+
+    Raises:
+        InputError: (the constructor) a setting is unknown, missing, of another type or out of its bounds.
+
+    >>> @settings
+    ... class Config:
+    ...     density: Share = 0.2
+    >>> Config(density=2)
+    Traceback (most recent call last):
+    harness_ext.errors.InputError: density is 2.0. Give a number from 0 to 1.
+    """
+    strict = pydantic.ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
+    made: Any = pydantic.dataclasses.dataclass(cls, frozen=True, kw_only=True, config=strict)
+
+    @functools.wraps(made.__init__)
+    def init(self: Any, **values: Any) -> None:
+        try:
+            made.__pydantic_validator__.validate_json(json.dumps(values, default=str), self_instance=self)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InputError(_refusal(made, values, error)) from None
+
+    made.__init__ = init
+    return typing.cast("type[T]", made)
+
+
+def _refusal(config: type[Any], values: Mapping[str, Any], error: Exception) -> str:
+    """The first thing that is wrong with values, in a sentence."""
+    known = {setting.name: setting for setting in settings_of(config)}
+    for name in values:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            return f"there is no setting {name!r}. " + (
+                f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
+            )
+    if lost := [name for name, setting in known.items() if setting.required and name not in values]:
+        return f"{', '.join(lost)} must be given, for example with --set {lost[0]}=…."
+    bare, bounded = typing.get_type_hints(config), typing.get_type_hints(config, include_extras=True)
+    wrong = {str(each["loc"][0]) for each in getattr(error, "errors", list)() if each["loc"]}
+    for name, value in values.items():
+        try:
+            converted = _converted(bare[name], value)
+        except _MISFITS:
+            return f"{name} is {value!r}, but must be {describe(bare[name])}."
+        if name in wrong:
+            return f"{name} is {converted}. {next(_ways_out(bounded[name]), '')}".rstrip()
+    return f"the settings cannot be read ({' '.join(str(error).split())})."
+
+
+def _ways_out(hint: Any) -> Iterator[str]:
+    """The sentences of the bounds in a type."""
+    yield from (part for part in getattr(hint, "__metadata__", ()) if isinstance(part, str))
+    for part in typing.get_args(hint):
+        yield from _ways_out(part)
 
 
 class Setting(NamedTuple):
@@ -46,21 +115,19 @@ def settings_of(config: type[Any]) -> list[Setting]:
     >>> settings_of(Config)[0][:3]
     ('base', 'text', True)
     """
-    hints, about = typing.get_type_hints(config), _docstrings(config)
+    hints = typing.get_type_hints(config)
+    about = {
+        name: field.description
+        for part in reversed(config.__mro__)
+        for name, field in getattr(part, "__pydantic_fields__", {}).items()
+        if field.description
+    }
     found = []
     for field in dataclasses.fields(config):
-        default = field.default_factory() if callable(field.default_factory) else field.default
-        required = default is dataclasses.MISSING
-        kind = describe(hints[field.name])
-        found.append(
-            Setting(
-                field.name,
-                kind,
-                required,
-                None if required else default,
-                " ".join(about.get(field.name, "").replace("``", "`").split()),
-            )
-        )
+        required = field.default is dataclasses.MISSING
+        default = None if required else field.default
+        text = " ".join(about.get(field.name, "").replace("``", "`").split())
+        found.append(Setting(field.name, describe(hints[field.name]), required, default, text))
     own = config.__annotations__
     return sorted(found, key=lambda setting: (not setting.required, not setting.required and setting.name not in own))
 
@@ -83,30 +150,11 @@ def describe(hint: Any) -> str:
     return _KINDS[hint] if hint in _KINDS else str(getattr(hint, "__name__", hint))
 
 
-def build(config: type[T], values: Mapping[str, Any]) -> T:
-    """Make a ``Config`` of values as JSON or YAML gives them.
-
-    Raises:
-        InputError: a setting is unknown, missing or of another type, or the config itself refuses it.
-    """
-    hints = typing.get_type_hints(config)
-    known = {setting.name: setting for setting in settings_of(config)}
-    for name in values:
-        if name not in known:
-            close = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
-            raise InputError(f"there is no setting {name!r}. {hint}")
-    lost = [name for name, setting in known.items() if setting.required and name not in values]
-    if lost:
-        raise InputError(f"{', '.join(lost)} must be given, for example with --set {lost[0]}=….")
-    return config(**{name: _checked(hints[name], name, value) for name, value in values.items()})
-
-
 def from_text(config: type[Any], texts: list[str]) -> dict[str, Any]:
     """Values of ``key=value`` texts; a value is YAML, or the text itself where the setting is a text.
 
     Raises:
-        InputError: a text has no ``=``, or its value is of another type than the setting.
+        InputError: a text has no ``=``.
     """
     hints = typing.get_type_hints(config)
     values: dict[str, Any] = {}
@@ -132,7 +180,7 @@ def from_file(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read as YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no settings. Write one 'key: value' on each line.")
-    return content
+    return {str(name): value for name, value in content.items()}
 
 
 def _parsed(raw: str, hint: Any) -> Any:
@@ -152,12 +200,7 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
 
-
-def _checked(hint: Any, name: str, value: Any) -> Any:
-    try:
-        return _converted(hint, value)
-    except _MISFITS as error:
-        raise InputError(f"{name} is {value!r}, but must be {describe(hint)}.") from error
+_MISFITS = (pydantic.ValidationError, TypeError, ValueError, RecursionError)
 
 
 def _fits(hint: Any, value: Any) -> bool:
@@ -168,21 +211,6 @@ def _fits(hint: Any, value: Any) -> bool:
     return True
 
 
-_MISFITS = (pydantic.ValidationError, TypeError, ValueError)
-
-
 def _converted(hint: Any, value: Any) -> Any:
     """Strict, but as JSON: a list may become a tuple and a text a path; a text becomes no number."""
     return pydantic.TypeAdapter(hint).validate_json(json.dumps(value), strict=True)
-
-
-def _docstrings(config: type[Any]) -> dict[str, str]:
-    """The texts that follow the fields in the source, of the class and of those it inherits from."""
-    found: dict[str, str] = {}
-    for part in reversed([part for part in config.__mro__ if dataclasses.is_dataclass(part)]):
-        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(part))).body
-        body = tree.body if isinstance(tree, ast.ClassDef) else []
-        for field, text in itertools.pairwise(body):
-            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-                found[field.target.id] = ast.literal_eval(text.value)
-    return found

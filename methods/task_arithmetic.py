@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness_ext.methods import deltas
 from harness_ext.methods.deltas.merging import Merge, WeightedInputs
+from harness_ext.methods.settings import settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Config(WeightedInputs):
     """Editing Models with Task Arithmetic (arXiv 2212.04089), θ + Σ λ·τ; a negative weight takes an ability away."""
 

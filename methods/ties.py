@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,21 +11,22 @@ import torch
 
 from harness_ext.errors import InputError
 from harness_ext.methods import deltas
-from harness_ext.methods.deltas.merging import Delta, Merge, WeightedInputs, check_finite
+from harness_ext.methods.deltas.merging import Delta, Merge, WeightedInputs
+from harness_ext.methods.settings import Finite, Share, settings
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Config(WeightedInputs):
     """TIES-Merging (arXiv 2306.01708)."""
 
-    density: float = 0.2
+    density: Share = 0.2
     """Share of the entries that a task vector keeps. Source: MergeLM's default mask rate of 0.8."""
     trim_scope: Literal["tensor", "global"] = "tensor"
     """Trim every tensor by itself (as peft), or by one threshold over the whole task vector (the paper's formulation).
     The default is ours: it needs one pass less."""
     elect: deltas.Elect = "total"
     """Elect a sign by the sum of the values or by the number of the signs. Source: the paper, peft's default."""
-    scale: float = 1.0
+    scale: Finite = 1.0
     """Factor of the merged change (λ of the paper). The default is ours: no scaling."""
     compat: Literal["mergelm"] | None = None
     """Repeat MergeLM's rounding of the density and its election of ties; with trim_scope=global and weights of 1. Off
@@ -35,9 +35,7 @@ class Config(WeightedInputs):
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
         super().__post_init__()
-        deltas.check_share(self.density, "density")
         deltas.check_compat(self.compat, self.weights, self.elect)
-        check_finite(scale=self.scale)
         if self.compat and self.trim_scope != "global":
             raise InputError("compat=mergelm trims whole task vectors. Set trim_scope=global.")
 

@@ -17,7 +17,8 @@ from harness_ext.methods.importance import snip
 from harness_ext.methods.irr import prune_delta
 from harness_ext.methods.safepatching import patch_tensor
 from harness_ext.methods.training.loop import TrainingConfig, train
-from harness_ext.methods.training.supervised import Row, answer_loss, chat_rows, pad
+from harness_ext.methods.training.objective import answer_nll, answer_tokens, nll_of
+from harness_ext.methods.training.rows import Row, chat_rows, pad
 
 Tensors = dict[str, torch.Tensor]
 
@@ -58,8 +59,7 @@ def patches(models: Mapping[str, Path], seed: int) -> dict[str, float]:
     def nll(change: Callable[[str], torch.Tensor]) -> float:
         base.load_state_dict({name: theta[name] + change(name) for name in theta}, strict=False)
         with torch.no_grad():
-            total, count = answer_loss(base, pad(rows))
-        return float(total) / count
+            return float(answer_nll(base, pad(rows)).sum()) / answer_tokens(pad(rows))
 
     se, s_se = _derive(models["overrefusing"], theta, rows, -1, seed)
     osm, s_osm = _derive(models["overrefusing"], theta, rows, 1, seed)
@@ -111,10 +111,6 @@ def _derive(folder: Path, theta: Tensors, rows: Sequence[Row], sign: int, seed: 
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in theta)
 
-    def loss(model: Any, batch: Any) -> tuple[torch.Tensor, int]:
-        total, count = answer_loss(model, batch)
-        return sign * total, count
-
     config = TrainingConfig(
         steps=PATCHING["steps"],
         learning_rate=PATCHING["lr"],
@@ -122,7 +118,7 @@ def _derive(folder: Path, theta: Tensors, rows: Sequence[Row], sign: int, seed: 
         max_loss=100.0,
         seed=seed,
     )
-    train(model, rows, config, loss=loss)
+    train(model, {"rows": rows}, config, objective=nll_of(rows=sign))
     scores = snip(model.eval(), (pad([row]) for row in rows), list(theta))
     return {name: model.get_parameter(name).detach() - theta[name] for name in theta}, scores
 

@@ -12,6 +12,7 @@ from harness_ext.cli import data as _data
 from harness_ext.cli import demo as _demo
 from harness_ext.cli import judge_agreement as _judge_agreement
 from harness_ext.cli import method as _method
+from harness_ext.cli import pairs as _pairs
 from harness_ext.cli import path as _path
 from harness_ext.cli import published as _published
 from harness_ext.cli import rejudge as _rejudge
@@ -54,6 +55,7 @@ app.command("replies")(_replies.replies)
 app.command("rejudge")(_rejudge.rejudge)
 app.command("judge-agreement")(_judge_agreement.judge_agreement)
 app.command("path")(_path.path)
+app.command("pairs")(_pairs.pairs)
 app.add_typer(_data.app, name="data")
 app.add_typer(_method.app, name="method")
 app.add_typer(_published.app, name="published")

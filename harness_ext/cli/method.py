@@ -104,11 +104,11 @@ def _run_method(
         typer.Option("--config", help="YAML file of settings, one `key: value` a line.", show_default=False),
     ] = None,
 ) -> None:
-    from harness_ext.methods.settings import build, from_file, from_text
+    from harness_ext.methods.settings import from_file, from_text
 
     method = load(str(context.info_name))
     values = from_file(config) if config else {}
-    settings = build(method.config, values | from_text(method.config, set_ or []))
+    settings = method.config(**(values | from_text(method.config, set_ or [])))
     try:
         typer.echo(method.apply(settings))
     except KeyboardInterrupt:

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from harness_ext.errors import DataError, InputError
-from harness_ext.methods.checkpoints.read import Checkpoint, read_json
+from harness_ext.methods.checkpoints.read import Checkpoint, Folder, read_json
 
 ADAPTER = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -196,6 +196,21 @@ class MergedAdapter:
                 "another base?"
             )
         return fitting[0]
+
+
+def open_checkpoint(path: str | Path, base: Checkpoint | None = None) -> Checkpoint:
+    """Open a model's folder, or a LoRA adapter's as the model that it makes of ``base``.
+
+    Raises:
+        InputError: the folder holds nothing that can be read, or an adapter comes without ``base``.
+        DataError: a file is broken.
+    """
+    folder = Path(path)
+    if not (folder / ADAPTER).is_file() or (folder / "config.json").is_file():
+        return Folder(folder)
+    if base is None:
+        raise InputError(f"{folder} is an adapter; a model's checkpoint is needed here. Merge it first.")
+    return MergedAdapter(folder, base)
 
 
 def _opened(folder: Path) -> Any:

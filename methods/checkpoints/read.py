@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -212,21 +212,16 @@ class Folder:
         return self._file(name).get_slice(name)
 
 
-def open_checkpoint(path: str | Path, base: Checkpoint | None = None) -> Checkpoint:
-    """Open a model's folder, or a LoRA adapter's as the model that it makes of ``base``.
+def refuse_non_finite(checkpoint: Checkpoint, names: Iterable[str]) -> None:
+    """Read tensors by rows, before hours of work begin.
 
     Raises:
-        InputError: the folder holds nothing that can be read, or an adapter comes without ``base``.
-        DataError: a file is broken.
+        InputError: a tensor holds NaN or Inf; the sentence names it.
     """
-    from harness_ext.methods.checkpoints.adapters import ADAPTER, MergedAdapter
-
-    folder = Path(path)
-    if not (folder / ADAPTER).is_file() or (folder / "config.json").is_file():
-        return Folder(folder)
-    if base is None:
-        raise InputError(f"{folder} is an adapter; a model's checkpoint is needed here. Merge it first.")
-    return MergedAdapter(folder, base)
+    for name in names:
+        for start, stop in row_ranges(checkpoint.shape(name)):
+            if not bool(torch.isfinite(checkpoint.rows(name, start, stop)).all()):
+                raise InputError(f"{name} of {checkpoint.path} holds NaN or Inf. Give an intact checkpoint.")
 
 
 def raw_bytes(tensor: torch.Tensor) -> memoryview:

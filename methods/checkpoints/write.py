@@ -1,32 +1,32 @@
-"""Writes an edited copy of a checkpoint: streamed, verified, and complete or not there at all.
+"""Writes edited copies of checkpoints and adapters: streamed, verified, and complete or not there at all.
 
-The work happens in ``<out>.unfinished`` beside the output. Every finished file is noted in a journal there with its
-checksum, so that an interrupted run goes on where it stopped; files without which the folder does not load come last,
-and at the end the folder is renamed.
+The work happens in ``<out>.unfinished`` beside the output (`work_folder`). Files without which the folder does not load
+come last, and at the end the folder is renamed.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import errno
+import hashlib
+import itertools
 import json
 import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import safe_open
 from tqdm import tqdm
 
 from harness_ext.errors import DataError, InputError
-from harness_ext.methods.checkpoints.read import INDEX, Checkpoint, row_ranges
+from harness_ext.methods.checkpoints.adapters import ADAPTER, WEIGHTS
+from harness_ext.methods.checkpoints.read import DTYPES, INDEX, Checkpoint, natural_order, raw_bytes, row_ranges
 from harness_ext.methods.checkpoints.record import RECORD, Change, Record, write_record
-from harness_ext.methods.checkpoints.shards import Shard, plan_shards, size_of, sync, write_shard
+from harness_ext.methods.checkpoints.work_folder import WorkFolder, claimed, free_bytes, publish, write_whole
 
 Edit = Callable[[str], Iterable[torch.Tensor] | None]
 """Name of a tensor → its new values, by rows in order (one piece may be the whole tensor), in any floating type; or
@@ -35,11 +35,10 @@ Edit = Callable[[str], Iterable[torch.Tensor] | None]
 SHARD_BYTES = 5 * 10**9
 _PIECE = 2**20
 """Entries that are compared at a time."""
-_JOURNAL = "journal.jsonl"
-_LOCK = "lock"
 _COPIED = (".json", ".jinja", ".model", ".txt", ".py", ".tiktoken")
 """Endings of what stands beside the weights and belongs to the model: configuration, tokenizer, templates, code."""
 _TERMS = ("LICENSE", "NOTICE", "USE_POLICY")
+_CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
 def write_checkpoint(
@@ -72,47 +71,32 @@ def write_checkpoint(
     """
     target = Path(out)
     check_out(base, target)
-    shards = plan_shards(base, max_shard_bytes or SHARD_BYTES)
-    folder = _unfinished(target)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / _LOCK, timeout=0):
-            journal = _Journal(folder, record.identity())
-            _write_shards(base, folder, shards, edit, record, journal)
-            _verify(base, folder, shards, journal)
-            _complete(base, folder, shards, record, journal)
-            journal.remove()
-            (folder / _LOCK).unlink()
-            folder.rename(target)
-            _sync_folder(target.parent)
-    except Timeout as error:
-        raise InputError(f"{folder} is being written by another process. Wait for it, or give another out.") from error
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise InputError(
-            f"{error.filename or folder} cannot be written ({error.strerror}). "
-            + ("Free some space and repeat the command: it goes on where it stopped." if full else "Give another out.")
-        ) from error
+    shards = _plan(base, max_shard_bytes or SHARD_BYTES)
+    with claimed(_unfinished(target), record.identity()) as work:
+        earlier_seconds = work.seconds
+        _write_shards(base, shards, edit, record, work)
+        _verify(base, shards, work)
+        _complete(base, shards, record, work, earlier_seconds)
+        publish(work.folder, target)
     return target
 
 
-def check_out(base: Checkpoint, out: str | Path) -> None:
+def check_out(base: Checkpoint | None, out: str | Path) -> None:
     """Refuse an output folder that cannot take a copy of ``base``, before any work is done.
 
     Raises:
         InputError: it holds something, is a file, or is on a disk with too little space.
     """
-    target, folder = Path(out), _unfinished(Path(out))
+    target = Path(out)
     if target.is_dir() and any(target.iterdir()):
         raise InputError(f"{target} is not empty. Give another out, or delete it.")
     if target.exists() and not target.is_dir():
-        raise InputError(f"{target} is a file. Give another out.")
-    place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    there = sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
-    needed, free = sum(size_of(base, name) for name in base.names), shutil.disk_usage(place).free + there
+        raise InputError(f"{target} is a file that is there already. Give another out.")
+    needed = sum(_size(base, name) for name in base.names) if base else 0
+    free = free_bytes(_unfinished(target)) if base else 0
     if free < needed:
         raise InputError(
-            f"{folder.parent} has {free / 1e6:,.1f} MB of free space, but {needed / 1e6:,.1f} MB are needed. Free some "
+            f"{target.parent} has {free / 1e6:,.1f} MB of free space, but {needed / 1e6:,.1f} MB are needed. Free some "
             "space or give another out."
         )
 
@@ -121,92 +105,87 @@ def _unfinished(target: Path) -> Path:
     return target.with_name(target.name + ".unfinished")
 
 
-@dataclasses.dataclass
-class _Finished:
-    sha256: str
+class _Shard(NamedTuple):
+    """A file of a checkpoint that is yet to be written."""
+
+    file: str
+    names: tuple[str, ...]
     bytes: int
-    seconds: float
-    changes: dict[str, Change]
+    """Size of the tensors; the header comes on top."""
 
 
-class _Journal:
-    """Which files of an unfinished checkpoint are finished: a first line says of which run, then one line a file."""
-
-    def __init__(self, folder: Path, identity: str) -> None:
-        self._file = folder / _JOURNAL
-        self.finished: dict[str, _Finished] = {}
-        self.earlier_seconds = 0.0
-        """How long interrupted runs worked on the files that they finished."""
-        lines = self._file.read_text(encoding="utf-8").splitlines() if self._file.is_file() else []
-        entries = [entry for entry in map(_entry, lines) if entry is not None]
-        if not entries:
-            self._file.write_text("", encoding="utf-8")
-            self._append({"run": identity})
-            return
-        if entries[0].get("run") != identity:
-            raise InputError(
-                f"{folder} was begun with another config or other inputs. Delete it, or give another out than "
-                f"{folder.name.removesuffix('.unfinished')}."
-            )
-        for entry in entries[1:]:
-            changes = {name: Change(**change) for name, change in entry["changes"].items()}
-            self.finished[entry["file"]] = _Finished(entry["sha256"], entry["bytes"], entry["seconds"], changes)
-        self.earlier_seconds = sum(part.seconds for part in self.finished.values())
-
-    def add(self, file: str, finished: _Finished) -> None:
-        self.finished[file] = finished
-        self._append({"file": file} | dataclasses.asdict(finished))
-
-    def forget(self, file: str) -> None:
-        """Let the next run write this file again."""
-        del self.finished[file]
-        first, *rest = self._file.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in rest if (_entry(line) or {}).get("file") != file]
-        self._file.write_text("\n".join([first, *kept]) + "\n", encoding="utf-8")
-
-    def remove(self) -> None:
-        self._file.unlink()
-
-    def _append(self, entry: dict[str, Any]) -> None:
-        with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(entry) + "\n")
-            stream.flush()
-            sync(stream.fileno())
+def _size(checkpoint: Checkpoint, name: str) -> int:
+    """Bytes of a tensor as it is stored."""
+    size: int = checkpoint.dtype(name).itemsize
+    return math.prod(checkpoint.shape(name)) * size
 
 
-def _entry(line: str) -> dict[str, Any] | None:
-    """A line of the journal; ``None`` for the last one if the run was killed while it was written."""
-    try:
-        entry: dict[str, Any] = json.loads(line)
-    except ValueError:
-        return None
-    return entry
+def _plan(checkpoint: Checkpoint, max_bytes: int) -> list[_Shard]:
+    """Divide a checkpoint's tensors, in their order, into files of at most ``max_bytes`` (or of one tensor)."""
+    groups: list[tuple[list[str], int]] = [([], 0)]
+    for name in checkpoint.names:
+        size = _size(checkpoint, name)
+        if groups[-1][0] and groups[-1][1] + size > max_bytes:
+            groups.append(([], 0))
+        groups[-1] = ([*groups[-1][0], name], groups[-1][1] + size)
+    return [
+        _Shard(f"model-{number:05}-of-{len(groups):05}.safetensors", _aligned(checkpoint, names), size)
+        for number, (names, size) in enumerate(groups, start=1)
+    ]
 
 
-def _write_shards(
-    base: Checkpoint, folder: Path, shards: list[Shard], edit: Edit, record: Record, journal: _Journal
-) -> None:
-    with tqdm(
-        total=sum(shard.bytes for shard in shards), unit="B", unit_scale=True, desc="Writing", disable=None
-    ) as bar:
+def _aligned(checkpoint: Checkpoint, names: Sequence[str]) -> tuple[str, ...]:
+    """Wider element types first: then every tensor starts at a multiple of its element's size."""
+    return tuple(sorted(names, key=lambda name: (-checkpoint.dtype(name).itemsize, natural_order(name))))
+
+
+def _write_shards(base: Checkpoint, shards: list[_Shard], edit: Edit, record: Record, work: WorkFolder) -> None:
+    total = sum(shard.bytes for shard in shards)
+    with tqdm(total=total, unit="B", unit_scale=True, desc="Writing", disable=None) as bar:
         for shard in shards:
-            known = journal.finished.get(shard.file)
-            if known and (folder / shard.file).is_file() and (folder / shard.file).stat().st_size == known.bytes:
+            known, path = work.finished(shard.file), work.folder / shard.file
+            if known and path.is_file() and path.stat().st_size == known["bytes"]:
                 bar.update(shard.bytes)
                 continue
-            began = time.monotonic()
             changes: dict[str, Change] = {}
-            part = folder / f"{shard.file}.part"
+            part = path.with_name(f"{shard.file}.part")
             try:
-                sha256 = write_shard(part, shard, base, _values(base, shard.names, edit, record, changes, bar))
+                sha256 = _write_shard(part, shard, base, _values(base, shard.names, edit, record, changes, bar))
             except InputError:  # it would be the same again: there is nothing to go on with
-                shutil.rmtree(folder)
+                shutil.rmtree(work.folder)
                 raise
             except OSError as error:
                 raise OSError(error.errno, error.strerror, str(part)) from error
-            part.rename(folder / shard.file)
-            written = (folder / shard.file).stat().st_size
-            journal.add(shard.file, _Finished(sha256, written, time.monotonic() - began, changes))
+            part.rename(path)
+            facts = {name: dataclasses.asdict(change) for name, change in changes.items()}
+            work.finish(shard.file, {"sha256": sha256, "bytes": path.stat().st_size, "changes": facts})
+
+
+def _write_shard(path: Path, shard: _Shard, checkpoint: Checkpoint, values: Iterable[torch.Tensor]) -> str:
+    """Write a file of tensors, whose values come in order and in pieces of any size, and return its SHA-256.
+
+    The format's own writer needs all of a file in memory.
+    """
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    offset = 0
+    for name in shard.names:
+        end = offset + _size(checkpoint, name)
+        header[name] = {
+            "dtype": _CODES[checkpoint.dtype(name)],
+            "shape": list(checkpoint.shape(name)),
+            "data_offsets": [offset, end],
+        }
+        offset = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    digest = hashlib.sha256()
+    with path.open("wb") as stream:
+        for piece in itertools.chain([len(text).to_bytes(8, "little"), text], map(raw_bytes, values)):
+            digest.update(piece)
+            stream.write(piece)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return digest.hexdigest()
 
 
 def _values(
@@ -258,14 +237,14 @@ def _edited(base: Checkpoint, name: str, new: Iterable[torch.Tensor], change: Ch
     change.norm = math.sqrt(squares)
 
 
-def _verify(base: Checkpoint, folder: Path, shards: list[Shard], journal: _Journal) -> None:
+def _verify(base: Checkpoint, shards: list[_Shard], work: WorkFolder) -> None:
     """Read everything back: checksums as written, names, shapes and types as in the base."""
     from harness_ext.data.checksums import sha256_of
 
     for shard in tqdm(shards, desc="Verifying", unit="file", disable=None):
-        path = folder / shard.file
-        if sha256_of(path) != journal.finished[shard.file].sha256:
-            journal.forget(shard.file)
+        path = work.folder / shard.file
+        if sha256_of(path) != work.finished(shard.file)["sha256"]:
+            work.forget(shard.file)
             raise DataError(f"{path} does not read back as it was written. Check the disk and repeat the command.")
         with safe_open(path, framework="pt") as file:
             for name in shard.names:
@@ -273,16 +252,17 @@ def _verify(base: Checkpoint, folder: Path, shards: list[Shard], journal: _Journ
                     raise DataError(f"{path}: {name} has another shape than in {base.path}.")
 
 
-def _complete(base: Checkpoint, folder: Path, shards: list[Shard], record: Record, journal: _Journal) -> None:
+def _complete(base: Checkpoint, shards: list[_Shard], record: Record, work: WorkFolder, earlier_seconds: float) -> None:
     """Add what makes the folder a checkpoint, config.json last: without it nothing loads."""
     places = {name: shard.file for shard in shards for name in shard.names}
     index = {"metadata": {"total_size": sum(shard.bytes for shard in shards)}, "weight_map": places}
-    (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    finished = [journal.finished[shard.file] for shard in shards]
-    changes = {name: change for part in finished for name, change in part.changes.items()}
-    write_record(folder, record, changes, wall_seconds=journal.earlier_seconds + time.monotonic() - record.began)
+    (work.folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    changes = {
+        name: Change(**change) for shard in shards for name, change in work.finished(shard.file)["changes"].items()
+    }
+    write_record(work.folder, record, changes, wall_seconds=earlier_seconds + time.monotonic() - record.began)
     for file in sorted(_beside_the_weights(base.path), key=lambda file: (file.name == "config.json", file.name)):
-        shutil.copyfile(file, folder / file.name)
+        shutil.copyfile(file, work.folder / file.name)
 
 
 def _beside_the_weights(folder: Path) -> Iterator[Path]:
@@ -292,11 +272,45 @@ def _beside_the_weights(folder: Path) -> Iterator[Path]:
             yield file
 
 
-def _sync_folder(folder: Path) -> None:
-    """A rename is on the disk once its folder is."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            sync(descriptor)
-        finally:
-            os.close(descriptor)
+def write_adapter(
+    source: Path,
+    out: str | Path,
+    replaced: Mapping[str, torch.Tensor],
+    facts: Mapping[str, dict[str, Any]],
+    record: Record,
+) -> Path:
+    """Copy the adapter in ``source`` to the new folder ``out`` with some tensors replaced.
+
+    Args:
+        source: folder of an adapter.
+        out: folder that does not exist yet, or is empty.
+        replaced: name in the adapter → new values, which are rounded once to the stored type.
+        facts: name in the adapter → what to note about it.
+        record: goes to ``method.json``.
+
+    Raises:
+        InputError: ``out`` is taken, the disk is full, or a new value is NaN or Inf.
+    """
+    began = time.monotonic()
+    target = Path(out)
+    check_out(None, target)
+    changes: dict[str, Change] = {}
+    tensors: dict[str, torch.Tensor] = {}
+    with safe_open(source / WEIGHTS, framework="pt") as file:
+        metadata = file.metadata()
+        for name in file.keys():  # noqa: SIM118 (the file is no mapping)
+            old = file.get_tensor(name)
+            new = tensors[name] = replaced[name].to(old.dtype).contiguous() if name in replaced else old
+            if not bool(torch.isfinite(new).all()):
+                raise InputError(f"{name}: the new values hold NaN or Inf in {old.dtype}. Nothing was written.")
+            changed = int((new != old).sum())
+            norm = float((new.double() - old.double()).norm()) if changed else 0.0
+            changes[name] = Change(changed, math.prod(old.shape), norm, facts.get(name, {}))
+    with claimed(_unfinished(target), record.identity(), resumes=False) as work:
+        write_whole(work.folder / WEIGHTS, tensors, metadata)
+        write_record(work.folder, record, changes, wall_seconds=time.monotonic() - began)
+        for path in sorted(source.iterdir(), key=lambda path: path.name == ADAPTER):  # without it nothing loads
+            if path.is_file() and path.name not in (WEIGHTS, RECORD):
+                shutil.copyfile(path, work.folder / path.name)
+        publish(work.folder, target)
+    return target

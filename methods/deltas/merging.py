@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from harness_ext.errors import InputError
+from harness_ext.methods.checkpoints.adapters import open_checkpoint
 from harness_ext.methods.checkpoints.compatibility import matched
-from harness_ext.methods.checkpoints.read import CHUNK_BYTES, Checkpoint, open_checkpoint, row_ranges
+from harness_ext.methods.checkpoints.read import CHUNK_BYTES, Checkpoint, row_ranges
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
-from harness_ext.methods.deltas.arithmetic import dare
-from harness_ext.methods.deltas.masks import keep_mask
+from harness_ext.methods.deltas import dare, keep_mask
+from harness_ext.methods.settings import Count, Finite, settings
 
 _ARRAYS = 6
 """Float32 arrays of a chunk's size that a merge holds beside one array a model."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Inputs:
     """What every method on task vectors is told."""
 
@@ -35,45 +34,27 @@ class Inputs:
     """What to do about tensors that not every model has: refuse, or take the base's. Ours."""
     dtypes: Literal["same", "any"] = "same"
     """Refuse models stored in another floating type than the base, or compute with any in float32. Ours."""
-    max_in_flight_bytes: int = CHUNK_BYTES
+    max_in_flight_bytes: Count = CHUNK_BYTES
     """Memory for the rows of all models that are worked on together. Ours; does not change the result."""
 
-    def __post_init__(self) -> None:
-        """Refuse settings that no merge can have."""
-        if self.max_in_flight_bytes < 1:
-            raise InputError(f"max_in_flight_bytes is {self.max_in_flight_bytes}. Give a positive number of bytes.")
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class WeightedInputs(Inputs):
     """A weighted combination of models."""
 
     models: tuple[str, ...]
     """Folders of the models that are merged, each made from the base: checkpoints or LoRA adapters."""
-    weights: tuple[float, ...]
+    weights: tuple[Finite, ...]
     """One factor a model. Whoever publishes a merge chose them by validation: there is no default."""
 
     def __post_init__(self) -> None:
         """Refuse settings that no merge can have."""
-        super().__post_init__()
         if not self.models or len(self.models) != len(self.weights):
             raise InputError(f"there are {len(self.models)} models and {len(self.weights)} weights. Give one each.")
-        check_finite(weights=self.weights)
 
     def by_role(self) -> dict[str, str]:
         """Role → folder of each model."""
         return {f"models[{number}]": model for number, model in enumerate(self.models)}
-
-
-def check_finite(**values: float | Sequence[float]) -> None:
-    """Refuse settings that are NaN or infinite.
-
-    Raises:
-        InputError: one is; the message has its name.
-    """
-    for name, value in values.items():
-        if not all(map(math.isfinite, value if isinstance(value, Sequence) else [value])):
-            raise InputError(f"{name} is {value}. Give finite numbers.")
 
 
 class Delta:

@@ -20,16 +20,22 @@ def best_device() -> torch.device:
 
 
 def load_model(folder: str) -> Any:
-    """A causal language model in float32 and in evaluation mode.
+    """A causal, encoder-decoder or masked language model, as its config says, in float32 and in evaluation mode.
 
     Raises:
         InputError: transformers cannot load it.
     """
-    from transformers import AutoModelForCausalLM
+    import transformers
 
     try:
+        config = transformers.AutoConfig.from_pretrained(folder)
+        kind = transformers.AutoModelForCausalLM
+        if config.is_encoder_decoder:
+            kind = transformers.AutoModelForSeq2SeqLM
+        elif any(name.endswith("ForMaskedLM") for name in config.architectures or ()):
+            kind = transformers.AutoModelForMaskedLM
         with _bar_on_a_terminal_only():
-            model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+            model = kind.from_pretrained(folder, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(_cannot_load(folder, error)) from None
     model.config.use_cache = False  # keys and values of earlier tokens are of no use where nothing is generated

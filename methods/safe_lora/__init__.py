@@ -1,3 +1,4 @@
+# ruff: noqa: N803, N806 (the letters of the paper)
 """Safe LoRA: project the updates that leave the direction of alignment back onto it (arXiv 2405.16833).
 
 The difference between an aligned model and the model it was aligned from is a direction in each linear layer. Where a
@@ -7,31 +8,30 @@ no training are needed.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from tqdm import tqdm
 
 from harness_ext.errors import InputError
-from harness_ext.methods.checkpoints.adapters import MergedAdapter
+from harness_ext.methods.checkpoints.adapters import MergedAdapter, open_checkpoint
 from harness_ext.methods.checkpoints.compatibility import matched
-from harness_ext.methods.checkpoints.finite import refuse_non_finite
-from harness_ext.methods.checkpoints.read import Checkpoint, open_checkpoint, row_ranges
+from harness_ext.methods.checkpoints.read import Checkpoint, refuse_non_finite, row_ranges
 from harness_ext.methods.checkpoints.record import Record
-from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
-from harness_ext.methods.checkpoints.write_adapter import check_adapter_out, write_adapter
+from harness_ext.methods.checkpoints.write import check_out, write_adapter, write_checkpoint
 from harness_ext.methods.layers.decoder import DecoderLayers
 from harness_ext.methods.layers.loading import empty_model
-from harness_ext.methods.safe_lora.projection import Mode, delta_cosine, lora_cosine, projection, select
+from harness_ext.methods.settings import Count, Finite, settings
 
-__all__ = ["Config", "apply", "delta_cosine", "lora_cosine", "projection", "select"]
+Mode = Literal["threshold", "number"]
+
+COSINE_DECIMALS = 5
+"""Cosines are compared after rounding, as in the released code: near ties count as ties."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
     """Safe LoRA (arXiv 2405.16833). Defaults marked "code" are those of the authors' configuration."""
 
@@ -47,10 +47,10 @@ class Config:
     select: Mode = "number"
     """Which modules are projected: ``number``, those with the lowest cosines; ``threshold``, those with a cosine of at
     most ``threshold`` (code)."""
-    num_layers: int = 10
+    num_layers: Count = 10
     """How many modules ``select=number`` projects: equal cosines count once, fewer modules than this are all
     projected (code)."""
-    threshold: float = 0.5
+    threshold: Finite = 0.5
     """The highest cosine that ``select=threshold`` projects (code)."""
     variant: Literal["lora", "full_delta"] = "lora"
     """``lora``: project the factor B of an adapter and write an adapter (paper). ``full_delta``: project the whole
@@ -58,13 +58,99 @@ class Config:
     dtypes: Literal["same", "any"] = "same"
     """``any`` accepts models in another floating type than ``aligned`` (ours)."""
 
-    def __post_init__(self) -> None:
-        """Refuse settings that no run can have (InputError)."""
-        select({"": 0.0}, mode=self.select, threshold=self.threshold, num_layers=self.num_layers)
-        if not math.isfinite(self.threshold):
-            raise InputError(f"threshold is {self.threshold}: give a cosine")
-        if self.variant not in ("lora", "full_delta"):
-            raise InputError(f"variant is {self.variant!r}: choose one of lora, full_delta")
+
+def projection(V: torch.Tensor) -> torch.Tensor:
+    """The map onto the direction of alignment, ``V Vᵀ / ‖V‖_F``.
+
+    Not a projector in the strict sense: it grows with ‖V‖.
+
+    Args:
+        V: aligned minus unaligned weight of a linear layer, shape (rows, columns).
+
+    Returns:
+        Shape (rows, rows).
+
+    Raises:
+        InputError: V is no matrix, or is zero, so that there is no direction.
+
+    Source: Safe LoRA (arXiv 2405.16833), the authors' code.
+
+    >>> projection(torch.tensor([[3.0], [4.0]]))
+    tensor([[1.8000, 2.4000],
+            [2.4000, 3.2000]])
+    """
+    V = torch.as_tensor(V)
+    if V.ndim != 2:
+        raise InputError(f"an alignment direction has the shape {tuple(V.shape)}: only linear layers have one")
+    norm = V.norm()
+    if not bool(norm > 0):
+        raise InputError("the aligned and the unaligned weight are equal (or not finite): there is no direction")
+    return V @ V.T / norm
+
+
+def lora_cosine(V: torch.Tensor, B: torch.Tensor, A: torch.Tensor) -> float:
+    """Cosine between a LoRA update and its image under `projection`: low where it leaves the alignment.
+
+    Args:
+        V: as in `projection`.
+        B: shape (rows, rank).
+        A: shape (rank, columns).
+
+    Returns:
+        In [-1, 1], rounded to 5 decimals; an update of zero has 1.0, there is nothing to project.
+
+    >>> lora_cosine(torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[3.0], [4.0]]), torch.tensor([[1.0, 0.0]]))
+    0.6
+    """
+    return delta_cosine(V, torch.as_tensor(B) @ torch.as_tensor(A))
+
+
+def delta_cosine(V: torch.Tensor, D: torch.Tensor) -> float:
+    """The same as `lora_cosine` for a full update D of shape (rows, columns).
+
+    >>> delta_cosine(torch.eye(2), torch.ones(2, 2))
+    1.0
+    """
+    V, D = torch.as_tensor(V), torch.as_tensor(D)
+    if V.shape != D.shape:
+        raise InputError(f"the alignment direction has the shape {tuple(V.shape)}, the update {tuple(D.shape)}")
+    projected = (projection(V) @ D).flatten()
+    if not bool(D.any()):
+        return 1.0
+    return round(float(torch.nn.functional.cosine_similarity(projected, D.flatten(), dim=0)), COSINE_DECIMALS)
+
+
+def select(
+    cosines: Mapping[str, float],
+    *,
+    mode: Mode = "threshold",
+    threshold: float | None = None,
+    num_layers: int | None = None,
+) -> list[str]:
+    """The modules to project, in the order given.
+
+    Args:
+        cosines: module → cosine.
+        mode: ``"threshold"``: those with a cosine of at most ``threshold``; ``"number"``: the ``num_layers`` lowest,
+            all that are equal to the last of them included, and all modules if there are fewer.
+        threshold: for the first mode.
+        num_layers: for the second mode.
+
+    Raises:
+        InputError: the mode's own setting is missing, or ``num_layers`` is below 1.
+
+    >>> select({"q": 0.3, "k": 0.5, "v": 0.3}, mode="number", num_layers=1)
+    ['q', 'v']
+    """
+    if mode not in get_args(Mode):
+        raise InputError(f"select is {mode!r}: choose one of {', '.join(get_args(Mode))}")
+    if mode == "number":
+        if num_layers is None or num_layers < 1:
+            raise InputError(f"num_layers is {num_layers}: select=number projects at least one module")
+        threshold = sorted(cosines.values())[:num_layers][-1] if cosines else 0.0
+    if threshold is None:
+        raise InputError("select=threshold needs a threshold")
+    return [name for name, cosine in cosines.items() if cosine <= threshold]
 
 
 def apply(config: Config) -> Path:
@@ -89,7 +175,7 @@ def apply(config: Config) -> Path:
 
 
 def _project_adapter(config: Config, aligned: Checkpoint, base: Checkpoint, adapter: MergedAdapter) -> Path:
-    check_adapter_out(config.out)
+    check_out(None, config.out)
     if adapter.settings.get("fan_in_fan_out"):
         raise InputError(f"{adapter.path}: its weights are transposed (fan_in_fan_out), which is not supported.")
     names = list(adapter.places)

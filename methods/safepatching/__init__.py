@@ -13,20 +13,19 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import torch
 from tqdm import tqdm
 
 from harness_ext.errors import InputError
-from harness_ext.methods.checkpoints.finite import refuse_non_finite
-from harness_ext.methods.checkpoints.read import open_checkpoint
+from harness_ext.methods.checkpoints.adapters import open_checkpoint
+from harness_ext.methods.checkpoints.read import refuse_non_finite
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.work_folder import WorkFolder, work_folder
 from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
-from harness_ext.methods.deltas.masks import uniform
+from harness_ext.methods.deltas import uniform
 from harness_ext.methods.importance import snip
 from harness_ext.methods.layers.decoder import DecoderLayers
 from harness_ext.methods.layers.loading import empty_model, load_model
@@ -39,9 +38,11 @@ from harness_ext.methods.safepatching.tensor import (
     select,
     top_share,
 )
-from harness_ext.methods.training.loop import TrainingConfig, train
-from harness_ext.methods.training.rows import file_digest, load_tokenizer, read_pairs, token_rows
-from harness_ext.methods.training.supervised import Row, answer_loss, pad
+from harness_ext.methods.settings import Count, Finite, Positive, Share, settings
+from harness_ext.methods.training.finetuned import train_only, trained
+from harness_ext.methods.training.loop import TrainingConfig
+from harness_ext.methods.training.objective import nll_of
+from harness_ext.methods.training.rows import Row, file_digest, load_tokenizer, pad, read_pairs, token_rows
 
 __all__ = ["Config", "apply", "patch_tensor"]
 
@@ -49,7 +50,7 @@ Order = Literal["mask_and_difference", "retain_fill"]
 ScoreWeights = Literal["patched", "base"]
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
     """SafePatching (arXiv 2405.13820). All defaults are ours: the paper's values could not be read."""
 
@@ -59,15 +60,15 @@ class Config:
     """JSONL of harmful questions as ``prompt`` and harmful answers as ``answer``."""
     out: str
     """Folder to write: the patched model."""
-    a: float = 0.03
+    a: Share = 0.03
     """Share of a tensor's entries that the safety patch is interested in, those with the largest scores (ours)."""
-    b: float = 0.02
+    b: Share = 0.02
     """The same for the patch against over-refusal (ours)."""
-    p: float = 0.30
+    p: Share = 0.30
     """Probability with which an entry of either patch is kept; nothing is rescaled (ours)."""
-    alpha: float = 1.0
+    alpha: Finite = 1.0
     """Weight of the safety patch (ours)."""
-    beta: float = 0.2
+    beta: Finite = 0.2
     """Weight of the patch against over-refusal (ours)."""
     mode: Mode = "difference"
     """Where the patches may go: ``difference``, each where the other is not interested; ``intersection``, both where
@@ -79,39 +80,21 @@ class Config:
     score_weights: ScoreWeights = "patched"
     """Whether a patch's scores are taken at its own trained weights or at the model's. In the second case both patches
     have the same scores, so the difference set of the smaller share is empty (ours; the sources leave it open)."""
-    lr: float = 2e-6
+    lr: Positive = 2e-6
     """Peak learning rate of AdamW, with linear decay (ours; llm_unlearn's gradient ascent uses the same number)."""
-    steps: int = 1000
+    steps: Count = 1000
     """Optimizer steps of each of the two trainings (ours; the most that llm_unlearn allows)."""
-    batch_size: int = 2
+    batch_size: Count = 2
     """Records of a step (ours; as in llm_unlearn)."""
-    max_loss: float = 100.0
+    max_loss: Positive = 100.0
     """A training ends before the first step whose token mean of the answers' negative log-likelihood, in nats, exceeds
     this (ours; as in llm_unlearn)."""
-    max_tokens: int = 1024
+    max_tokens: Count = 1024
     """Longer records lose the end of their answer; one whose prompt alone is as long is refused (ours)."""
     system_prompt: str | None = None
     """System prompt of the data (ours)."""
     seed: int = 0
     """Of the order of records and of the random retention (ours)."""
-
-    def __post_init__(self) -> None:
-        """Refuse settings that no run can have (InputError)."""
-        for name in ("a", "b", "p"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} is {getattr(self, name)}: it is a share, 0 to 1")
-        for name in ("alpha", "beta"):
-            if not math.isfinite(getattr(self, name)):
-                raise InputError(f"{name} is {getattr(self, name)}: give a finite number")
-        for name in ("lr", "max_loss"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}: must be a number above 0")
-        for name in ("steps", "batch_size", "max_tokens"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}: must be 1 or more")
-        for name, choices in (("mode", Mode), ("order", Order), ("score_weights", ScoreWeights)):
-            if getattr(self, name) not in get_args(choices):
-                raise InputError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(get_args(choices))}")
 
 
 class _Patch(NamedTuple):
@@ -176,14 +159,7 @@ def apply(config: Config) -> Path:
 def _derive(config: Config, patch: _Patch, work: WorkFolder, names: Sequence[str], rows: Sequence[Row]) -> None:
     """Train one patch, score its weights, and store both."""
     model = load_model(config.model)
-    wanted = set(names)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in wanted)
-
-    def loss(model: Any, batch: Any) -> tuple[torch.Tensor, int]:
-        total, tokens = answer_loss(model, batch)
-        return patch.sign * total, tokens
-
+    train_only(model, names)
     training = TrainingConfig(
         steps=config.steps,
         learning_rate=config.lr,
@@ -193,13 +169,10 @@ def _derive(config: Config, patch: _Patch, work: WorkFolder, names: Sequence[str
         seed=config.seed,
     )
     folder = work.folder / f"{patch.name}-training"
-    trained = train(model, rows, training, loss=loss, folder=folder, title=f"Gradient {patch.name}")
-    if not trained.curve:
-        raise InputError(
-            f"gradient {patch.name} made no step: the first loss exceeds max_loss {config.max_loss:g} already."
-        )
-    parameters = dict(model.named_parameters())
-    weights = {name: parameters[name].detach().cpu().clone() for name in names}
+    note = trained(model, {"rows": rows}, training, nll_of(rows=patch.sign), folder, f"Gradient {patch.name}")
+    for when in ("first", "last"):
+        note[f"nll_{when}"] = patch.sign * note.pop(f"loss_{when}")
+    weights = {name: model.get_parameter(name).detach().cpu().clone() for name in names}
     if config.score_weights == "base":
         model = load_model(config.model).to(next(model.parameters()).device)
     device = next(model.parameters()).device
@@ -209,8 +182,6 @@ def _derive(config: Config, patch: _Patch, work: WorkFolder, names: Sequence[str
             yield {key: value.to(device) for key, value in pad([row]).items()}
 
     scores = snip(model.eval(), samples(), names)
-    nll = [patch.sign * point.loss for point in trained.curve]
-    note = {"stopped": trained.stopped, "steps": len(nll), "nll_first": nll[0], "nll_last": nll[-1]}
     work.finish(patch.name, note, weights | {f"{name}|score": values.cpu() for name, values in scores.items()})
     shutil.rmtree(folder)
 

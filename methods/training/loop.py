@@ -1,17 +1,15 @@
 """The one small training loop that methods share: ``accelerate`` for devices, precision and processes, ours for order.
 
-The point of variation is a function ``loss(model, batch)``. Data order is a pure function of seed and step, so a run
-that was killed continues from its last checkpoint to the same weights, on CPU to the last bit. One process with
-``accumulation=2`` and two processes with ``accumulation=1`` see the same rows in the same step.
+The point of variation is an `objective`. Data order is a pure function of seed and step, so a run that was killed
+continues from its last checkpoint to the same weights, on CPU to the last bit. One process with ``accumulation=2`` and
+two processes with ``accumulation=1`` see the same rows in the same step.
 
 Data parallelism only: every process holds the whole model.
-:mod:`harness_ext.methods.training.supervised` makes the rows.
 """
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -23,16 +21,10 @@ import torch
 
 from harness_ext.errors import InputError
 from harness_ext.methods.training.loss_curve import LossCurve, Point
+from harness_ext.methods.training.objective import Batch, Objective, nll_of
+from harness_ext.methods.training.pairs import Rows, laid_out
 from harness_ext.methods.training.resume import Checkpoints, identity
-from harness_ext.methods.training.supervised import answer_loss, pad
-
-Batch = Mapping[str, Any]
-Loss = Callable[[Any, Any], tuple[torch.Tensor, int]]
-"""``loss(model, batch) -> (total, count)``: a sum and the number of its terms (answer tokens, or sequences).
-
-The loop divides the sums of all micro-batches and processes of a step by the sum of their counts: only so do k small
-batches with answers of different lengths equal one large batch.
-"""
+from harness_ext.methods.training.rows import pad
 
 
 @dataclass(frozen=True)
@@ -44,7 +36,7 @@ class TrainingConfig:
     learning_rate: float = 2e-5
     """Peak rate of AdamW (source: full fine-tuning in Stanford Alpaca's train.py recipe; LoRA usually takes 1e-4)."""
     batch_size: int = 8
-    """Rows of a micro-batch, in each process."""
+    """Rows of a micro-batch, of each role and in each process."""
     accumulation: int = 1
     """Micro-batches of a step, in each process."""
     schedule: str = "linear"
@@ -85,24 +77,27 @@ class Trained(NamedTuple):
 
 def train(
     model: Any,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Rows,
     config: TrainingConfig,
     *,
-    loss: Loss = answer_loss,
-    collate: Callable[[Sequence[Mapping[str, Any]]], Batch] = pad,
+    objective: Objective | None = None,
+    collate: Callable[[Sequence[Mapping[str, Any]]], Any] = pad,
     folder: Path | None = None,
+    after: Callable[[int], None] | None = None,
     title: str = "training",
 ) -> Trained:
     """Train ``model`` in place on ``rows``; parameters without ``requires_grad`` stay as they are.
 
     Args:
-        model: a module; a peft model trains its adapter only (:func:`add_lora`).
-        rows: what ``collate`` takes, by default token lists ``input_ids`` and ``labels`` of any length.
+        model: a module; a peft model trains its adapter only.
+        rows: of each role, what ``collate`` takes, by default token lists of any length; `pairs` says which meet.
         config: how to train.
-        loss: see :data:`Loss`; by default the negative log-likelihood of answer tokens.
-        collate: makes a batch of rows; tensors in it are moved to the model's device.
+        objective: what to minimise; by default the negative log-likelihood of the answers of all roles.
+        collate: makes a batch of one role's rows; tensors in it are moved to the model's device.
         folder: where ``losses.csv``, ``losses.svg`` and ``checkpoint-<step>`` go, and where a killed run of the same
             config and rows continues. None: nothing is written, and nothing can be resumed.
+        after: is called with the number of each step that was done, before its checkpoint is written; a resumed run
+            repeats the calls for steps after its last checkpoint.
         title: of the progress bar, which is shown on a terminal only.
 
     Returns:
@@ -115,10 +110,14 @@ def train(
             one before it intact.
 
     >>> layer = torch.nn.Linear(1, 1)
-    >>> squares = lambda model, batch: (((model(batch["x"]) - 3) ** 2).sum(), len(batch["x"]))
+    >>> squares = Objective(
+    ...     {"squares": 1.0},
+    ...     counts=lambda batch: {"squares": len(batch["rows"]["x"])},
+    ...     sums=lambda model, batch: {"squares": ((model(batch["rows"]["x"]) - 3) ** 2).sum()},
+    ... )
     >>> stack = lambda rows: {"x": torch.tensor([row["x"] for row in rows])}
     >>> config = TrainingConfig(steps=60, batch_size=2, learning_rate=0.2)
-    >>> trained = train(layer, [{"x": [1.0]}, {"x": [-1.0]}], config, loss=squares, collate=stack)
+    >>> trained = train(layer, {"rows": [{"x": [1.0]}, {"x": [-1.0]}]}, config, objective=squares, collate=stack)
     >>> trained.curve[-1].loss < trained.curve[0].loss / 10
     True
     """
@@ -128,12 +127,13 @@ def train(
     from tqdm import tqdm
     from transformers import get_scheduler
 
-    if len(rows) == 0:
+    if not rows or not all(len(own) for own in rows.values()):
         raise InputError("there are no rows to train on: give at least one prompt with its answer")
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not trainable:
         raise InputError("no parameter of the model requires a gradient: nothing can be trained")
 
+    objective = objective or nll_of(**dict.fromkeys(rows, 1.0))
     accelerator = Accelerator(mixed_precision=config.precision)
     processes = accelerator.num_processes
     set_seed(config.seed, device_specific=True)
@@ -147,38 +147,45 @@ def train(
     if folder is not None:
         checkpoints = Checkpoints(folder, accelerator, identity({**asdict(config), "processes": processes}, rows))
         first = checkpoints.restore()
-    curve = LossCurve(folder if accelerator.is_main_process else None, first)
+    curve = LossCurve(folder if accelerator.is_main_process else None, first, list(objective.weights))
     stopped: Literal["steps", "max_loss"] = "steps"
     steps = range(first + 1, config.steps + 1)
     bar = tqdm(total=config.steps, initial=first, desc=title, disable=None, leave=False)
     wrapped.train()
     try:
-        for step, micro_batches in zip(steps, _own_rows(rows, config, first, accelerator), strict=False):
-            total, terms = torch.zeros((), device=accelerator.device), 0
-            for number, chosen in enumerate(micro_batches, start=1):
-                batch = send_to_device(collate(chosen), accelerator.device)
+        for step, micro_batches in zip(steps, _own_batches(rows, config, collate, first, accelerator), strict=False):
+            counts = _over_processes(accelerator, _counted(objective, micro_batches))
+            scales = {term: weight / counts[term] for term, weight in objective.weights.items() if counts[term]}
+            if not scales:
+                raise InputError("a step has nothing to score: every row needs at least one answer token")
+            sums = dict.fromkeys(scales, torch.zeros((), device=accelerator.device))
+            for number, micro_batch in enumerate(micro_batches, start=1):
+                batch = send_to_device(micro_batch, accelerator.device)
                 with nullcontext() if number == len(micro_batches) else accelerator.no_sync(wrapped):
-                    part, count = loss(wrapped, batch)
-                    accelerator.backward(part)
-                total, terms = total + part.detach(), terms + count
-            mean, terms = _over_processes(accelerator, total, terms)
-            if not math.isfinite(mean):
-                raise InputError(_not_finite("loss", mean, step, config))
-            if config.max_loss is not None and abs(mean) > config.max_loss:
+                    parts = objective.sums(wrapped, batch)
+                    loss = sum(scale * parts[term] for term, scale in scales.items())
+                    accelerator.backward(loss * processes)  # whose gradients are averaged
+                sums = {term: total + parts[term].detach() for term, total in sums.items()}
+            totals = _over_processes(accelerator, sums)
+            loss_of_step = sum(scale * totals[term] for term, scale in scales.items())
+            if not math.isfinite(loss_of_step):
+                raise InputError(_not_finite("loss", loss_of_step, step, config))
+            if config.max_loss is not None and abs(loss_of_step) > config.max_loss:
                 stopped = "max_loss"
                 break
-            for parameter in trainable:
-                if parameter.grad is not None:
-                    parameter.grad.mul_(processes / terms)  # processes: their gradients were averaged
             norm = float(accelerator.clip_grad_norm_(trainable, config.max_gradient_norm or math.inf))
             if not math.isfinite(norm) and config.precision != "fp16":  # fp16 skips such a step and lowers its scale
                 raise InputError(_not_finite("gradient", norm, step, config))
-            curve.add(Point(step, mean, scheduler.get_last_lr()[0], norm, terms))
+            means = {term: totals[term] / counts[term] for term in scales}
+            rate = scheduler.get_last_lr()[0]
+            curve.add(Point(step, loss_of_step, rate, norm, int(sum(counts.values())), means))
             prepared.step()
             scheduler.step()
             prepared.zero_grad()
             bar.update()
-            bar.set_postfix(loss=f"{mean:.3f}")
+            bar.set_postfix(loss=f"{loss_of_step:.3f}")
+            if after:
+                after(step)
             if checkpoints and (step == config.steps or step % (config.checkpoint_every or config.steps) == 0):
                 checkpoints.save(step)
     finally:
@@ -191,64 +198,32 @@ def train(
     return Trained(curve.points, stopped)
 
 
-def add_lora(
-    model: Any, *, rank: int = 8, alpha: int = 16, dropout: float = 0.0, targets: Sequence[str] | str = "all-linear"
-) -> Any:
-    """Wrap a model so that :func:`train` trains low-rank adapters only; ``save_pretrained`` then writes the adapter.
-
-    Args:
-        model: a causal language model.
-        rank: of the adapters; 8 is peft's default.
-        alpha: the adapters are scaled by alpha / rank; ours.
-        dropout: of the adapters' input; 0 is peft's default.
-        targets: name parts of the adapted linears, or peft's ``all-linear`` (ours).
-
-    Raises:
-        InputError: peft is not installed.
-    """
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError:
-        raise InputError('LoRA needs peft: pip install "harness-ext[methods]"') from None
-    chosen = targets if isinstance(targets, str) else list(targets)
-    return get_peft_model(
-        model,
-        LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=chosen, task_type="CAUSAL_LM"),
-    )
-
-
-def order(count: int, seed: int, start: int = 0) -> Iterator[int]:
-    """Row numbers without end, every row once an epoch, each epoch shuffled anew; ``start`` skips that many.
-
-    >>> list(islice(order(3, seed=0), 6)) == [*islice(order(3, seed=0), 2), *islice(order(3, seed=0, start=2), 4)]
-    True
-    """
-    epoch, skipped = divmod(start, count)
-    while True:
-        numbers = list(range(count))
-        random.Random(f"{seed}|{epoch}").shuffle(numbers)  # noqa: S311 (an order, no secret)
-        yield from numbers[skipped:]
-        epoch, skipped = epoch + 1, 0
-
-
-def _own_rows(
-    rows: Sequence[Mapping[str, Any]], config: TrainingConfig, steps_done: int, accelerator: Any
-) -> Iterator[list[list[Mapping[str, Any]]]]:
+def _own_batches(
+    rows: Rows, config: TrainingConfig, collate: Callable[..., Any], steps_done: int, accelerator: Any
+) -> Iterator[list[Batch]]:
     """For each step the micro-batches of this process."""
     processes = accelerator.num_processes
     in_step = config.batch_size * config.accumulation * processes
-    numbers = order(len(rows), config.seed, steps_done * in_step)
+    layout = laid_out(rows, config.seed, steps_done * in_step)
     while True:
-        own = [rows[number] for number in list(islice(numbers, in_step))[accelerator.process_index :: processes]]
-        yield [own[start : start + config.batch_size] for start in range(0, len(own), config.batch_size)]
+        own = list(islice(layout, in_step))[accelerator.process_index :: processes]
+        yield [
+            {role: collate([pair[role] for pair in own[start : start + config.batch_size]]) for role in rows}
+            for start in range(0, len(own), config.batch_size)
+        ]
 
 
-def _over_processes(accelerator: Any, total: torch.Tensor, terms: int) -> tuple[float, int]:
-    both = torch.stack([total.double(), torch.tensor(float(terms), dtype=torch.float64, device=total.device)])
-    all_total, all_terms = accelerator.reduce(both, reduction="sum").tolist()
-    if not all_terms:
-        raise InputError("a step has nothing to score: every row needs at least one answer token")
-    return all_total / all_terms, int(all_terms)
+def _counted(objective: Objective, batches: Sequence[Batch]) -> dict[str, int]:
+    counted = [objective.counts(batch) for batch in batches]
+    return {term: sum(counts[term] for counts in counted) for term in objective.weights}
+
+
+def _over_processes(accelerator: Any, values: Mapping[str, Any]) -> dict[str, float]:
+    """The sum of each value over all processes."""
+    own = torch.stack(
+        [torch.as_tensor(value, dtype=torch.float64, device=accelerator.device) for value in values.values()]
+    )
+    return dict(zip(values, accelerator.reduce(own, reduction="sum").tolist(), strict=True))
 
 
 def _not_finite(what: str, value: float, step: int, config: TrainingConfig) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from html import escape
 from pathlib import Path
@@ -27,7 +27,9 @@ class Point(NamedTuple):
     gradient_norm: float
     """Before clipping."""
     terms: int
-    """Terms that the loss is the mean of, by default answer tokens."""
+    """Items that the loss is a mean of, by default answer tokens; those of all terms of an objective."""
+    parts: Mapping[str, float] = {}
+    """Term of the objective → its mean, without its weight; a term that the step had nothing of is left out."""
 
 
 class LossCurve:
@@ -36,10 +38,12 @@ class LossCurve:
     Args:
         folder: where the files go; None: nowhere.
         steps_done: lines after this step are of a run that was killed after its last checkpoint, and are dropped.
+        terms: of the objective; several are a column each.
     """
 
-    def __init__(self, folder: Path | None, steps_done: int = 0) -> None:
+    def __init__(self, folder: Path | None, steps_done: int = 0, terms: Sequence[str] = ()) -> None:
         self.points: list[Point] = []
+        self._terms = terms if len(terms) > 1 else ()
         self._folder = folder
         self._file: TextIO | None = None
         if folder is None:
@@ -49,7 +53,7 @@ class LossCurve:
             self.points = [point for point in read(folder / CSV) if point.step <= steps_done]
         part = folder / f"{CSV}.part"  # a kill at this moment must not lose the points that a checkpoint counts on
         with part.open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([Point._fields, *self.points])
+            csv.writer(file).writerows([[*Point._fields[:-1], *self._terms], *map(self._line, self.points)])
         part.replace(folder / CSV)
         self._file = (folder / CSV).open("a", newline="", encoding="utf-8", buffering=1)
 
@@ -59,12 +63,17 @@ class LossCurve:
         Raises:
             DataError: the disk is full.
         """
+        if not self._terms:
+            point = point._replace(parts={})
         self.points.append(point)
         if self._file is not None:
             try:
-                csv.writer(self._file).writerow(point)
+                csv.writer(self._file).writerow(self._line(point))
             except OSError as error:
                 raise DataError(f"{self._file.name} cannot be written ({error}): make room and run again") from error
+
+    def _line(self, point: Point) -> list[float | str]:
+        return [*point[:-1], *(point.parts.get(term, "") for term in self._terms)]
 
     def close(self, title: str) -> None:
         """Write the plot."""
@@ -81,15 +90,9 @@ def read(path: Path) -> list[Point]:
     with path.open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file):
             try:
-                points.append(
-                    Point(
-                        int(line["step"]),
-                        float(line["loss"]),
-                        float(line["learning_rate"]),
-                        float(line["gradient_norm"]),
-                        int(line["terms"]),
-                    )
-                )
+                step, loss, rate, norm, terms = (line.pop(name) for name in Point._fields[:-1])
+                parts = {term: float(value) for term, value in line.items() if value}
+                points.append(Point(int(step), float(loss), float(rate), float(norm), int(terms), parts))
             except (TypeError, ValueError):
                 break
     return points

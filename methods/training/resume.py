@@ -19,13 +19,16 @@ _NAME = "checkpoint-"
 _IDENTITY = "run.json"
 
 
-def identity(settings: Mapping[str, Any], rows: Iterable[Any]) -> dict[str, Any]:
-    """What two runs must share for one to continue the other: their settings and a checksum of their rows."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(repr(row).encode())
-        digest.update(b"\n")
-    return {**settings, "rows_sha256": digest.hexdigest()}
+def identity(settings: Mapping[str, Any], rows: Mapping[str, Iterable[Any]]) -> dict[str, Any]:
+    """What two runs must share for one to continue the other: their settings and a checksum of each role's rows."""
+    run = dict(settings)
+    for role, own in rows.items():
+        digest = hashlib.sha256()
+        for row in own:
+            digest.update(repr(row).encode())
+            digest.update(b"\n")
+        run[f"{role}_sha256"] = digest.hexdigest()
+    return run
 
 
 class Checkpoints:

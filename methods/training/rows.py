@@ -1,17 +1,23 @@
-"""Files of prompts with answers, and the tokens that a model is shown of them."""
+"""Prompts with answers: files of them, rows of tokens, and batches of rows.
+
+A row is ``{"input_ids": [...], "labels": [...]}``; a label of -100 is not scored. Encoder-decoders have ``targets``
+instead, the tokens of the answer alone.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from harness_ext.errors import InputError
-from harness_ext.methods.training.supervised import IGNORED, Row, chat_rows
+from harness_ext.methods.losses import IGNORED
+
+Row = dict[str, list[int]]
 
 _UNLIMITED = 2**62
 
@@ -86,7 +92,13 @@ def load_tokenizer(folder: str | Path) -> Any:
 
 
 def token_rows(
-    tokenizer: Any, pairs: Sequence[Pair], *, source: str | Path, system: str | None = None, max_tokens: int
+    tokenizer: Any,
+    pairs: Iterable[tuple[str, str]],
+    *,
+    source: str | Path | None = None,
+    system: str | None = None,
+    max_tokens: int = 1024,
+    targets: bool = False,
 ) -> list[Row]:
     """Rows in which only the answer and the end token after it are scored.
 
@@ -95,41 +107,89 @@ def token_rows(
 
     Args:
         tokenizer: with an end token.
-        pairs: what `read_pairs` read.
+        pairs: prompts and answers.
         source: their file, for messages.
         system: a system prompt for all of them.
-        max_tokens: longer rows lose the end of their answer.
+        max_tokens: longer rows lose the end of their answer (1024: source, the IRR scripts).
+        targets: for encoder-decoders: the prompt is the input, and the answer's tokens are the row's ``targets``.
 
     Raises:
-        InputError: not one answer token of a row is left, or the chat template refuses the turns.
+        InputError: not one answer token of a row is left, or the chat template refuses the turns; the sentence names
+            the row by its number, never by its text.
     """
     from jinja2 import TemplateError
 
-    try:
-        if getattr(tokenizer, "chat_template", None):
-            return chat_rows(tokenizer, pairs, system=system, max_tokens=max_tokens)
-        return _plain_rows(tokenizer, pairs, system, max_tokens)
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from None
-    except TemplateError as error:
-        raise InputError(
-            f"{source}: the tokenizer's chat template refuses it ({error}); many templates know no system prompt"
-        ) from None
-
-
-def _plain_rows(tokenizer: Any, pairs: Sequence[Pair], system: str | None, max_tokens: int) -> list[Row]:
-    start = "" if system is None else f"{system}\n\n"
+    where = "" if source is None else f"{source}: "
     rows: list[Row] = []
     for number, (prompt, answer) in enumerate(pairs):
-        asked = tokenizer(f"{start}{prompt}\n")["input_ids"]
-        if asked and asked[-1] == tokenizer.eos_token_id:  # some tokenizers end every text
-            asked = asked[:-1]
+        try:
+            asked = _asked(tokenizer, prompt, system)
+        except TemplateError as error:
+            raise InputError(
+                f"{where}the tokenizer's chat template refuses it ({error}); many templates know no system prompt"
+            ) from None
         answered = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
         if len(asked) >= max_tokens:
-            raise InputError(f"row {number}: its prompt has {len(asked)} tokens, {max_tokens} are allowed")
+            raise InputError(
+                f"{where}row {number}: its prompt has {len(asked)} tokens, {max_tokens} are allowed and none is left "
+                "for the answer; raise max_tokens or drop the row"
+            )
+        if targets:
+            rows.append({"input_ids": [*asked, tokenizer.eos_token_id], "targets": answered[:max_tokens]})
+            continue
         labels = [*[IGNORED] * len(asked), *answered]
         rows.append({"input_ids": [*asked, *answered][:max_tokens], "labels": labels[:max_tokens]})
     return rows
+
+
+def _asked(tokenizer: Any, prompt: str, system: str | None) -> list[int]:
+    if getattr(tokenizer, "chat_template", None):
+        start = [] if system is None else [{"role": "system", "content": system}]
+        text = tokenizer.apply_chat_template(
+            [*start, {"role": "user", "content": prompt}], add_generation_prompt=True, tokenize=False
+        )
+        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    start_text = "" if system is None else f"{system}\n\n"
+    asked = list(tokenizer(f"{start_text}{prompt}\n")["input_ids"])
+    return asked[:-1] if asked and asked[-1] == tokenizer.eos_token_id else asked  # some tokenizers end every text
+
+
+def chat_rows(tokenizer: Any, pairs: Iterable[tuple[str, str]], **settings: Any) -> list[Row]:
+    """`token_rows` of a chat model.
+
+    Raises:
+        InputError: as there, or the tokenizer has no chat template.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise InputError("the tokenizer has no chat template: the model must be a chat model")
+    return token_rows(tokenizer, pairs, **settings)
+
+
+def pad(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One batch of rows, padded on the right: ``input_ids``, ``attention_mask`` and ``labels``, each (rows, longest).
+
+    The padding token is 0, whatever the tokenizer's is: causal attention never sees it and no loss scores it. Numbers
+    of the rows become one tensor, rows inside the rows a batch inside the batch.
+
+    >>> pad([{"input_ids": [5, 6], "labels": [-100, 6]}, {"input_ids": [7], "labels": [7]}])["labels"].tolist()
+    [[-100, 6], [7, -100]]
+    """
+    batch: dict[str, Any] = {}
+    for name, first in rows[0].items():
+        values = [row[name] for row in rows]
+        if isinstance(first, Mapping):
+            batch[name] = pad(values)
+        elif isinstance(first, Sequence):
+            batch[name] = _padded(values, 0 if name == "input_ids" else IGNORED)
+        else:
+            batch[name] = torch.tensor(values)
+    batch["attention_mask"] = _padded([[1] * len(row["input_ids"]) for row in rows], 0)
+    return batch
+
+
+def _padded(lists: Sequence[Sequence[int]], filled: int) -> torch.Tensor:
+    longest = max(map(len, lists))
+    return torch.tensor([[*one, *[filled] * (longest - len(one))] for one in lists])
 
 
 def left_padded(rows: Sequence[Row], pad_id: int, length: int | None = None) -> dict[str, torch.Tensor]:

@@ -12,11 +12,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from harness_ext.methods.checkpoints.read import open_checkpoint
+from harness_ext.methods.checkpoints.adapters import open_checkpoint
 from harness_ext.methods.importance import diagonal_fisher, snip
-from harness_ext.methods.irr import hessian, prune_delta, realign
-from harness_ext.methods.irr.linear import Pruned
-from harness_ext.methods.irr.model import TARGETS
+from harness_ext.methods.irr import TARGETS, Pruned, hessian, prune_delta, realign
 from harness_ext.methods.layers.decoder import DecoderLayers
 from harness_ext.methods.layers.fisher import layerwise_fisher
 from harness_ext.methods.layers.loading import empty_model

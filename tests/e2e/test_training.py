@@ -13,13 +13,17 @@ import pytest
 from safetensors.torch import load_file
 
 SCRIPT = """
+import os
 import sys
 from pathlib import Path
 import torch
 from accelerate import PartialState
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
+from harness_ext.methods.losses import fkld
 from harness_ext.methods.training.loop import TrainingConfig, train
+from harness_ext.methods.training.objective import Objective, answer_logits, answer_tokens, nll_of
+from harness_ext.methods.training.reference import StoredLogits
 
 folder, accumulation = Path(sys.argv[1]), int(sys.argv[2])
 torch.manual_seed(0)
@@ -27,11 +31,23 @@ model = LlamaForCausalLM(LlamaConfig(
     vocab_size=32, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
     num_key_value_heads=2, attention_dropout=float(sys.argv[3]),
 ))
-rows = [{"input_ids": list(range(3, 6 + n % 7)), "labels": [-100, *range(4, 6 + n % 7)]} for n in range(23)]
+rows = {
+    "forget": [{"input_ids": list(range(3, 6 + n % 7)), "labels": [-100, *range(4, 6 + n % 7)]} for n in range(23)],
+    "retain": [{"input_ids": list(range(9 + n % 5, 20)), "labels": [-100, *range(10 + n % 5, 20)]} for n in range(9)],
+}
+reference = StoredLogits(folder / f"logits-{os.environ.get('RANK', 0)}", rows["retain"], 32)
+reference.fill(model, 4)
+kept = Objective(
+    {"kept": 2.0},
+    lambda batch: {"kept": answer_tokens(batch["retain"])},
+    lambda model, batch: {
+        "kept": fkld(answer_logits(model, batch["retain"]), reference(batch["retain"]), reduction="sum")
+    },
+)
 config = TrainingConfig(
     steps=40, learning_rate=1e-2, batch_size=3, accumulation=accumulation, checkpoint_every=7, warmup_steps=5
 )
-train(model, rows, config, folder=folder)
+train(model, rows, config, objective=nll_of(forget=-0.1, retain=0.5) + kept, folder=folder)
 if PartialState().is_main_process:
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, folder / "final.safetensors")
 """

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from harness_ext.errors import DataError, InputError
 from harness_ext.methods import task_arithmetic
-from harness_ext.methods.checkpoints.adapters import MergedAdapter
-from harness_ext.methods.checkpoints.read import Folder, open_checkpoint
+from harness_ext.methods.checkpoints.adapters import MergedAdapter, open_checkpoint
+from harness_ext.methods.checkpoints.read import Folder
 
 SIZES = {"vocab_size": 32, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 

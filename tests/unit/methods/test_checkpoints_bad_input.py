@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from harness_ext.errors import DataError, HarnessExtError, InputError
 from harness_ext.methods import dare, resta, task_arithmetic, ties
-from harness_ext.methods.checkpoints.read import Folder, open_checkpoint, row_ranges
+from harness_ext.methods.checkpoints.adapters import open_checkpoint
+from harness_ext.methods.checkpoints.read import Folder, row_ranges
 
 Save = Callable[..., Path]
 

@@ -24,6 +24,7 @@ from harness_ext.methods import dare
 from harness_ext.methods.checkpoints import write as checkpoint_writer
 from harness_ext.methods.checkpoints.read import Folder
 from harness_ext.methods.checkpoints.record import Record
+from harness_ext.methods.checkpoints.work_folder import work_folder
 from harness_ext.methods.checkpoints.write import write_checkpoint
 
 Save = Callable[..., Path]
@@ -267,3 +268,46 @@ def test_tensors_that_are_not_edited_are_copied_bit_by_bit(save: Save, tmp_path:
     out = Folder(job.run(lambda name: None))
     assert torch.equal(out.tensor("a").view(torch.int16), special.view(torch.int16))
     assert out.tensor("b").tolist() == [1, 2]
+
+
+def test_what_version_0_1_0_left_unfinished_is_finished(job: Job) -> None:
+    job.killed_at(NAMES[3])
+    journal = job.unfinished / "journal.jsonl"
+    first, *steps = map(json.loads, journal.read_text().splitlines())
+    old = [{"file": step["file"], "seconds": step["seconds"], **step["note"]} for step in steps]
+    journal.write_text("".join(f"{json.dumps(line)}\n" for line in (first, *old)))
+    asked: list[str] = []
+
+    def edit(name: str) -> Iterator[torch.Tensor]:
+        asked.append(name)
+        yield job.doubled(name)
+
+    job.run(edit)
+    assert asked == NAMES[3:]
+    assert json.loads((job.out / "method.json").read_text())["total"]["changed_tensors"] == len(NAMES)
+
+
+def test_the_stages_that_version_0_1_0_finished_are_known(tmp_path: Path) -> None:
+    old = {"run": "this", "finished": {"embedded": True, "layer-00000": {"w": {"removed": 3}}}, "seconds": 8.0}
+    (tmp_path / "out.work").mkdir()
+    (tmp_path / "out.work" / "progress.json").write_text(json.dumps(old))
+    with (
+        pytest.raises(InputError, match=r"out\.work was begun with another config or other inputs"),
+        work_folder(tmp_path / "out", "other", 0),
+    ):
+        pass
+    for _ in range(2):  # read from the old file first, then from the journal that took its place
+        with pytest.raises(ZeroDivisionError), work_folder(tmp_path / "out", "this", 0) as work:
+            assert work.finished("embedded") is True and work.finished("layer-00000") == {"w": {"removed": 3}}
+            assert work.seconds == pytest.approx(8)
+            assert work.finished("layer-00001") is None
+            1 / 0  # noqa: B018
+
+
+@pytest.mark.parametrize("line", ["[1]", "7", '{"file": "a"}', '{"seconds": 1}', "{", "\x00"])
+def test_a_line_that_no_run_wrote_ends_the_journal(line: str, job: Job) -> None:
+    job.killed_at(NAMES[3])
+    with (job.unfinished / "journal.jsonl").open("a") as journal:
+        journal.write(line)
+    job.run()
+    assert set(Folder(job.out).names) == set(NAMES)

@@ -9,7 +9,7 @@ import torch
 import transformers
 
 from harness_ext.errors import InputError
-from harness_ext.methods.irr.linear import hessian
+from harness_ext.methods.irr import hessian
 from harness_ext.methods.layers.decoder import DecoderLayers
 
 SIZES = {

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 
 from harness_ext.errors import InputError
 from harness_ext.methods import deltas
-from harness_ext.methods.deltas.masks import keep_mask
+from harness_ext.methods.deltas import keep_mask
 
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=1, max_side=9)
 WEIGHTS = [1.0, 0.3, -0.7, 2.0]

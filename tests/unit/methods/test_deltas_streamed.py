@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from harness_ext.methods import dare, deltas, resta, task_arithmetic, ties
 from harness_ext.methods.checkpoints import write as checkpoint_writer
-from harness_ext.methods.deltas.masks import keep_mask
+from harness_ext.methods.deltas import keep_mask
 
 Save = Callable[..., Path]
 LoadAll = Callable[[Path], dict[str, torch.Tensor]]

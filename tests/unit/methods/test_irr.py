@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from harness_ext.errors import InputError
 from harness_ext.methods import irr
 from harness_ext.methods.importance import diagonal_fisher
-from harness_ext.methods.irr.model import TARGETS
+from harness_ext.methods.irr import TARGETS
 from harness_ext.methods.training.rows import calibration_batches, load_tokenizer, safe_answer_batches
 
 StoreTrio = Callable[..., Path]
@@ -170,7 +170,7 @@ def test_a_killed_run_leaves_nothing_that_loads_and_goes_on_to_the_same_bits(
     assert not out.exists()
     work = tmp_path / "out.work"
     assert not list(work.rglob("config.json"))
-    assert len(json.loads((work / "progress.json").read_text())["finished"]) == finished
+    assert len((work / "journal.jsonl").read_text().splitlines()) == 1 + finished
     with pytest.raises((OSError, ValueError)):
         transformers.AutoModelForCausalLM.from_pretrained(work)
     with pytest.raises(InputError, match="another config"):

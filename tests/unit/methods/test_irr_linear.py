@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_ext.errors import InputError
-from harness_ext.methods.irr.linear import hessian, inverse_factor, prune_delta
+from harness_ext.methods.irr import hessian, inverse_factor, prune_delta
 
 
 def layer(seed: int, rows: int = 4, columns: int = 9) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import subprocess
@@ -20,7 +19,7 @@ from harness_ext.cli.app import app
 from harness_ext.errors import HarnessExtError, InputError
 from harness_ext.methods import resta
 from harness_ext.methods.registry import load, method_names, summary
-from harness_ext.methods.settings import build, from_file, from_text, settings_of
+from harness_ext.methods.settings import from_file, from_text, settings, settings_of
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "methods"
 PROVENANCE = re.compile(
@@ -28,7 +27,7 @@ PROVENANCE = re.compile(
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@settings
 class Config:
     """Every kind of setting that methods have."""
 
@@ -75,14 +74,14 @@ def test_a_missing_library_is_named_with_the_extra_that_brings_it() -> None:
 @pytest.mark.parametrize("name", method_names())
 def test_the_help_of_a_method_explains_every_setting(name: str) -> None:
     helped = " ".join(re.sub("[│•]", " ", call("run", name, "--help").output).split())
-    settings = settings_of(load(name).config)
-    assert len(settings) >= 4
-    for setting in settings:
+    explained = settings_of(load(name).config)
+    assert len(explained) >= 4
+    for setting in explained:
         assert f"{setting.name} ({setting.kind}; " in helped, setting.name
         assert len(setting.about) > 5, setting.name
     shown = json.loads(call("show", name, "--json").output)
-    assert [row["name"] for row in shown["settings"]] == [setting.name for setting in settings]
-    assert call("show", name).output.count("\n- `") == len(settings)
+    assert [row["name"] for row in shown["settings"]] == [setting.name for setting in explained]
+    assert call("show", name).output.count("\n- `") == len(explained)
 
 
 @pytest.mark.parametrize("name", method_names())
@@ -130,7 +129,7 @@ def test_wrong_settings_are_refused_in_one_sentence(arguments: list[str], messag
 def test_values_of_another_type_or_range_are_refused(text: str, message: str) -> None:
     given_ = {"base": "b", "finetuned": "f", "unaligned": "u", "gamma": 1.0, "out": "o"}
     with pytest.raises(InputError, match=re.escape(message)):
-        build(resta.Config, given_ | from_text(resta.Config, [text]))
+        resta.Config(**given_ | from_text(resta.Config, [text]))
 
 
 @pytest.mark.parametrize(
@@ -152,7 +151,7 @@ def test_values_of_another_type_or_range_are_refused(text: str, message: str) ->
     ],
 )
 def test_texts_become_values_of_the_setting_s_type(text: str, value: object) -> None:
-    config = build(Config, {"path": "p"} | from_text(Config, [text]))
+    config = Config(**{"path": "p"} | from_text(Config, [text]))
     assert getattr(config, text.partition("=")[0]) == value
 
 
@@ -167,7 +166,7 @@ def test_texts_become_values_of_the_setting_s_type(text: str, value: object) -> 
 )
 def test_any_text_makes_a_config_or_a_message(texts: list[str]) -> None:
     try:
-        config = build(Config, {"path": "p"} | from_text(Config, texts))
+        config = Config(**{"path": "p"} | from_text(Config, texts))
     except HarnessExtError as error:
         assert str(error)
     else:
@@ -204,7 +203,7 @@ def test_an_interrupted_run_says_how_it_goes_on(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.stem)
 def test_an_example_is_a_config_of_its_method(file: Path) -> None:
-    build(load(file.stem).config, from_file(file))
+    load(file.stem).config(**from_file(file))
 
 
 def test_there_are_examples() -> None:

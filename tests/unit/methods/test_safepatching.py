@@ -121,14 +121,13 @@ def config(folder: Path, out: Path, **changes: Any) -> safepatching.Config:
 
 def likelihood(folder: Path, data: Path) -> float:
     """Mean negative log-likelihood of the answers."""
-    from harness_ext.methods.training.rows import load_tokenizer, read_pairs, token_rows
-    from harness_ext.methods.training.supervised import answer_loss, pad
+    from harness_ext.methods.training.objective import answer_nll, answer_tokens
+    from harness_ext.methods.training.rows import load_tokenizer, pad, read_pairs, token_rows
 
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     rows = token_rows(load_tokenizer(folder), read_pairs(data), source=data, max_tokens=1024)
     with torch.no_grad():
-        total, tokens = answer_loss(model, pad(rows))
-    return float(total) / tokens
+        return float(answer_nll(model, pad(rows)).sum()) / answer_tokens(pad(rows))
 
 
 def test_each_patch_alone_moves_the_likelihood_of_the_answers_its_own_way(trio: Path, tmp_path: Path) -> None:
@@ -168,13 +167,14 @@ def test_the_record_counts_what_changed_and_all_else_is_bit_identical(
 KILLED = """
 import os, signal, sys
 from harness_ext.methods import safepatching
-answer_loss, calls = safepatching.answer_loss, []
-def loss_or_die(model, batch):
+from harness_ext.methods.training import objective
+answer_nll, calls = objective.answer_nll, []
+def nll_or_die(model, batch):
     calls.append(1)
     if len(calls) > int(sys.argv[2]):
         os.kill(os.getpid(), signal.SIGKILL)
-    return answer_loss(model, batch)
-safepatching.answer_loss = loss_or_die
+    return answer_nll(model, batch)
+objective.answer_nll = nll_or_die
 safepatching.apply(safepatching.Config(**{**eval(sys.argv[3]), "out": sys.argv[1]}))
 """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from xml.etree import ElementTree
@@ -15,9 +15,13 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from harness_ext.errors import DataError, InputError
-from harness_ext.methods.training.loop import TrainingConfig, add_lora, order, train
+from harness_ext.methods.losses import IGNORED
+from harness_ext.methods.training.finetuned import add_lora
+from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.loss_curve import CSV, PLOT, read
-from harness_ext.methods.training.supervised import IGNORED, answer_loss, chat_rows, pad
+from harness_ext.methods.training.objective import Objective, answer_nll, answer_tokens, nll_of
+from harness_ext.methods.training.pairs import order
+from harness_ext.methods.training.rows import chat_rows, pad
 
 ROWS = [
     {"input_ids": [3, 4, 5, 6, 7, 8], "labels": [IGNORED, IGNORED, 5, 6, 7, 8]},
@@ -52,11 +56,19 @@ def largest_difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tens
     return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
+def nll_then(change: Callable[[torch.Tensor], torch.Tensor]) -> Objective:
+    """The likelihood of the answers, with its sum changed."""
+    plain = nll_of(rows=1.0)
+    return Objective(
+        plain.weights, plain.counts, lambda model, batch: {"rows": change(plain.sums(model, batch)["rows"])}
+    )
+
+
 def test_four_micro_batches_of_different_lengths_are_one_large_batch():
     large, small = tiny_llama(), tiny_llama()
     settings: dict[str, Any] = {"steps": 3, "learning_rate": 1e-2, "max_gradient_norm": None}
-    of_large = train(large, ROWS, TrainingConfig(batch_size=4, **settings))
-    of_small = train(small, ROWS, TrainingConfig(batch_size=1, accumulation=4, **settings))
+    of_large = train(large, {"rows": ROWS}, TrainingConfig(batch_size=4, **settings))
+    of_small = train(small, {"rows": ROWS}, TrainingConfig(batch_size=1, accumulation=4, **settings))
     assert [point.terms for point in of_small.curve] == [10, 10, 10]
     for one, other in zip(of_large.curve, of_small.curve, strict=True):
         assert one.loss == pytest.approx(other.loss, rel=1e-5)
@@ -67,7 +79,7 @@ def test_four_micro_batches_of_different_lengths_are_one_large_batch():
 def test_one_step_is_the_step_that_transformers_and_torch_compute():
     model, reference = tiny_llama(), tiny_llama()
     config = TrainingConfig(steps=1, learning_rate=1e-2, batch_size=4, schedule="constant", max_gradient_norm=0.5)
-    point = train(model, ROWS, config).curve[0]
+    point = train(model, {"rows": ROWS}, config).curve[0]
     optimizer = torch.optim.AdamW(reference.parameters(), lr=1e-2, weight_decay=0.0)
     loss = reference(**pad(ROWS)).loss  # the mean over all answer tokens of the batch
     loss.backward()
@@ -79,13 +91,13 @@ def test_one_step_is_the_step_that_transformers_and_torch_compute():
 
 
 def test_the_learning_rate_follows_its_schedule_and_is_recorded():
-    curve = train(tiny_llama(), ROWS, TrainingConfig(steps=4, learning_rate=1.0e-3, warmup_steps=2)).curve
+    curve = train(tiny_llama(), {"rows": ROWS}, TrainingConfig(steps=4, learning_rate=1.0e-3, warmup_steps=2)).curve
     assert [point.learning_rate for point in curve] == pytest.approx([0.0, 5e-4, 1e-3, 5e-4])
 
 
 def test_bf16_leaves_single_precision_weights_and_a_forward_pass_of_its_own_precision():
     model = tiny_llama()
-    train(model, ROWS, TrainingConfig(steps=2, precision="bf16"))
+    train(model, {"rows": ROWS}, TrainingConfig(steps=2, precision="bf16"))
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert model(**pad(ROWS)).logits.dtype == torch.float32
     plain = tiny_llama()
@@ -96,12 +108,12 @@ def test_bf16_leaves_single_precision_weights_and_a_forward_pass_of_its_own_prec
 def test_a_run_may_follow_one_of_another_precision_in_the_same_process():
     model = tiny_llama()
     for precision in ("bf16", "no"):
-        train(model, ROWS, TrainingConfig(steps=1, precision=precision))
+        train(model, {"rows": ROWS}, TrainingConfig(steps=1, precision=precision))
 
 
 def test_training_mode_is_given_back_and_no_gradient_is_left():
     model = tiny_llama().eval()
-    train(model, ROWS, TrainingConfig(steps=1))
+    train(model, {"rows": ROWS}, TrainingConfig(steps=1))
     assert not model.training
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -110,48 +122,44 @@ def test_a_loss_that_is_not_finite_is_refused_with_its_step_and_changes_nothing(
     model = tiny_llama()
     asked = []
 
-    def breaks_at_step_3(model: Any, batch: Any) -> tuple[torch.Tensor, int]:
+    def breaks_at_step_3(nll: torch.Tensor) -> torch.Tensor:
         asked.append(weights(model))
-        total, count = answer_loss(model, batch)
-        return (total * float("nan") if len(asked) == 3 else total), count
+        return nll * float("nan") if len(asked) == 3 else nll
 
     with pytest.raises(InputError, match=r"loss is nan at step 3 of 5.*step 2.*learning_rate"):
-        train(model, ROWS, TrainingConfig(steps=5, learning_rate=1e-2, batch_size=4), loss=breaks_at_step_3)
+        train(
+            model,
+            {"rows": ROWS},
+            TrainingConfig(steps=5, learning_rate=1e-2, batch_size=4),
+            objective=nll_then(breaks_at_step_3),
+        )
     assert largest_difference(weights(model), asked[2]) == 0
     assert largest_difference(asked[2], asked[0]) > 0
 
 
 def test_a_gradient_that_is_not_finite_is_refused_though_its_loss_is():
-    def square_root_at_zero(model: Any, batch: Any) -> tuple[torch.Tensor, int]:
-        total, count = answer_loss(model, batch)
-        return (total * 0).sqrt(), count
-
+    square_root_at_zero = nll_then(lambda nll: (nll * 0).sqrt())
     with pytest.raises(InputError, match=r"gradient is (nan|inf) at step 1"):
-        train(tiny_llama(), ROWS, TrainingConfig(steps=5), loss=square_root_at_zero)
+        train(tiny_llama(), {"rows": ROWS}, TrainingConfig(steps=5), objective=square_root_at_zero)
 
 
 def test_ascent_stops_before_the_step_whose_loss_exceeds_the_limit():
-    def ascent(model: Any, batch: Any) -> tuple[torch.Tensor, int]:
-        total, count = answer_loss(model, batch)
-        return -total, count
-
     model = tiny_llama()
     config = TrainingConfig(steps=300, learning_rate=1e-2, batch_size=4, max_loss=6.0)
-    trained = train(model, ROWS, config, loss=ascent)
+    trained = train(model, {"rows": ROWS}, config, objective=nll_of(rows=-1.0))
     assert trained.stopped == "max_loss"
     assert 1 < len(trained.curve) < 300
     assert all(-6.0 <= point.loss < 0 for point in trained.curve)
-    total, count = answer_loss(model, pad(ROWS))
-    assert float(total.detach()) / count > 6.0  # the step before took it there
+    assert float(answer_nll(model, pad(ROWS)).sum()) / answer_tokens(pad(ROWS)) > 6.0  # the step before took it there
 
 
 def test_no_rows_and_nothing_to_train_are_refused():
     with pytest.raises(InputError, match="no rows"):
-        train(tiny_llama(), [], TrainingConfig(steps=1))
+        train(tiny_llama(), {"rows": []}, TrainingConfig(steps=1))
     with pytest.raises(InputError, match="requires a gradient"):
-        train(tiny_llama().requires_grad_(False), ROWS, TrainingConfig(steps=1))
+        train(tiny_llama().requires_grad_(False), {"rows": ROWS}, TrainingConfig(steps=1))
     with pytest.raises(InputError, match="nothing to score"):
-        train(tiny_llama(), [{"input_ids": [3, 4], "labels": [IGNORED, IGNORED]}], TrainingConfig(steps=1))
+        train(tiny_llama(), {"rows": [{"input_ids": [3, 4], "labels": [IGNORED, IGNORED]}]}, TrainingConfig(steps=1))
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"learning_rate": float("nan")}])
@@ -164,11 +172,11 @@ def test_frozen_parameters_stay_bit_identical_and_lora_trains_nothing_else():
     model = tiny_llama()
     before = weights(model)
     adapted = add_lora(model, rank=2, targets=["q_proj", "v_proj"])
-    train(adapted, ROWS, TrainingConfig(steps=3, learning_rate=1e-2))
+    train(adapted, {"rows": ROWS}, TrainingConfig(steps=3, learning_rate=1e-2))
     base = weights(adapted.unload())
     assert all(torch.equal(base[name], before[name]) for name in before)
     merging = add_lora(tiny_llama(), rank=2, targets=["q_proj", "v_proj"])
-    train(merging, ROWS, TrainingConfig(steps=3, learning_rate=1e-2))
+    train(merging, {"rows": ROWS}, TrainingConfig(steps=3, learning_rate=1e-2))
     after = weights(merging.merge_and_unload())
     assert {name for name in before if not torch.equal(before[name], after[name])} == {
         "model.layers.0.self_attn.q_proj.weight",
@@ -179,41 +187,41 @@ def test_frozen_parameters_stay_bit_identical_and_lora_trains_nothing_else():
 def test_a_finished_run_is_not_trained_again_and_its_curve_is_on_disk(tmp_path):
     config = TrainingConfig(steps=4, learning_rate=1e-2, checkpoint_every=2)
     model, again = tiny_llama(), tiny_llama()
-    first = train(model, ROWS, config, folder=tmp_path)
+    first = train(model, {"rows": ROWS}, config, folder=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-4", CSV, PLOT]
-    second = train(again, ROWS, config, folder=tmp_path)
+    second = train(again, {"rows": ROWS}, config, folder=tmp_path)
     assert second.curve == first.curve == read(tmp_path / CSV)
     assert largest_difference(weights(model), weights(again)) == 0
     assert ElementTree.parse(tmp_path / PLOT).getroot().tag.endswith("svg")
 
 
 def test_a_folder_of_another_run_is_refused_and_says_what_differs(tmp_path):
-    train(tiny_llama(), ROWS, TrainingConfig(steps=1), folder=tmp_path)
+    train(tiny_llama(), {"rows": ROWS}, TrainingConfig(steps=1), folder=tmp_path)
     with pytest.raises(InputError, match=r"another run: seed differ"):
-        train(tiny_llama(), ROWS, TrainingConfig(steps=1, seed=1), folder=tmp_path)
+        train(tiny_llama(), {"rows": ROWS}, TrainingConfig(steps=1, seed=1), folder=tmp_path)
     with pytest.raises(InputError, match=r"another run: rows_sha256 differ"):
-        train(tiny_llama(), ROWS[:2], TrainingConfig(steps=1), folder=tmp_path)
+        train(tiny_llama(), {"rows": ROWS[:2]}, TrainingConfig(steps=1), folder=tmp_path)
 
 
 @pytest.mark.parametrize(
     "name", ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "custom_checkpoint_0.pkl", "run.json"]
 )
 def test_a_checkpoint_with_a_cut_or_lost_file_is_named_and_not_loaded(tmp_path, name):
-    train(tiny_llama(), ROWS, TrainingConfig(steps=1), folder=tmp_path)
+    train(tiny_llama(), {"rows": ROWS}, TrainingConfig(steps=1), folder=tmp_path)
     file = tmp_path / "checkpoint-1" / name
     file.write_bytes(file.read_bytes()[:-9])
     for damage in (lambda: None, file.unlink):
         damage()
         with pytest.raises(DataError, match=r"checkpoint-1 is damaged \(.*\): delete it"):
-            train(tiny_llama(), ROWS, TrainingConfig(steps=1), folder=tmp_path)
+            train(tiny_llama(), {"rows": ROWS}, TrainingConfig(steps=1), folder=tmp_path)
 
 
 def test_a_checkpoint_whose_bytes_changed_in_place_is_named_and_not_loaded(tmp_path):
-    train(tiny_llama(), ROWS, TrainingConfig(steps=1), folder=tmp_path)
+    train(tiny_llama(), {"rows": ROWS}, TrainingConfig(steps=1), folder=tmp_path)
     file = tmp_path / "checkpoint-1" / "model.safetensors"
     file.write_bytes(b"\xff" * file.stat().st_size)
     with pytest.raises(DataError, match=r"checkpoint-1 cannot be loaded.*delete it"):
-        train(tiny_llama(), ROWS, TrainingConfig(steps=1), folder=tmp_path)
+        train(tiny_llama(), {"rows": ROWS}, TrainingConfig(steps=1), folder=tmp_path)
 
 
 @contextmanager
@@ -231,24 +239,32 @@ def test_a_full_disk_leaves_the_checkpoint_before_it_and_the_run_continues_from_
     config = TrainingConfig(steps=6, learning_rate=1e-2, checkpoint_every=2)
     with ExitStack() as full_disk:
 
-        def full_once_checkpoint_2_is_there(model: Any, batch: Any) -> tuple[torch.Tensor, int]:
+        def full_once_checkpoint_2_is_there(nll: torch.Tensor) -> torch.Tensor:
             if (tmp_path / "checkpoint-2").exists():
                 full_disk.enter_context(files_no_larger_than(2000))
-            return answer_loss(model, batch)
+            return nll
 
         with pytest.raises(DataError, match=r"checkpoint-4 cannot be written.*checkpoint-2 is intact"):
-            train(tiny_llama(0.1), ROWS, config, folder=tmp_path, loss=full_once_checkpoint_2_is_there)
+            train(
+                tiny_llama(0.1),
+                {"rows": ROWS},
+                config,
+                folder=tmp_path,
+                objective=nll_then(full_once_checkpoint_2_is_there),
+            )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", CSV, PLOT]
     resumed, whole = tiny_llama(0.1), tiny_llama(0.1)
-    curve = train(resumed, ROWS, config, folder=tmp_path).curve
-    assert curve == train(whole, ROWS, config).curve
+    curve = train(resumed, {"rows": ROWS}, config, folder=tmp_path).curve
+    assert curve == train(whole, {"rows": ROWS}, config).curve
     assert largest_difference(weights(resumed), weights(whole)) == 0
 
 
 def test_a_disk_without_room_for_the_curve_is_an_error_that_names_the_file(tmp_path):
     with files_no_larger_than(60), pytest.raises(DataError, match=r"losses\.csv cannot be written"):
-        train(tiny_llama(), ROWS, TrainingConfig(steps=3), folder=tmp_path)
-    assert [point.step for point in train(tiny_llama(), ROWS, TrainingConfig(steps=3), folder=tmp_path).curve] == [
+        train(tiny_llama(), {"rows": ROWS}, TrainingConfig(steps=3), folder=tmp_path)
+    assert [
+        point.step for point in train(tiny_llama(), {"rows": ROWS}, TrainingConfig(steps=3), folder=tmp_path).curve
+    ] == [
         1,
         2,
         3,

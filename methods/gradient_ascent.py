@@ -1,0 +1,22 @@
+"""Gradient ascent: unlearn answers by making them less likely, until told to stop (baseline of arXiv 2401.06121)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness_ext.methods.settings import settings
+from harness_ext.methods.training.finetuned import FineTuning, finetuned
+from harness_ext.methods.training.objective import nll_of
+
+
+@settings
+class Config(FineTuning):
+    """Gradient ascent on the mean token likelihood (TOFU, arXiv 2401.06121). It has no end: look at every epoch."""
+
+    forget_data: str
+    """JSONL of what to forget, ``prompt`` and ``answer`` a line."""
+
+
+def apply(config: Config) -> Path:
+    """Unlearn ``config.forget_data`` and write the model to ``config.out``; raises as `finetuned`."""
+    return finetuned("gradient_ascent", config, {"forget": config.forget_data}, lambda run: nll_of(forget=-1.0))

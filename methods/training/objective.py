@@ -1,0 +1,90 @@
+"""What a training step minimises: ``Σ weight · sum / count`` over several terms.
+
+A term's sum may be over answer tokens, sequences or anything else; its count says over how many, and is known before
+the forward pass. The loop divides the sums of all micro-batches and processes of a step by the sum of their counts,
+term by term: only so does a step not depend on how its rows are cut into micro-batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from harness_ext.methods.losses import IGNORED, sequence_nll
+
+Batch = Mapping[str, Any]
+"""Role of the rows (``forget``, ``retain``, …) → their padded batch."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Terms of a loss. Two objectives are added with ``+``: the terms of both.
+
+    >>> (nll_of(forget=-1.0) + nll_of(retain=0.5)).weights
+    {'forget': -1.0, 'retain': 0.5}
+    """
+
+    weights: Mapping[str, float]
+    """Term → its weight."""
+    counts: Callable[[Batch], Mapping[str, int]]
+    """Batch → the number of items in each term's sum; a term with 0 in a whole step is left out of that step."""
+    sums: Callable[[Any, Batch], Mapping[str, torch.Tensor]]
+    """Model and batch → each term's sum."""
+
+    def __add__(self, other: Objective) -> Objective:
+        return Objective(
+            {**self.weights, **other.weights},
+            lambda batch: {**self.counts(batch), **other.counts(batch)},
+            lambda model, batch: {**self.sums(model, batch), **other.sums(model, batch)},
+        )
+
+
+def nll_of(**weights: float) -> Objective:
+    """The negative log-likelihood of the answers in nats, a mean over tokens for each role.
+
+    A weight of 1 learns them, -1 is gradient ascent, and ``nll_of(forget=-1.0, retain=1.0)`` is gradient difference.
+    """
+    return Objective(
+        weights,
+        lambda batch: {role: answer_tokens(batch[role]) for role in weights},
+        lambda model, batch: {role: answer_nll(model, batch[role]).sum() for role in weights},
+    )
+
+
+def answer_tokens(batch: Batch) -> int:
+    """How many tokens of a role's batch are scored.
+
+    >>> answer_tokens({"labels": torch.tensor([[-100, 5, 6]])}), answer_tokens({"targets": torch.tensor([[5, -100]])})
+    (2, 1)
+    """
+    return int((_aligned(batch) != IGNORED).sum())
+
+
+def answer_nll(model: Any, batch: Batch) -> torch.Tensor:
+    """Negative log-likelihood of each row's scored tokens, summed, in nats, shape (rows,)."""
+    return sequence_nll(scored_logits(model, batch), _aligned(batch))
+
+
+def answer_logits(model: Any, batch: Batch) -> torch.Tensor:
+    """Logits at the scored tokens, row after row, shape (scored tokens, vocabulary)."""
+    logits = scored_logits(model, batch)
+    return logits[_aligned(batch) != IGNORED]
+
+
+def scored_logits(model: Any, batch: Batch) -> torch.Tensor:
+    """Logits of which each belongs to the label or target at its place, shape (rows, tokens, vocabulary).
+
+    ``labels`` are of causal models, where a position says the next token; ``targets`` of encoder-decoders and masked
+    models, where it says its own.
+    """
+    given = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    if "targets" in batch:
+        return model(**given, labels=batch["targets"]).logits
+    return model(**given).logits[:, :-1]
+
+
+def _aligned(batch: Batch) -> Any:
+    return batch["targets"] if "targets" in batch else batch["labels"][:, 1:]
