@@ -192,7 +192,7 @@ class Folder:
             raise DataError(f"{index}: there is no weight_map. Fetch or save the checkpoint again.")
         found: dict[str, str] = {}
         for file in sorted(set(map(str, places.values()))):
-            if Path(file).name != file or "\\" in file:
+            if Path(file).name != file or file == ".." or "\\" in file:
                 raise DataError(f"{index} names {file}, which is no plain file name. Fetch the checkpoint again.")
             if not (self.path / file).is_file():
                 raise DataError(f"{self.path}: {file} is missing, which {INDEX} names. Fetch the checkpoint again.")
