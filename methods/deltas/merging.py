@@ -9,10 +9,11 @@ from typing import Literal
 import torch
 
 from harness_ext.errors import InputError
-from harness_ext.methods.checkpoints.adapters import open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import matched
+from harness_ext.methods.checkpoints.adapters import broken_ties, is_adapter, open_checkpoint
+from harness_ext.methods.checkpoints.compatibility import Fit, differences, matched
 from harness_ext.methods.checkpoints.read import CHUNK_BYTES, Checkpoint, row_ranges
 from harness_ext.methods.checkpoints.record import Record
+from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
 from harness_ext.methods.deltas import dare, keep_mask
 from harness_ext.methods.settings import Count, Finite, settings
@@ -22,7 +23,7 @@ _ARRAYS = 6
 
 
 @settings
-class Inputs:
+class Inputs(Fit):
     """What every method on task vectors is told."""
 
     base: str
@@ -32,8 +33,9 @@ class Inputs:
     """Folder to write, new or empty."""
     missing: Literal["error", "base"] = "error"
     """What to do about tensors that not every model has: refuse, or take the base's. Ours."""
-    dtypes: Literal["same", "any"] = "same"
-    """Refuse models stored in another floating type than the base, or compute with any in float32. Ours."""
+    tokenizer_from: str = "base"
+    """Whose tokenizer, chat template and special tokens are written: ``base``, or a model by the name of its setting,
+    such as ``models[0]``. Ours."""
     max_in_flight_bytes: Count = CHUNK_BYTES
     """Memory for the rows of all models that are worked on together. Ours; does not change the result."""
 
@@ -87,14 +89,27 @@ class Merge:
         """
         self._config = config
         self._chunk_bytes = config.max_in_flight_bytes // (len(models) + _ARRAYS)
-        self.base = open_checkpoint(config.base)
+        base = open_checkpoint(config.base)
+        self.base = next((Untied(base, *tie) for path in models.values() for tie in _broken_ties(path, base)), base)
         check_out(self.base, config.out)
         self.models = [
-            matched(open_checkpoint(path, self.base), self.base, missing=config.missing, dtypes=config.dtypes)
+            matched(
+                open_checkpoint(path, self.base),
+                self.base,
+                missing=config.missing,
+                dtypes=config.dtypes,
+                configs=config.configs,
+            )
             for path in models.values()
         ]
         checkpoints = {"base": self.base, **dict(zip(models, self.models, strict=True))}
+        if config.tokenizer_from not in checkpoints:
+            raise InputError(f"tokenizer_from is {config.tokenizer_from}. Give one of {', '.join(checkpoints)}.")
+        self._tokenizer = checkpoints[config.tokenizer_from].path
+        if not any(self._tokenizer.glob("tokenizer*")) and config.tokenizer_from != "base":
+            raise InputError(f"tokenizer_from is {config.tokenizer_from}, but {self._tokenizer} holds no tokenizer.")
         self._record = Record(method, config, checkpoints)
+        self._record.notes |= differences(checkpoints, self.base)
 
     def names(self) -> list[str]:
         """Tensors that are merged: those with floating-point values."""
@@ -117,7 +132,20 @@ class Merge:
             for (start, stop), piece in zip(deltas[0].ranges, change(name, deltas), strict=True):
                 yield (piece * scale if scale != 1 else piece).add_(self.base.rows(name, start, stop))
 
-        return write_checkpoint(self.base, self._config.out, edit, self._record)
+        return write_checkpoint(self.base, self._config.out, edit, self._record, tokenizer=self._tokenizer)
+
+
+def _broken_ties(path: str, base: Checkpoint) -> Iterator[tuple[str, str]]:
+    """Output layer and embeddings that are one tensor in the base and two in a model."""
+    if is_adapter(path):
+        broken = broken_ties(Path(path), base)
+        if len(broken) > 1:
+            raise InputError(f"{path}: it changes weights that {base.path} stores once for {', '.join(broken)}.")
+        yield from broken.items()
+    elif extra := set(open_checkpoint(path).names) - set(base.names):
+        ties = tied_weights(base)
+        model = tied_weights(open_checkpoint(path))
+        yield from ((name, other) for name, other in ties.items() if {name, other} & extra and name not in model)
 
 
 def masked(deltas: Iterable[torch.Tensor], name: str, seed: int, drop: float, rescale: bool) -> Iterator[torch.Tensor]:
