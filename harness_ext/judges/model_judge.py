@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from harness_ext.judges.cache import Found, VerdictCache, default_folder
+from harness_ext.judges.config import Compat
 from harness_ext.judges.judge import Item, Kind, Statistics, verdict
-from harness_ext.judges.judge_file import Compat
 from harness_ext.scoring.verdict_parsers import Scale, parse_verdict
 
 EMPTY = "empty response"

@@ -15,7 +15,8 @@ from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments
 from harness_ext.data.rows import read_csv, read_json, read_json_lines, read_lines
 from harness_ext.errors import InputError
-from harness_ext.judges.judge import Judge, Kind, load_judge
+from harness_ext.judges.judge import Judge, Kind
+from harness_ext.judges.loading import load_judge
 from harness_ext.judges.rule import RuleJudge
 
 Doc = dict[str, Any]

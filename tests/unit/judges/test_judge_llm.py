@@ -22,7 +22,8 @@ import pytest
 
 from harness_ext.errors import InputError
 from harness_ext.judges import endpoint
-from harness_ext.judges.judge import Item, Judge, load_judge
+from harness_ext.judges.judge import Item, Judge
+from harness_ext.judges.loading import load_judge
 
 CANARY = "canary-4711"
 Act = Callable[[BaseHTTPRequestHandler, dict[str, Any]], None]
