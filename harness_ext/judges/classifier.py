@@ -119,9 +119,9 @@ class ClassifierAsked:
             **({"scale": "probability of harmful"} if config.labels and self.kind == "harm" else {}),
         }
 
-    def rendered(self, item: Item) -> Any:
+    def rendered(self, item: Item, *, fenced: bool = True) -> Any:
         """The messages, or the pair of texts."""
-        return self._prompt.render(item) if self._prompt else [item.prompt, item.response]
+        return self._prompt.render(item, fenced=fenced) if self._prompt else [item.prompt, item.response]
 
     def found(self, shown: Sequence[Any], statistics: Statistics) -> Iterator[list[tuple[int, Found]]]:
         """What the model says of each, in batches of similar length.

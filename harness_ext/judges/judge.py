@@ -13,6 +13,11 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 Kind = Literal["refusal", "harm"]
 Empty = Literal["compliance"]
+LABELS: Mapping[Kind, frozenset[str]] = {
+    "refusal": frozenset({"compliance", "partial", "refusal", "invalid"}),
+    "harm": frozenset({"harmful", "safe", "invalid"}),
+}
+"""What a verdict of each kind may say."""
 
 SHOWN = 200
 """Longest ``detail`` of a verdict, in characters."""

@@ -84,9 +84,9 @@ class LlmAsked:
             **({"scale": config.scale} if config.parser == "strongreject_rubric" else {}),
         }
 
-    def rendered(self, item: Item) -> list[Message]:
+    def rendered(self, item: Item, *, fenced: bool = True) -> list[Message]:
         """The messages, whole."""
-        return self._prompt.render(item)
+        return self._prompt.render(item, fenced=fenced)
 
     def found(self, shown: Sequence[list[Message]], statistics: Statistics) -> Iterator[list[tuple[int, Found]]]:
         """Ask about each, ``concurrency`` at a time.
