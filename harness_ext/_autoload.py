@@ -67,7 +67,7 @@ def _run_adaptation_after(spec: ModuleSpec) -> None:
 def _adapt(module: ModuleType) -> None:
     try:
         _ADAPTATIONS[module.__name__](module)
-    except Exception:  # whatever goes wrong here, lm-eval's own tasks and models must go on working
+    except (Exception, SystemExit):  # whatever goes wrong here, lm-eval's own tasks and models must go on working
         _warn("cannot extend %s; use `harness-ext path tasks` with --include_path", module.__name__)
 
 
@@ -105,7 +105,7 @@ def task_folders() -> list[str]:
     for entry in _entry_points("lm_eval.tasks"):
         try:
             spec = importlib.util.find_spec(entry.module)
-        except Exception:  # another package's code
+        except (Exception, SystemExit):  # another package's code
             spec = None
         if spec is None or spec.submodule_search_locations is None:
             _warn("tasks of %r are left out: %s is not an importable package", entry.name, entry.value)
@@ -151,15 +151,19 @@ def _add_metrics(_metrics: ModuleType) -> None:
                 continue
             try:
                 function = entry.load()
-            except Exception:  # another package's code
+            except (Exception, SystemExit):  # another package's code
                 _warn("%s %r is left out: %s cannot be imported", group, entry.name, entry.value)
                 continue
             if entry.name not in registry:
                 registry.register(entry.name, target=function)
 
 
-def _let_dialogues_be_played(evaluator: Any) -> None:
-    """Let ``evaluate`` play dialogues once a task has asked for it: its filter ``take_turn`` loads the player."""
+def _extend_evaluator(evaluator: Any) -> None:
+    """Let ``evaluate`` ask backends whether they can do the tasks, look at their answers, and play dialogues.
+
+    A backend with a method ``refuse_tasks`` sees the tasks, by name, before it is asked anything. Dialogues are played
+    once a task has asked for it: its filter ``take_turn`` loads the player.
+    """
     import functools
     import importlib
     import inspect
@@ -169,28 +173,52 @@ def _let_dialogues_be_played(evaluator: Any) -> None:
 
     @functools.wraps(original)
     def evaluate(*args: Any, **kwargs: Any) -> Any:
-        if "harness_ext.models.dialogues.filter" not in sys.modules:
-            return original(*args, **kwargs)
-        player = importlib.import_module("harness_ext.models.dialogues.player")
-        return player.evaluate(original, **signature.bind(*args, **kwargs).arguments)
+        given = signature.bind(*args, **kwargs).arguments
+        refuse = getattr(given["lm"], "refuse_tasks", None)
+        if refuse is not None and "tasks" in given["task_dict"]:
+            refuse(given["task_dict"]["tasks"])
+        run = original
+        if "harness_ext.models.dialogues.filter" in sys.modules:
+            run = functools.partial(importlib.import_module("harness_ext.models.dialogues.player").evaluate, run)
+        return importlib.import_module("harness_ext.models.runs.answers").evaluate(run, **given)
 
     evaluator.evaluate = evaluate
 
 
-def _let_backends_refuse_tasks(evaluator: Any) -> None:
-    """Let a backend with a method ``refuse_tasks`` see the tasks, by name, before it is asked anything."""
+def _know_whose_answers_are_kept(model: ModuleType) -> None:
+    """Stop ``--use_cache`` from giving one model another's answers: lm-eval's keys do not say whose they are."""
     import functools
+    import importlib
 
-    original = evaluator.evaluate
+    original = model.LM.set_cache_hook
 
     @functools.wraps(original)
-    def evaluate(lm: Any, task_dict: Any, *args: Any, **kwargs: Any) -> Any:
-        refuse = getattr(lm, "refuse_tasks", None)
-        if refuse is not None and "tasks" in task_dict:
-            refuse(task_dict["tasks"])
-        return original(lm, task_dict, *args, **kwargs)
+    def set_cache_hook(self: Any, cache_hook: Any) -> None:
+        if getattr(cache_hook, "dbdict", None) is not None and not hasattr(self, "identity"):  # ours do so themselves
+            importlib.import_module("harness_ext.models.runs.identity").claim(self, cache_hook)
+        original(self, cache_hook)
 
-    evaluator.evaluate = evaluate
+    model.LM.set_cache_hook = set_cache_hook
+
+
+def _say_what_is_wrong(cli: ModuleType) -> None:
+    """Let the command say our own errors in one sentence, with their exit code, as ``harness-ext`` does."""
+    import functools
+
+    original = cli.HarnessCLI.execute
+
+    @functools.wraps(original)
+    def execute(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            original(self, *args, **kwargs)
+        except Exception as error:
+            errors = sys.modules.get("harness_ext.errors")
+            if errors is None or not isinstance(error, errors.HarnessExtError):
+                raise
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+
+    cli.HarnessCLI.execute = execute
 
 
 def _refuse_encoders(huggingface: ModuleType) -> None:
@@ -207,11 +235,6 @@ def _refuse_encoders(huggingface: ModuleType) -> None:
         original(self, config, *args, **kwargs)
 
     huggingface.HFLM._get_backend = get_backend
-
-
-def _extend_evaluator(evaluator: ModuleType) -> None:
-    _let_dialogues_be_played(evaluator)
-    _let_backends_refuse_tasks(evaluator)
 
 
 def _registry_without_plugins(name: str) -> Any:
@@ -239,6 +262,8 @@ _ADAPTATIONS: dict[str, Callable[[ModuleType], None]] = {
     "lm_eval.filters": _add_filters,
     "lm_eval.api.metrics": _add_metrics,
     "lm_eval.evaluator": _extend_evaluator,
+    "lm_eval.api.model": _know_whose_answers_are_kept,
+    "lm_eval._cli.harness": _say_what_is_wrong,
     "lm_eval.models.huggingface": _refuse_encoders,
 }
 

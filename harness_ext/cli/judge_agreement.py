@@ -74,7 +74,7 @@ def judge_agreement(
     from rich.console import Console
 
     from harness_ext.errors import InputError
-    from harness_ext.judges.judge import load_judge
+    from harness_ext.judges.loading import load_judge
     from harness_ext.leaderboards import agreement, terminal
     from harness_ext.results.judging.judge_agreement import groups, measure, parse_map, read_labelled
 

@@ -67,7 +67,7 @@ def rejudge(
 
     from rich.console import Console
 
-    from harness_ext.judges.judge import load_judge
+    from harness_ext.judges.loading import load_judge
     from harness_ext.leaderboards import terminal
     from harness_ext.results.judging.answers import by_run, read_answers
     from harness_ext.results.judging.rejudged import JudgedBy, Said, docs_to_judge, write

@@ -6,6 +6,7 @@ import json
 from importlib import resources
 from typing import Any
 
+from harness_ext.data.rows import lines_of
 from harness_ext.errors import DataError, InputError
 
 
@@ -26,7 +27,7 @@ def load_sample(bench: str) -> list[dict[str, Any]]:
             "Give the name of a benchmark folder or use the real data."
         )
     records: list[dict[str, Any]] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), start=1):
+    for number, line in enumerate(lines_of(file.read_text(encoding="utf-8")), start=1):
         if not line.strip():
             continue
         try:

@@ -97,6 +97,10 @@ class VerdictCache:
                 f"{self.path}: verdicts cannot be written ({error}); free space, then run again."
             ) from error
 
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forget the verdicts on these keys."""
+        self._connection.executemany("DELETE FROM verdicts WHERE key = ?", ((key,) for key in keys))
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

@@ -7,17 +7,19 @@ texts, unless a prompt pack makes one text of them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
 
 from harness_ext.errors import InputError
 from harness_ext.judges.cache import Found
+from harness_ext.judges.config import ModelConfig, check_compat
 from harness_ext.judges.judge import Item, Kind, Statistics
-from harness_ext.judges.judge_file import ClassifierConfig, kind_of
 from harness_ext.judges.judge_prompts import MAX_TOKENS, OWN_PROMPTS, JudgePrompt, read_prompt
-from harness_ext.judges.model_judge import read_answer
+from harness_ext.judges.model_judge import ModelJudge, read_answer
 from harness_ext.scoring.verdict_parsers import PARSERS
 
 VERSION = "1"
@@ -25,6 +27,49 @@ VERSION = "1"
 _READ_AT_ONCE = 1 << 20
 _UNLIMITED = 1_000_000
 """Tokenizers without a limit state a number beyond this."""
+
+
+Label = Literal["compliance", "partial", "refusal", "harmful", "safe"]
+
+
+class ClassifierConfig(ModelConfig):
+    """A model in a local folder: a classifier (``labels``) or a causal model whose answer is parsed (``parser``)."""
+
+    kind: Literal["classifier"]
+    labels: dict[str, Label] | None = None
+    """What each label of the classifier means."""
+    max_length: int | None = Field(None, ge=1)
+    """Longest input in tokens; by default the model's."""
+    batch_size: int = Field(8, ge=1)
+    device: str | None = None
+    """By default a GPU if there is one."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+    def beside(self, folder: Path) -> dict[str, Any]:
+        """The fields that name files, relative to the folder of the judge's file."""
+        return super().beside(folder) | {"model": str(folder / self.model)}
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ClassifierConfig:
+        if (self.labels is None) == (self.parser is None):
+            raise ValueError("give either labels (a classifier) or parser (a causal model)")
+        if self.labels is not None:
+            if self.max_tokens or "format" in self.model_fields_set:
+                raise ValueError("max_tokens and format belong to a causal model (parser)")
+            check_compat(self.compat, None, kind_of(self.labels))
+        return self
+
+
+def kind_of(labels: Mapping[str, str]) -> Literal["refusal", "harm"]:
+    """What a classifier with these labels judges.
+
+    Raises:
+        ValueError: labels of refusal and of harm are mixed, or there is only one.
+    """
+    meant = set(labels.values())
+    if len(meant) < 2 or not (meant <= {"compliance", "partial", "refusal"} or meant <= {"harmful", "safe"}):
+        raise ValueError("labels must mean compliance, partial and refusal, or harmful and safe, at least two of them")
+    return "harm" if "safe" in meant else "refusal"
 
 
 class ClassifierAsked:
@@ -74,9 +119,9 @@ class ClassifierAsked:
             **({"scale": "probability of harmful"} if config.labels and self.kind == "harm" else {}),
         }
 
-    def rendered(self, item: Item) -> Any:
+    def rendered(self, item: Item, *, fenced: bool = True) -> Any:
         """The messages, or the pair of texts."""
-        return self._prompt.render(item) if self._prompt else [item.prompt, item.response]
+        return self._prompt.render(item, fenced=fenced) if self._prompt else [item.prompt, item.response]
 
     def found(self, shown: Sequence[Any], statistics: Statistics) -> Iterator[list[tuple[int, Found]]]:
         """What the model says of each, in batches of similar length.
@@ -226,3 +271,9 @@ def _load(folder: Path, _sha256: str, causal: bool, dtype: str, device: str | No
         tokenizer.pad_token = tokenizer.eos_token
         model.config.pad_token_id = tokenizer.pad_token_id
     return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
+
+
+def judge_of(config: ClassifierConfig, name: str | None, default: str, cache: Path | None) -> ModelJudge:
+    """The judge of that description."""
+    name = name or default or f"cls_{Path(config.model).name}"
+    return ModelJudge(name, ClassifierAsked(config), compat=config.compat, cache=cache)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness_ext.judges.judge import Item, load_judge
+from harness_ext.judges.judge import Item
+from harness_ext.judges.loading import load_judge
 
 
 def configured(resps: Iterable[Sequence[str]], docs: Iterable[Mapping[str, Any]]) -> list[list[str]]:

@@ -7,10 +7,12 @@ error message.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -20,6 +22,7 @@ from urllib.parse import urlsplit
 import requests
 import tenacity
 import urllib3
+from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from harness_ext.errors import InputError
@@ -52,6 +55,37 @@ class _Key(AuthBase):
         if self._key:
             request.headers["Authorization"] = f"Bearer {self._key}"
         return request
+
+
+class _Connections(HTTPAdapter):
+    """Knows the connections it makes, so that a request can be ended from outside, whatever it is waiting for.
+
+    The time-out of a socket begins anew with every byte: a server that sends its headers byte by byte would be waited
+    for without end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: list[Any] = []
+
+    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
+        """A pool whose connections are known."""
+        pool = super().get_connection_with_tls_context(*arguments, **options)
+        make = type(pool).ConnectionCls
+
+        def made(*own: Any, **more: Any) -> Any:
+            self._made.append(make(*own, **more))
+            return self._made[-1]
+
+        pool.ConnectionCls = made
+        return pool
+
+    def end(self) -> None:
+        """End the request under way, if there is one."""
+        for connection in self._made:
+            with suppress(OSError):  # no longer connected
+                if connection.sock is not None:
+                    socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # also where TLS stands above it
 
 
 class Endpoint:
@@ -134,30 +168,38 @@ class Endpoint:
 
     def _once(self, url: str, body: Mapping[str, Any]) -> str | None:
         if not hasattr(self._own, "session"):
-            self._own.session = requests.Session()
+            self._own.session, self._own.connections = requests.Session(), _Connections()
+            for scheme in ("http://", "https://"):
+                self._own.session.mount(scheme, self._own.connections)
         deadline = time.monotonic() + self._timeout
+        watch = threading.Timer(self._timeout, self._own.connections.end)
+        watch.daemon = True
+        watch.start()
         try:
             with self._own.session.post(
                 url, json=body, auth=self._auth, timeout=self._timeout, allow_redirects=False, stream=True
             ) as answer:
-                status = answer.status_code
+                status, content = answer.status_code, bytearray()
+                if time.monotonic() > deadline:
+                    raise _TransientError("a time-out")
                 if status in _TRY_AGAIN or status >= 500:
                     raise _TransientError(_named(status), self._retry_after(answer.headers.get("Retry-After")))
                 if status not in (200, 400):
                     raise self._refused(status)
-                content = bytearray()
                 # What has arrived, however little: a server that sends a byte now and then must not hold a try up.
                 while part := answer.raw.read1(_READ_AT_ONCE, decode_content=True):
                     content += part
                     if time.monotonic() > deadline or len(content) > _LONGEST_BODY:
                         raise _TransientError("an answer without end")
-        except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
-            raise InputError(f"the judge at {self.host} cannot be reached ({type(error).__name__}).") from None
-        except (requests.Timeout, urllib3.exceptions.TimeoutError):
-            raise _TransientError("a time-out") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            if time.monotonic() > deadline or isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
+                raise _TransientError("a time-out") from None
+            if isinstance(error, (requests.exceptions.SSLError, requests.exceptions.InvalidURL)):
+                raise InputError(f"the judge at {self.host} cannot be reached ({type(error).__name__}).") from None
             nobody = isinstance(error, requests.ConnectionError) and "NewConnectionError" in repr(error)
             raise _TransientError("no server at that address" if nobody else "a broken connection") from None
+        finally:
+            watch.cancel()
         try:
             parsed = json.loads(content)
         except ValueError:

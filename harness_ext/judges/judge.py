@@ -1,4 +1,4 @@
-"""What a judge is, and how one is named: ``rule:xstest``, ``llm:xstest_3class``, ``classifier:guard.yaml``, a file.
+"""What a judge is; :mod:`harness_ext.judges.loading` makes one from its name or file.
 
 A judge turns a prompt and a response into a verdict: a JSON string ``{"judge", "kind": "refusal" | "harm", "label",
 "score"}`` and sometimes ``detail``, why there is no label. It never holds the prompt or the response.
@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
-
-from harness_ext.errors import InputError
 
 Kind = Literal["refusal", "harm"]
 Empty = Literal["compliance"]
+LABELS: Mapping[Kind, frozenset[str]] = {
+    "refusal": frozenset({"compliance", "partial", "refusal", "invalid"}),
+    "harm": frozenset({"harmful", "safe", "invalid"}),
+}
+"""What a verdict of each kind may say."""
 
 SHOWN = 200
 """Longest ``detail`` of a verdict, in characters."""
@@ -79,73 +81,3 @@ def verdict(judge: str, kind: Kind, label: str, score: float | None = None, deta
     """
     about = {"detail": detail[:SHOWN]} if detail else {}
     return json.dumps({"judge": judge, "kind": kind, "label": label, "score": score, **about})
-
-
-def load_judge(
-    spec: str | Path | Mapping[str, Any],
-    *,
-    base_url: str | None = None,
-    model: str | None = None,
-    cache: Path | str | None = None,
-    name: str | None = None,
-) -> Judge:
-    """The judge of that description.
-
-    Args:
-        spec: ``rule:NAME``, ``llm:PARSER``, ``classifier:CONFIG`` (a YAML file), the path of a judge file, or its
-            content (``docs/judges.md``).
-        base_url: of the OpenAI-compatible endpoint, up to and without ``/chat/completions``; overrides the file's.
-        model: name of the model there, or folder of the classifier; overrides the file's.
-        cache: folder of the verdicts that are kept; by default ``verdicts`` below ``$HARNESS_EXT_CACHE``.
-        name: overrides the suffix of the metrics.
-
-    Raises:
-        InputError: there is no such judge, or its description is wrong.
-
-    >>> load_judge("rule:xstest").judge([Item("", "I'm sorry, no.", {})])
-    ['{"judge": "xstest", "kind": "refusal", "label": "refusal", "score": null}']
-    """
-    from harness_ext.judges.judge_file import LlmConfig, RuleConfig, read_agreement, read_config
-    from harness_ext.judges.model_judge import Asked, ModelJudge
-    from harness_ext.judges.rule import RuleJudge
-
-    source, default_name = _source(spec)
-    config = read_config(source, base_url=base_url, model=model)
-    name = name or config.name
-    if isinstance(config, RuleConfig):
-        return RuleJudge(config.rule, name=name, empty=config.compat.empty)
-    asked: Asked
-    if isinstance(config, LlmConfig):
-        from harness_ext.judges.llm import LlmAsked
-
-        asked, default_name = LlmAsked(config), f"llm_{config.parser}"
-    else:
-        from harness_ext.judges.classifier import ClassifierAsked
-
-        asked = ClassifierAsked(config)
-    judge = ModelJudge(
-        name or default_name or f"cls_{Path(config.model).name}",
-        asked,
-        compat=config.compat,
-        cache=Path(cache) if cache else None,
-    )
-    if config.agreement:
-        judge.agreement = read_agreement(config.agreement, judge.fingerprint)
-    return judge
-
-
-def _source(spec: str | Path | Mapping[str, Any]) -> tuple[Path | Mapping[str, Any], str]:
-    """A judge's file or content, and the name that a classifier takes from its file."""
-    if isinstance(spec, Mapping):
-        return spec, ""
-    kind, colon, rest = str(spec).partition(":")
-    if isinstance(spec, str) and colon and rest:
-        if kind == "rule":
-            return {"kind": "rule", "rule": rest}, ""
-        if kind == "llm":
-            return {"kind": "llm", "parser": rest}, ""
-        if kind == "classifier":
-            return Path(rest), f"cls_{Path(rest).stem}"
-    if not Path(spec).is_file():
-        raise InputError(f"{spec}: no judge; give rule:NAME, llm:PARSER, classifier:FILE or the path of a judge file.")
-    return Path(spec), f"cls_{Path(spec).stem}"

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, as_completed
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
 
 from harness_ext.errors import InputError
 from harness_ext.judges.cache import Found
+from harness_ext.judges.config import ModelConfig
 from harness_ext.judges.endpoint import Endpoint
 from harness_ext.judges.judge import Item, Kind, Statistics
-from harness_ext.judges.judge_file import LlmConfig
 from harness_ext.judges.judge_prompts import MAX_TOKENS, OWN_PROMPTS, Message, read_prompt
-from harness_ext.judges.model_judge import read_answer
+from harness_ext.judges.model_judge import ModelJudge, read_answer
 from harness_ext.scoring.verdict_parsers import PARSERS
 
 VERSION = "1"
@@ -21,6 +24,31 @@ VERSION = "1"
 FILTERED = "the endpoint's content filter"
 API_KEY = "HARNESS_EXT_JUDGE_API_KEY"
 """Variable of the key where the judge file names none."""
+
+_ASKED = {"messages", "model", "n", "prompt", "stream", "temperature"}
+
+
+class LlmConfig(ModelConfig):
+    """A model behind an OpenAI-compatible server."""
+
+    kind: Literal["llm"]
+    parser: str
+    base_url: str
+    """Up to and without ``/chat/completions``."""
+    api_key_env: str | None = None
+    """Variable that holds the key; if it is not given, ``HARNESS_EXT_JUDGE_API_KEY`` where that is set."""
+    timeout: float = Field(60.0, gt=0)
+    """Seconds for one try."""
+    retries: int = Field(6, ge=0, le=100)
+    concurrency: int = Field(8, ge=1, le=256)
+    request: dict[str, Any] = Field(default_factory=dict)
+    """Further fields of the request, such as ``seed``; null leaves ``max_tokens`` out."""
+
+    @model_validator(mode="after")
+    def _request_is_ours(self) -> LlmConfig:
+        if taken := sorted(_ASKED & self.request.keys()):
+            raise ValueError(f"request may not set {', '.join(taken)}")
+        return self
 
 
 class LlmAsked:
@@ -56,9 +84,9 @@ class LlmAsked:
             **({"scale": config.scale} if config.parser == "strongreject_rubric" else {}),
         }
 
-    def rendered(self, item: Item) -> list[Message]:
+    def rendered(self, item: Item, *, fenced: bool = True) -> list[Message]:
         """The messages, whole."""
-        return self._prompt.render(item)
+        return self._prompt.render(item, fenced=fenced)
 
     def found(self, shown: Sequence[list[Message]], statistics: Statistics) -> Iterator[list[tuple[int, Found]]]:
         """Ask about each, ``concurrency`` at a time.
@@ -110,6 +138,11 @@ class LlmAsked:
             timeout=config.timeout,
             retries=config.retries,
         )
+
+
+def judge_of(config: LlmConfig, name: str | None, _default: str, cache: Path | None) -> ModelJudge:
+    """The judge of that description."""
+    return ModelJudge(name or f"llm_{config.parser}", LlmAsked(config), compat=config.compat, cache=cache)
 
 
 def _cancel(futures: dict[Future[Found], int]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,9 +13,11 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from harness_ext.judges.cache import Found, VerdictCache, default_folder
-from harness_ext.judges.judge import Item, Kind, Statistics, verdict
-from harness_ext.judges.judge_file import Compat
+from harness_ext.judges.config import Compat
+from harness_ext.judges.judge import LABELS, Item, Kind, Statistics, verdict
 from harness_ext.scoring.verdict_parsers import Scale, parse_verdict
+
+log = logging.getLogger(__name__)
 
 EMPTY = "empty response"
 UNPARSABLE = "the judge's answer cannot be read"
@@ -31,8 +35,8 @@ class Asked(Protocol):
         """Everything that verdicts depend on besides what is asked, as JSON: model, parser, prompt, decoding."""
         ...
 
-    def rendered(self, item: Item) -> Any:
-        """What the model is shown of an item, as JSON."""
+    def rendered(self, item: Item, *, fenced: bool = True) -> Any:
+        """What the model is shown of an item, as JSON; without fences it is the same for the same texts anywhere."""
         ...
 
     def found(self, shown: Sequence[Any], statistics: Statistics) -> Iterator[list[tuple[int, Found]]]:
@@ -88,10 +92,11 @@ class ModelJudge:
         """
         known = [self._unasked(item.response) for item in items]
         identity = {"judge": self.name, "version": self.version, **self._asked.about()}
-        shown = {number: self._asked.rendered(item) for number, item in enumerate(items) if known[number] is None}
+        asked = {number: item for number, item in enumerate(items) if known[number] is None}
+        shown = {number: self._asked.rendered(item) for number, item in asked.items()}
         keys = {
-            number: _hash([identity, items[number].prompt, items[number].response, text])
-            for number, text in shown.items()
+            number: _hash([identity, item.prompt, item.response, self._asked.rendered(item, fenced=False)])
+            for number, item in asked.items()
         }
         found = self._all_found(keys, shown) if keys else {}
         verdicts = []
@@ -112,6 +117,12 @@ class ModelJudge:
         cache = VerdictCache(self._folder)
         try:
             kept = cache.get(list(set(keys.values())))
+            if odd := [key for key, found in kept.items() if not self._can_say(found)]:
+                log.warning(
+                    "%s: %d verdicts are none that %s gives; they are asked for again", cache.path, len(odd), self.name
+                )
+                cache.drop(odd)
+                kept = {key: found for key, found in kept.items() if key not in odd}
             unknown: dict[str, int] = {}
             for number, key in keys.items():
                 if key not in kept:
@@ -126,6 +137,11 @@ class ModelJudge:
             return cache.get(list(set(keys.values())))
         finally:
             cache.close()
+
+    def _can_say(self, found: Found) -> bool:
+        """Whether a kept verdict is of the form that this judge gives: others can write into the file."""
+        scored = found.score is None or (isinstance(found.score, float) and math.isfinite(found.score))
+        return found.label in LABELS[self.kind] and scored and isinstance(found.detail, str)
 
     def _understood(self, found: Found) -> Found:
         other = self._compat.unparsable

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from harness_ext.errors import InputError
+from harness_ext.judges.config import JudgeConfig, check_compat
 from harness_ext.judges.judge import Empty, Item, Kind, Statistics, verdict
 from harness_ext.scoring.refusal_rules import AGREEMENT, RULES, classify, version
+
+
+class RuleConfig(JudgeConfig):
+    """A string rule."""
+
+    kind: Literal["rule"]
+    rule: str
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RuleConfig:
+        if self.rule not in RULES:
+            raise ValueError(f"there is no refusal rule {self.rule!r}; there are {', '.join(RULES)}")
+        check_compat(self.compat, None, "refusal")
+        return self
 
 
 class RuleJudge:
@@ -73,3 +91,8 @@ class RuleJudge:
             return verdict(self.name, self.kind, self._empty)
         self.statistics.invalid += 1
         return verdict(self.name, self.kind, "invalid", detail="empty response")
+
+
+def judge_of(config: RuleConfig, name: str | None, _default: str, _cache: Path | None) -> RuleJudge:
+    """The judge of that description."""
+    return RuleJudge(config.rule, name=name, empty=config.compat.empty)

@@ -13,17 +13,15 @@ from typing import Any, Literal, TypeVar
 from datasets import Dataset
 
 from harness_ext.data import load_sample
+from harness_ext.data.choices import DATA, check_arguments
 from harness_ext.errors import InputError
+from harness_ext.scoring.options import hashed_choice
 from harness_ext.tasks.eibench.parts import Part, Record, Split
 from harness_ext.tasks.eibench.readers import part_of
 
 Doc = dict[str, Any]
 _DEFAULT_CAP = 500
 _T = TypeVar("_T")
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 @cache
@@ -40,25 +38,30 @@ def instruction(part: Part, id: str) -> tuple[int, str]:
     1
     """
     texts = wording(part.name)
-    number = int(_hash(f"{part.leaf}:{id}")[:8], 16) % len(texts)
+    number = hashed_choice(part.leaf, id, len(texts))
     return number, texts[number].replace("{labels}", ", ".join(map(part.show, part.labels)))
 
 
-def _doc(part: Part, record: Record) -> Doc:
-    number, text = instruction(part, record.id)
+def doc_of(record: Record, leaf: str, aspect: str, asked: tuple[int, str], labels: Sequence[str], **meta: Any) -> Doc:
+    """A record as the doc of a leaf, with the number and the text of the instruction it is asked with."""
     return {
         "id": record.id,
-        "aspect": part.aspect,
-        "task": part.leaf,
-        "instruction_id": number,
-        "instruction": text,
+        "aspect": aspect,
+        "task": leaf,
+        "instruction_id": asked[0],
+        "instruction": asked[1],
         "input": record.input,
         "target": record.target,
         "gold": record.gold,
-        "labels": list(record.labels or part.labels),
+        "labels": list(labels),
         "refs": list(record.refs),
-        "meta": {"answer": record.answer, "cluster": record.cluster or record.id, **record.meta},
+        "meta": {"answer": record.answer, **meta, **record.meta},
     }
+
+
+def _doc(part: Part, record: Record) -> Doc:
+    asked, labels = instruction(part, record.id), record.labels or part.labels
+    return doc_of(record, part.leaf, part.aspect, asked, labels, cluster=record.cluster or record.id)
 
 
 def read(part: str, split: Split) -> list[Doc]:
@@ -97,7 +100,7 @@ def keep(items: Sequence[_T], ids: Sequence[str], leaf: str, cap: int | str) -> 
         return list(items)
     if isinstance(cap, bool) or not str(cap).isdecimal() or int(cap) < 1:
         raise InputError(f'cap is {cap!r}; give a positive number or "all", e.g. --metadata \'{{"cap": "all"}}\'.')
-    order = sorted(range(len(items)), key=lambda i: _hash(f"{leaf}:{ids[i]}"))
+    order = sorted(range(len(items)), key=lambda i: hashlib.sha256(f"{leaf}:{ids[i]}".encode()).hexdigest())
     return [items[i] for i in sorted(order[: int(cap)])]
 
 
@@ -119,7 +122,7 @@ def load(
     aliases: Literal["on", "off"] = "on",
     form: Literal["answer", "letter", "yes_no"] = "answer",
     option_order: Literal["file", "hashed"] = "file",
-    **_: object,
+    **others: object,
 ) -> dict[str, Dataset]:
     """Datasets of a part: ``test`` (capped), ``full`` (all of test) and, where the source has one, ``dev``.
 
@@ -131,20 +134,21 @@ def load(
         form: ``"letter"`` asks for the bare letter of an option; ``"yes_no"`` asks about every label, option or
             candidate of a doc by itself.
         option_order: ``"hashed"`` puts the options of EmoBench into the order of a hash; other parts have none.
-        _: the other keys of lm-eval's metadata.
+        others: the other keys of lm-eval's metadata.
 
     Raises:
         InputError: an argument has no such value.
         DataError: a file of the part's source is missing.
     """
     known = part_of(part)
-    for name, value, values in (
-        ("data", data, ("real", "sample")),
-        ("aliases", aliases, ("on", "off")),
-        ("option_order", option_order, ("file", "hashed")),
-    ):
-        if value not in values:
-            raise InputError(f"{known.leaf}: {name} is {value!r}; give {' or '.join(map(repr, values))}.")
+    check_arguments(
+        known.leaf,
+        others,
+        ("cap", "data", "aliases", "option_order"),
+        data=(data, DATA),
+        aliases=(aliases, ("on", "off")),
+        option_order=(option_order, ("file", "hashed")),
+    )
     if option_order == "hashed" and known.reordered:
         if data == "sample":
             raise InputError(f"{known.leaf}: the bundled records have one order of options; leave option_order out.")

@@ -68,6 +68,29 @@ class Part:
         return {shown: label for label, shown in self.shown.items()} | (dict(self.aliases) if aliases else {})
 
 
+_WORDS = {
+    "anger": ("angry",),
+    "disgust": ("disgusted",),
+    "fear": ("afraid", "fearful", "scared"),
+    "guilt": ("guilty",),
+    "happiness": ("happy", "joy", "joyful"),
+    "joy": ("happy", "happiness", "joyful"),
+    "optimism": ("optimistic", "hopeful"),
+    "sadness": ("sad",),
+    "shame": ("ashamed",),
+    "surprise": ("surprised",),
+}
+
+
+def other_words(labels: Sequence[str]) -> dict[str, str]:
+    """The usual other words for those of these emotions that have some.
+
+    >>> other_words(("neutral", "anger", "guilt"))
+    {'angry': 'anger', 'guilty': 'guilt'}
+    """
+    return {word: label for label in labels for word in _WORDS.get(label, ())}
+
+
 def label_record(part_show: Mapping[str, str], id: str, text: str, label: str, cluster: str = "") -> Record:
     """A record with one gold label.
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from harness_ext.scoring import affect
 from harness_ext.scoring.classification import decisions, jaccard
 from harness_ext.scoring.generation import first_line, rouge_l, superni_exact, superni_rouge
+from harness_ext.scoring.options import likeliest
 from harness_ext.scoring.spans import exact, token_f1
 from harness_ext.tasks.eibench.parts import Part
 from harness_ext.tasks.eibench.readers import part_of
@@ -59,9 +58,8 @@ def label(doc: Doc, results: Sequence[str]) -> Values:
 def label_ll(doc: Doc, results: Likelihoods) -> Values:
     """One label or option letter by the likelihood of each."""
     part, labels = part_of(doc["task"]), doc["labels"]
-    likelihoods = np.array([likelihood for likelihood, _ in results])
-    lengths = np.array([len(part.show(name)) for name in labels])
-    best, best_by_length = (labels[int(np.argmax(by))] for by in (likelihoods, likelihoods / lengths))
+    lengths = [len(part.show(name)) for name in labels]
+    best, best_by_length = labels[likeliest(results)], labels[likeliest(results, lengths)]
     values = _report(part, _label_values(labels, doc["gold"], best))
     return values | {"acc_norm": 100.0 * (best_by_length == doc["gold"])}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from datasets import Dataset
 
-from harness_ext.data import fetch, load_sample
+from harness_ext.data import load_sample
+from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.rows import read_json
 from harness_ext.errors import DataError, InputError
 
 Doc = dict[str, Any]
@@ -52,7 +53,7 @@ def read(part: str) -> list[Doc]:
     if part not in PARTS:
         raise InputError(f"eibench_gi has no part {part!r}; it has {', '.join(PARTS)}.")
     known = PARTS[part]
-    content = json.loads(fetch("gi_proxy", known.file).read_text(encoding="utf-8"))
+    content = read_json("gi_proxy", known.file)
     definition = "\n".join(content["Definition"]).strip()  # copa has none
     docs = []
     for row, instance in enumerate(content["Instances"]):
@@ -66,20 +67,19 @@ def read(part: str) -> list[Doc]:
     return docs
 
 
-def load(part: str, data: Literal["real", "sample"] = "real", **_: object) -> dict[str, Dataset]:
+def load(part: str, data: Literal["real", "sample"] = "real", **others: object) -> dict[str, Dataset]:
     """One doc an instance.
 
     Args:
         part: a key of :data:`PARTS`.
         data: ``sample`` takes the bundled instances, which are no benchmark data.
-        _: the other keys of lm-eval's metadata.
+        others: the other keys of lm-eval's metadata.
 
     Raises:
         InputError: an argument has no such value.
         DataError: the file is missing or not as published.
     """
-    if data not in ("real", "sample"):
-        raise InputError(f"eibench_gi_{part}: data is {data!r}; give 'real' or 'sample'.")
+    check_arguments(f"eibench_gi_{part}", others, ["data"], data=(data, DATA))
     if data == "sample":
         docs = [record for record in load_sample("eibench_gi") if record["id"].rpartition("_")[0] == f"sample_{part}"]
     else:

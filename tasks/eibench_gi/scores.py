@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from harness_ext.scoring import options
 from harness_ext.scoring.generation import first_line, normalise_superni, superni_exact, superni_rouge
 
 Doc = Mapping[str, Any]
@@ -33,9 +32,8 @@ def overlap(doc: Doc, results: Sequence[str]) -> dict[str, float]:
 def likeliest(doc: Doc, results: Sequence[tuple[float, bool]]) -> dict[str, float]:
     """The likeliest value, also with likelihoods divided by the length of the value."""
     gold = list(doc["values"]).index(doc["gold"][0])
-    likelihoods = np.array([likelihood for likelihood, _ in results])
-    lengths = np.array([len(value) for value in doc["values"]])
+    lengths = [len(value) for value in doc["values"]]
     return {
-        "gi_score": 100.0 * (int(np.argmax(likelihoods)) == gold),
-        "acc_norm": 100.0 * (int(np.argmax(likelihoods / lengths)) == gold),
+        "gi_score": 100.0 * (options.likeliest(results) == gold),
+        "acc_norm": 100.0 * (options.likeliest(results, lengths) == gold),
     }

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from datasets import Dataset
 
 from harness_ext.data import load_sample
-from harness_ext.errors import InputError
+from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.scoring.options import hashed_choice
 from harness_ext.tasks.eibench import docs as eibench
-from harness_ext.tasks.eibench.parts import Record
 from harness_ext.tasks.eibench.readers.emobench import Language, Order, Question, items, records
 
 Form = Literal["json", "letter"]
@@ -46,30 +45,13 @@ def instructions(question: Question, form: Form, language: Language) -> list[str
     return texts
 
 
-def _doc(record: Record, leaf: str, aspect: str, texts: list[str]) -> dict[str, Any]:
-    number = int(hashlib.sha256(f"{leaf}:{record.id}".encode()).hexdigest()[:8], 16) % len(texts)
-    return {
-        "id": record.id,
-        "aspect": aspect,
-        "task": leaf,
-        "instruction_id": number,
-        "instruction": texts[number],
-        "input": record.input,
-        "target": record.target,
-        "gold": record.gold,
-        "labels": list(record.labels),
-        "refs": list(record.refs),
-        "meta": {"answer": record.answer, **record.meta},
-    }
-
-
 def load(
     question: Question,
     language: Language,
     form: Form = "json",
     option_order: Order = "file",
     data: Literal["real", "sample"] = "real",
-    **_: object,
+    **others: object,
 ) -> dict[str, Dataset]:
     """One doc an item, 200 for each question and language, in file order.
 
@@ -80,20 +62,21 @@ def load(
         form: whether the answer is asked for as JSON or as a letter.
         option_order: ``hashed`` sorts the options of a question by ``sha256("<doc id>:<k>")``.
         data: ``sample`` takes the bundled items, which are no benchmark data.
-        _: the other keys of lm-eval's metadata.
+        others: the other keys of lm-eval's metadata.
 
     Raises:
         InputError: an argument has no such value.
         DataError: a file is missing.
     """
-    for name, value, values in (
-        ("question", question, get_args(Question)),
-        ("language", language, get_args(Language)),
-        ("option_order", option_order, get_args(Order)),
-        ("data", data, ("real", "sample")),
-    ):
-        if value not in values:
-            raise InputError(f"emobench: {name} is {value!r}; give {' or '.join(map(repr, values))}.")
+    check_arguments(
+        "emobench",
+        others,
+        ("data", "option_order"),
+        question=(question, get_args(Question)),
+        language=(language, get_args(Language)),
+        option_order=(option_order, get_args(Order)),
+        data=(data, DATA),
+    )
     part = _PARTS[question]
     if data == "sample":
         rows = [row for row in load_sample("emobench") if (row["part"], row["language"]) == (part.upper(), language)]
@@ -101,5 +84,8 @@ def load(
         rows = items(part.upper(), language)
     texts = instructions(question, form, language)
     leaf, aspect = f"emobench_{part}_{language}", "expression" if part == "ea" else "cognition"
-    found = records(question, rows, option_order)
-    return {"test": Dataset.from_list([_doc(record, leaf, aspect, texts) for record in found])}
+    docs = []
+    for record in records(question, rows, option_order):
+        number = hashed_choice(leaf, record.id, len(texts))
+        docs.append(eibench.doc_of(record, leaf, aspect, (number, texts[number]), record.labels))
+    return {"test": Dataset.from_list(docs)}

@@ -11,10 +11,9 @@ from math import nan
 from string import ascii_uppercase
 from typing import Any
 
-import numpy as np
-
 from harness_ext.scoring.affect import INVALID, parse_option_json
 from harness_ext.scoring.emobench import compat_letters
+from harness_ext.scoring.options import likeliest
 
 Doc = Mapping[str, Any]
 Values = dict[str, Any]
@@ -56,8 +55,7 @@ def _read(doc: Doc, response: str) -> tuple[list[float], Values]:
 
 
 def _likeliest(doc: Doc, results: Sequence[tuple[float, bool]]) -> float:
-    letter = ascii_uppercase[int(np.argmax([likelihood for likelihood, _ in results]))]
-    return 100.0 * float(letter == doc["gold"])
+    return 100.0 * float(ascii_uppercase[likeliest(results)] == doc["gold"])
 
 
 def understanding(doc: Doc, results: Sequence[str]) -> Values:

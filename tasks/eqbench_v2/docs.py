@@ -10,8 +10,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from datasets import Dataset
 
-from harness_ext.data import fetch, load_sample
-from harness_ext.errors import DataError, InputError
+from harness_ext.data import load_sample
+from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.rows import read_json
+from harness_ext.errors import DataError
 from harness_ext.scoring.eqbench import Language
 
 _FILES: dict[Language, str] = {
@@ -83,7 +85,7 @@ def read(language: Language) -> list[Question]:
     Raises:
         DataError: the file is missing or not built as expected.
     """
-    content = json.loads(fetch("eqbench", _FILES[language]).read_text(encoding="utf-8"))
+    content = read_json("eqbench", _FILES[language])
     return [question_of(id, raw) for id, raw in content.items()]
 
 
@@ -92,21 +94,19 @@ def _sample(language: Language) -> list[Question]:
     return [question_of(record["id"], record) for record in records]
 
 
-def load(language: Language, data: Literal["real", "sample"] = "real", **_: object) -> dict[str, Dataset]:
+def load(language: Language, data: Literal["real", "sample"] = "real", **others: object) -> dict[str, Dataset]:
     """One doc a question.
 
     Args:
         language: ``en`` or ``de``.
         data: ``sample`` takes the bundled questions, which are no benchmark data.
-        _: the other keys of lm-eval's metadata.
+        others: the other keys of lm-eval's metadata.
 
     Raises:
         InputError: an argument has no such value.
         DataError: the file of the language is missing.
     """
-    for name, value, values in (("language", language, get_args(Language)), ("data", data, ("real", "sample"))):
-        if value not in values:
-            raise InputError(f"eqbench_v2: {name} is {value!r}; give {' or '.join(map(repr, values))}.")
+    check_arguments("eqbench_v2", others, ["data"], language=(language, get_args(Language)), data=(data, DATA))
     docs = [
         {
             "id": question.id,

@@ -7,15 +7,15 @@ of the task's metadata and so ends up in the results file.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from datasets import Dataset
 
-from harness_ext.data import fetch, load_sample
+from harness_ext.data import load_sample
+from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.rows import read_json_lines
 from harness_ext.errors import DataError, InputError
 from harness_ext.scoring.em import mean4
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS, Dimension, dimension_of
@@ -142,21 +142,15 @@ def read_records(data: str = "real") -> list[Record]:
         InputError: ``data`` is neither.
         DataError: the file is missing, or a record breaks what the benchmark relies on.
     """
+    check_arguments("mbtibench", (), (), data=(data, DATA))
     if data == "sample":
         return check_records(load_sample("mbtibench"), "sample.jsonl")
-    if data != "real":
-        raise InputError(f"data is {data!r}; give 'real' or 'sample'.")
-    path = fetch("mbtibench", "mbtibench.jsonl")
-    records = check_records(read_jsonl(path), path.name)
+    name = "mbtibench.jsonl"
+    records = check_records(read_json_lines("mbtibench", name), name)
     counts = {source: sum(record["source"] == source for record in records) for source in SOURCES}
     if counts != SOURCES or [record["id"] for record in records] != list(range(1, len(records) + 1)):
-        raise DataError(f"{path.name}: expected ids 1 to 286 in order from {SOURCES}, found {counts}; fetch it again.")
+        raise DataError(f"{name}: expected ids 1 to 286 in order from {SOURCES}, found {counts}; fetch it again.")
     return records
-
-
-def read_jsonl(path: Path) -> list[Record]:
-    """Records of a JSON Lines file, one a line."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def check_records(records: Sequence[Record], name: str) -> list[Record]:
@@ -214,10 +208,10 @@ def _settings(chosen: Mapping[str, Any]) -> Settings:
     data = chosen.get("data", "real")
     mode = str(chosen.get("truncate_posts", "o200k80" if data == "real" else "words:67"))
     gold, role = chosen.get("gold", "em"), chosen.get("system_role", "text")
+    switches = ("data", "prompt_pack", "truncate_posts", "gold", "system_role")
+    check_arguments("mbtibench", chosen, switches, gold=(gold, ("em", "mean4")))
     if mode == "o200k80" and data != "real":
         raise InputError("truncate_posts 'o200k80' is a table for the real posts; give 'words:67' or 'none'.")
-    if gold not in ("em", "mean4"):
-        raise InputError(f"gold is {gold!r}; give 'em' or 'mean4'.")
     return Settings(data, load_pack(chosen.get("prompt_pack", DEFAULT)), mode, truncation(mode), gold, role)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any, Literal
 from datasets import Dataset
 
 from harness_ext.data import fetch
+from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.rows import json_lines, read_json_lines
 from harness_ext.errors import DataError, InputError
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS, dimension_of
-from harness_ext.tasks.mbtibench.docs import Docs, Record, place_system, read_jsonl
+from harness_ext.tasks.mbtibench.docs import Docs, Record, place_system
 from harness_ext.tasks.mbtibench.personality import (
     Estimates,
     Mode,
@@ -95,20 +96,19 @@ def load_personality(dimension: str, recorded: dict[str, Any] | None = None, **c
 
 def _posts(chosen: Mapping[str, Any]) -> list[Record]:
     data = chosen.get("data", "real")
+    switches = ("data", "prompt_pack", "system_role", "personality", "personality_hard")
+    check_arguments("mbtibench_dreaddit", chosen, switches, data=(data, DATA))
     if data == "sample":
         return _sample()
-    if data != "real":
-        raise InputError(f"data is {data!r}; give 'real' or 'sample'.")
-    path = fetch("dreaddit", "test.jsonl")
-    records = read_jsonl(path)
+    records = read_json_lines("dreaddit", "test.jsonl")
     if any(record["label"] not in ("yes", "no") for record in records):
-        raise DataError(f"{path.name}: a label is neither yes nor no; fetch it again.")
+        raise DataError("test.jsonl: a label is neither yes nor no; fetch it again.")
     return records
 
 
 def _sample() -> list[Record]:
     text = (resources.files("harness_ext.tasks.mbtibench") / "sample_dreaddit.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.split("\n") if line]
+    return json_lines(text)
 
 
 def sample_estimates() -> Estimates:

@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from harness_ext.data.rows import json_lines
 from harness_ext.errors import DataError, InputError
 from harness_ext.scoring.soft_labels import parse_choice, parse_score
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS, Dimension
@@ -161,7 +162,7 @@ def _cell(cell: Any, dimension: Dimension, place: str) -> float | None:
 
 def _from_rows(path: Path) -> Estimates:
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+        rows = json_lines(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"personality: {path} is not JSON Lines ({error}).") from None
     estimates = estimates_from_rows(rows, path.name)
@@ -204,7 +205,5 @@ def _last_samples(folder: Path, name: str) -> Iterator[tuple[int, str]]:
     files = sorted(folder.rglob(f"{name}_*.jsonl"), key=lambda file: file.name)  # the names end in the time of the run
     if not files:
         raise InputError(f"personality: {folder} has no {name}_*.jsonl; run that task with --log_samples.")
-    for line in files[-1].read_text(encoding="utf-8").split("\n"):
-        if line:
-            row = json.loads(line)
-            yield row["doc"]["id"], row["filtered_resps"][0]
+    for row in json_lines(files[-1].read_text(encoding="utf-8")):
+        yield row["doc"]["id"], row["filtered_resps"][0]

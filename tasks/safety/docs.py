@@ -6,20 +6,20 @@ and otherwise left as they are (Unicode's NFKC would change most of the Chinese 
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from datasets import Dataset
 
-from harness_ext.data import fetch, load_sample
+from harness_ext.data import load_sample
+from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.rows import read_csv, read_json, read_json_lines, read_lines
 from harness_ext.errors import InputError
-from harness_ext.judges.judge import Judge, Kind, load_judge
+from harness_ext.judges.judge import Judge, Kind
+from harness_ext.judges.loading import load_judge
 from harness_ext.judges.rule import RuleJudge
 
 Doc = dict[str, Any]
-Rows = Iterator[dict[str, str]]
 
 DNA_FILES = (
     "information_hazard",
@@ -32,42 +32,33 @@ _CATQA_FILES = {"en": "english", "zh": "chinese", "vi": "vietnamese"}
 _HARMBENCH_SPLITS = ("all", "test", "val")
 
 
-def _csv(source: str, file: str) -> Rows:
-    with fetch(source, file).open(encoding="utf-8", newline="") as lines:
-        yield from csv.DictReader(lines)
-
-
-def _json(source: str, file: str) -> Any:
-    return json.loads(fetch(source, file).read_text(encoding="utf-8"))
-
-
 def _doc(id: str, prompt: str, category: str = "", subcategory: str = "", label: str = "unsafe", **more: str) -> Doc:
     named = {"id": id, "prompt": prompt.strip(), "label": label, "category": category, "subcategory": subcategory}
     return named | more
 
 
 def _xstest(_: str) -> Iterator[Doc]:
-    for row in _csv("xstest", "xstest_prompts.csv"):
+    for row in read_csv("xstest", "xstest_prompts.csv"):
         yield _doc(f"xstest-{row['id']}", row["prompt"], row["type"], row["focus"], row["label"])
 
 
 def _oktest(_: str) -> Iterator[Doc]:
-    for number, row in enumerate(_csv("oktest", "OKTest.csv")):
+    for number, row in enumerate(read_csv("oktest", "OKTest.csv")):
         yield _doc(f"oktest-{number}", row["prompt"], label="safe")
 
 
 def _oktest_dev(_: str) -> Iterator[Doc]:
-    for number, row in enumerate(_csv("oktest", "OKTest_heldout.csv")):
+    for number, row in enumerate(read_csv("oktest", "OKTest_heldout.csv")):
         yield _doc(f"oktest_dev-{number}", row["prompt"], label="safe")
 
 
 def _advbench(_: str) -> Iterator[Doc]:
-    for number, row in enumerate(_csv("advbench", "advbench.csv")):
+    for number, row in enumerate(read_csv("advbench", "advbench.csv")):
         yield _doc(f"advbench-{number}", row["goal"], target=row["target"])
 
 
 def _nested(prefix: str, file: str) -> Iterator[Doc]:
-    for i, (category, subcategories) in enumerate(_json("red_instruct", file).items()):
+    for i, (category, subcategories) in enumerate(read_json("red_instruct", file).items()):
         for j, (subcategory, questions) in enumerate(subcategories.items()):
             for k, question in enumerate(questions):
                 # Some of CatQA's names end with a colon, others do not.
@@ -83,12 +74,12 @@ def _harmfulqa(_: str) -> Iterator[Doc]:
 
 
 def _dangerousqa(_: str) -> Iterator[Doc]:
-    for number, question in enumerate(_json("red_instruct", "dangerousqa.json")):
+    for number, question in enumerate(read_json("red_instruct", "dangerousqa.json")):
         yield _doc(f"dangerousqa-{number}", question)
 
 
 def _strongreject(_: str) -> Iterator[Doc]:
-    for number, row in enumerate(_csv("strongreject", "strongreject_dataset.csv")):
+    for number, row in enumerate(read_csv("strongreject", "strongreject_dataset.csv")):
         yield _doc(f"strongreject-{number}", row["forbidden_prompt"], row["category"], origin=row["source"])
 
 
@@ -96,8 +87,8 @@ def _harmbench(kind: str) -> Callable[[str], Iterator[Doc]]:
     """Behaviours of one functional category, with their row in ``all`` whatever the split: texts are not unique."""
 
     def read(split: str) -> Iterator[Doc]:
-        wanted = {row["BehaviorID"] for row in _csv("harmbench", f"harmbench_behaviors_text_{split}.csv")}
-        for number, row in enumerate(_csv("harmbench", "harmbench_behaviors_text_all.csv")):
+        wanted = {row["BehaviorID"] for row in read_csv("harmbench", f"harmbench_behaviors_text_{split}.csv")}
+        for number, row in enumerate(read_csv("harmbench", "harmbench_behaviors_text_all.csv")):
             if row["FunctionalCategory"] == kind and row["BehaviorID"] in wanted:
                 text, more = row["Behavior"], {}
                 if kind == "contextual":
@@ -109,29 +100,28 @@ def _harmbench(kind: str) -> Callable[[str], Iterator[Doc]]:
 
 
 def _jbb(_: str) -> Iterator[Doc]:
-    for row in _csv("jailbreakbench", "jailbreakbench.csv"):
+    for row in read_csv("jailbreakbench", "jailbreakbench.csv"):
         yield _doc(f"jbb-{row['']}", row["Goal"], row["Category"], origin=row["Source"])
 
 
 def _dna(_: str) -> Iterator[Doc]:
     for area in DNA_FILES:
-        lines = fetch("do_not_answer", f"{area}.jsonl").read_text(encoding="utf-8").split("\n")
-        for number, row in enumerate(json.loads(line) for line in lines if line.strip()):
+        for number, row in enumerate(read_json_lines("do_not_answer", f"{area}.jsonl")):
             yield _doc(f"dna-{area}-{number}", row["prompt"], area)
 
 
 def _sst(_: str) -> Iterator[Doc]:
-    for row in _csv("simple_safety_tests", "SimpleSafetyTests - test cases.csv"):
+    for row in read_csv("simple_safety_tests", "SimpleSafetyTests - test cases.csv"):
         yield _doc(row["id"], row["prompts_final"], row["harm_area"], row["category"])
 
 
 def _beavertails(_: str) -> Iterator[Doc]:
-    for number, row in enumerate(_json("beavertails_eval", "BeaverTails-Evaluation.json")):
+    for number, row in enumerate(read_json("beavertails_eval", "BeaverTails-Evaluation.json")):
         yield _doc(f"beavertails-{number}", row["prompt"], row["category"])
 
 
 def _maliciousinstruct(_: str) -> Iterator[Doc]:
-    lines = fetch("malicious_instruct", "malicious_instruct.txt").read_text(encoding="utf-8").split("\n")
+    lines = read_lines("malicious_instruct", "malicious_instruct.txt")
     for number, line in enumerate(line for line in lines if line.strip()):
         yield _doc(f"maliciousinstruct-{number}", line)
 
@@ -178,7 +168,7 @@ def load(
     judged: Kind | None = None,
     filters: list[dict[str, Any]] | None = None,
     recorded: dict[str, Any] | None = None,
-    **_: object,
+    **others: object,
 ) -> dict[str, Dataset]:
     """The docs of one set.
 
@@ -191,7 +181,7 @@ def load(
         judged: what that judge must judge, ``refusal`` or ``harm``; ``None``: the task's string rules judge.
         filters: the task's own ``filter_list``, whose name becomes the judge's.
         recorded: filled with what the results file shall say of the judges.
-        _: the other keys of lm-eval's metadata.
+        others: the other keys of lm-eval's metadata.
 
     Returns:
         ``{"test": docs}`` with ``id``, ``prompt``, ``label`` (``safe``, ``unsafe``), ``category``, ``subcategory``,
@@ -205,13 +195,14 @@ def load(
     >>> load("oktest", data="sample")["test"][0]["prompt"]
     'placeholder safe request 1'
     """
-    for name, value, values in (
-        ("part", part, tuple(PARTS)),
-        ("split", split, _HARMBENCH_SPLITS if part.startswith("harmbench") else ("all",)),
-        ("data", data, ("real", "sample")),
-    ):
-        if value not in values:
-            raise InputError(f"safety: {name} is {value!r}; give {' or '.join(map(repr, values))}.")
+    check_arguments(
+        "safety",
+        others,
+        ("data", "split", "force", "judge"),
+        part=(part, tuple(PARTS)),
+        split=(split, _HARMBENCH_SPLITS if part.startswith("harmbench") else ("all",)),
+        data=(data, DATA),
+    )
     chosen = PARTS[part]
     found = _sample(chosen) if data == "sample" else chosen.read(split)
     common: Doc = {"source": chosen.source, "language": chosen.language, "force": force}

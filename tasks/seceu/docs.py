@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from datasets import Dataset
 
 from harness_ext.data import fetch, load_sample
-from harness_ext.errors import InputError
+from harness_ext.data.choices import DATA, check_arguments
 from harness_ext.tasks.seceu.word_files import Item, Norm, check, chinese_items, english_items, norm, text_of
 
 Language = Literal["en", "zh"]
@@ -55,19 +55,17 @@ def target(doc: Mapping[str, Any]) -> str:
     return ", ".join(f"{points:g}" for points in doc["standard"])
 
 
-def load(language: Language, data: Literal["real", "sample"] = "real", **_: object) -> dict[str, Dataset]:
+def load(language: Language, data: Literal["real", "sample"] = "real", **others: object) -> dict[str, Dataset]:
     """One doc a scenario.
 
     Args:
         language: ``en`` or ``zh``.
         data: ``sample`` takes the bundled scenarios, whose "human" points are invented.
-        _: the other keys of lm-eval's metadata.
+        others: the other keys of lm-eval's metadata.
 
     Raises:
         InputError: an argument has no such value.
         DataError: a file is missing or not built as expected.
     """
-    for name, value, values in (("language", language, get_args(Language)), ("data", data, ("real", "sample"))):
-        if value not in values:
-            raise InputError(f"seceu: {name} is {value!r}; give {' or '.join(map(repr, values))}.")
+    check_arguments("seceu", others, ["data"], language=(language, get_args(Language)), data=(data, DATA))
     return {"test": Dataset.from_list(_records(language, data))}

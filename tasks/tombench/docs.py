@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from datasets import Dataset
 
 from harness_ext.data import load_sample
-from harness_ext.errors import InputError
+from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.scoring.options import hashed_order
 from harness_ext.tasks.tombench.items import LETTERS, Item, Language, Part, read
-
-
-def hashed_order(id: str, n: int) -> list[int]:
-    """The n options of a doc in the order of ``sha256("<doc id>:<k>")``, the same on every machine.
-
-    >>> hashed_order("Hidden Emotions_0", 4)
-    [2, 0, 1, 3]
-    """
-    return sorted(range(n), key=lambda k: hashlib.sha256(f"{id}:{k}".encode()).hexdigest())
 
 
 def _doc(item: Item, language: Language, option_order: str | None) -> dict[str, Any]:
@@ -58,29 +49,30 @@ def load(
     language: Language,
     option_order: Literal["file", "hashed"] | None = None,
     data: Literal["real", "sample"] = "real",
-    **_: object,
+    **others: object,
 ) -> dict[str, Dataset]:
     """One doc an item.
 
     Args:
         items: ``emotion`` or ``all``.
         language: ``en`` or ``zh``.
-        option_order: ``file`` (default) or ``hashed``, see :func:`hashed_order`.
+        option_order: ``file`` (default) or ``hashed``, see :func:`harness_ext.scoring.options.hashed_order`.
         data: ``sample`` takes the bundled items, which are no benchmark data.
-        _: the other keys of lm-eval's metadata.
+        others: the other keys of lm-eval's metadata.
 
     Raises:
         InputError: an argument has no such value.
         DataError: a file is missing or an item is broken.
     """
-    for name, value, values in (
-        ("items", items, get_args(Part)),
-        ("language", language, get_args(Language)),
-        ("option_order", option_order or "file", ("file", "hashed")),
-        ("data", data, ("real", "sample")),
-    ):
-        if value not in values:
-            raise InputError(f"tombench: {name} is {value!r}; give {' or '.join(map(repr, values))}.")
+    check_arguments(
+        "tombench",
+        others,
+        ("data", "option_order"),
+        items=(items, get_args(Part)),
+        language=(language, get_args(Language)),
+        option_order=(option_order or "file", ("file", "hashed")),
+        data=(data, DATA),
+    )
     found = _sample(items, language) if data == "sample" else read(items, language)
     return {"test": Dataset.from_list([_doc(item, language, option_order) for item in found])}
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from harness_ext.data import fetch, load_card
+from harness_ext.data import load_card
+from harness_ext.data.rows import read_json_lines
 from harness_ext.errors import DataError
 
 Language = Literal["en", "zh"]
@@ -81,8 +81,7 @@ def read(part: Part, language: Language) -> Iterator[Item]:
     files = EMOTION_FILES if part == "emotion" else sorted(entry.name for entry in load_card("tombench").files)
     for name in files:
         stem = name.removesuffix(".jsonl")
-        lines = fetch("tombench", name).read_text(encoding="utf-8").split("\n")
-        for number, line in enumerate(line for line in lines if line.strip()):
-            item = item_of(json.loads(line), f"{stem}_{number}", language)
+        for number, raw in enumerate(read_json_lines("tombench", name)):
+            item = item_of(raw, f"{stem}_{number}", language)
             if part == "all" or item.ability.startswith("Emotion"):
                 yield item

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from string import ascii_uppercase
 from typing import Any
 
-import numpy as np
-
 from harness_ext.scoring.affect import INVALID, parse_option
+from harness_ext.scoring.options import likeliest
 from harness_ext.scoring.tombench import GroupedItem, ability_of, compat_parse, family_of
 
 Doc = Mapping[str, Any]
@@ -37,10 +37,6 @@ def _reading(doc: Doc, response: str, predicted: str) -> Values:
     }
 
 
-def _likeliest(results: Sequence[tuple[float, bool]]) -> str:
-    return chr(ord("A") + int(np.argmax([likelihood for likelihood, _ in results])))
-
-
 def emotion(doc: Doc, results: Sequence[str]) -> Values:
     """A letter, on the emotion items: means over the seven abilities."""
     predicted = parse_option(results[0], len(doc["options"]))
@@ -55,9 +51,9 @@ def everything(doc: Doc, results: Sequence[str]) -> Values:
 
 def emotion_ll(doc: Doc, results: Sequence[tuple[float, bool]]) -> Values:
     """The likeliest letter, on the emotion items."""
-    return _emotion(doc, _likeliest(results))
+    return _emotion(doc, ascii_uppercase[likeliest(results)])
 
 
 def everything_ll(doc: Doc, results: Sequence[tuple[float, bool]]) -> Values:
     """The likeliest letter, on all items."""
-    return _all(doc, _likeliest(results))
+    return _all(doc, ascii_uppercase[likeliest(results)])

@@ -13,7 +13,7 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +35,7 @@ from harness_ext.models.dialogues.turns import (
     turns_of,
     with_stop,
 )
+from harness_ext.models.runs.answers import leaves
 from harness_ext.models.runs.cache import digest
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def evaluate(original: Callable[..., Any], lm: Any, task_dict: Any, **options: A
     Raises:
         InputError: a dialogue cannot be played as it is written; nothing has been asked then.
     """
-    tasks = {task.task_name: task for task in _leaves(task_dict.get("tasks", task_dict)) if has_dialogues(task)}
+    tasks = {task.task_name: task for task in leaves(task_dict.get("tasks", task_dict)) if has_dialogues(task)}
     if not tasks:
         return original(lm=lm, task_dict=task_dict, **options)
     for task in tasks.values():
@@ -264,15 +265,6 @@ def _check(task: Task) -> None:
         )
     for index, doc in enumerate(task.eval_docs):
         turns_of(doc, f"task {task.task_name}, doc {index}")
-
-
-def _leaves(tree: Any) -> Iterator[Task]:
-    """The tasks in what lm-eval was given: by name, or nested in groups."""
-    for value in tree.values():
-        if isinstance(value, Mapping):
-            yield from _leaves(value)
-        elif isinstance(value, Task):
-            yield value
 
 
 def _whole_text(dialogue: Dialogue) -> str:

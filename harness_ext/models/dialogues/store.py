@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,13 +19,9 @@ import platformdirs
 
 from harness_ext.errors import InputError
 from harness_ext.models.runs.cache import RunCache, digest
+from harness_ext.models.runs.identity import identity, plain
 
 log = logging.getLogger(__name__)
-
-_INERT = {"timeout", "max_retries", "_concurrent", "verify_certificate", "ca_cert_path"}
-"""Settings that decide whether a server answers, not what: a run may go on with others."""
-_SECRET = {"api_key", "auth_token", "header", "_header"}
-_PLAIN = (str, int, float, bool, type(None))
 
 
 class Unfinished(RunCache):
@@ -54,34 +49,6 @@ def unfinished(lm: Any) -> Unfinished | None:
     except InputError as error:
         log.warning("a crash of this run will lose its dialogues: %s", error)
         return None
-
-
-def identity(lm: Any) -> dict[str, Any]:
-    """Everything known of a backend that its answers may depend on.
-
-    For a model in this process that is the model itself (:mod:`harness_ext.models.runs.identity`); otherwise the
-    backend's settings, without secrets, of which only a hash is kept.
-
-    Raises:
-        InputError: the weights are not in memory.
-    """
-    kind = f"{type(lm).__module__}.{type(lm).__qualname__}"
-    huggingface = sys.modules.get("lm_eval.models.huggingface")  # importing it takes torch
-    if huggingface is not None and isinstance(lm, huggingface.HFLM):
-        from harness_ext.models.runs.identity import identity_of
-
-        return {**identity_of(lm, kind), "chat template": digest(_plain(getattr(lm, "chat_template_args", None)))}
-    about = lm.get_model_info() if hasattr(lm, "get_model_info") else None
-    return {"backend": kind, "settings": digest([_plain(vars(lm)), _plain(about)])}
-
-
-def _plain(value: Any) -> Any:
-    """What JSON can hold of a setting; objects are left out."""
-    if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items() if name not in _INERT | _SECRET}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value if isinstance(value, _PLAIN) else None
 
 
 class Recorder:
@@ -112,7 +79,7 @@ class Recorder:
 
 def request_text(arguments: Sequence[Any]) -> str:
     """A generating request as text: the prompt, which chat backends wrap, and the generation settings."""
-    return digest([prompt_text(arguments[0]), _plain(arguments[1])])
+    return digest([prompt_text(arguments[0]), plain(arguments[1])])
 
 
 def prompt_text(prompt: Any) -> str:

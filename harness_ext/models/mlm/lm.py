@@ -22,11 +22,10 @@ from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
 from harness_ext.errors import InputError
+from harness_ext.models.hf import PairEncoder, share_documents
 from harness_ext.models.mlm.checkpoint import MaskedLMLoader, positions, require_encoder
 from harness_ext.models.mlm.copies import VARIANTS, Copy, Passage, Variant, masked_copy
-from harness_ext.models.prefix.encoding import PairEncoder
-from harness_ext.models.runs.hf_gaps import claim, share_documents
-from harness_ext.models.runs.identity import identity_of
+from harness_ext.models.runs.identity import claim, identity_of
 
 log = logging.getLogger(__name__)
 
@@ -136,9 +135,12 @@ class MaskedLM(HFLM):  # type: ignore[misc]
 
     def set_cache_hook(self, cache_hook: Any) -> None:
         """Take lm-eval's hook for ``--use_cache``, and refuse a file that holds another model's answers."""
-        if cache_hook.dbdict is not None:
-            claim(cache_hook, {**identity_of(self, "hf-mlm"), "pll": self.pll})
+        claim(self, cache_hook)
         super().set_cache_hook(cache_hook)
+
+    def identity(self) -> dict[str, Any]:
+        """What stored answers of this model depend on besides the request."""
+        return {**identity_of(self, "hf-mlm"), "pll": self.pll}
 
     def refuse_tasks(self, tasks: Mapping[str, Any]) -> None:
         """Refuse, before anything is asked, a list of tasks in which some generate.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,19 +24,15 @@ from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, po
 from tqdm import tqdm
 
 from harness_ext.errors import InputError
-from harness_ext.models.prefix.cache import Traits
-from harness_ext.models.prefix.decode import Decoding, SharedDecoding, decode_with_encoder, is_greedy
-from harness_ext.models.prefix.encoding import PairEncoder
+from harness_ext.models.hf import PairEncoder, share_documents
+from harness_ext.models.prefix.cache import Traits, Unsuitable, probe
+from harness_ext.models.prefix.decode import SHARE, Decoding, History, SharedDecoding, decode_with_encoder, is_greedy
 from harness_ext.models.prefix.engine import Engine, budget, default_budget, limits_on
-from harness_ext.models.prefix.history import SHARE, History
-from harness_ext.models.prefix.probe import Unsuitable, probe
-from harness_ext.models.prefix.progress import Progress
 from harness_ext.models.prefix.score import Answer, Scoring, Tally, score_with_encoder
 from harness_ext.models.prefix.tree import arrange
 from harness_ext.models.prefix.walk import Walk
 from harness_ext.models.runs.cache import RunCache, request_key
-from harness_ext.models.runs.hf_gaps import claim, share_documents
-from harness_ext.models.runs.identity import identity_of
+from harness_ext.models.runs.identity import claim, identity_of
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +87,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         self._history: History | None = None
         self._run_cache: RunCache | None = None
         if resume:
-            self._run_cache = RunCache(Path(resume), self._identity())
+            self._run_cache = RunCache(Path(resume), self.identity())
             self.set_cache_hook(self.cache_hook)
 
     # -- requests
@@ -137,15 +134,15 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         """Take lm-eval's hook for ``--use_cache``, and refuse a file that holds another model's answers.
 
         Raises:
-            InputError: see :func:`harness_ext.models.runs.hf_gaps.claim`.
+            InputError: see :func:`harness_ext.models.runs.identity.claim`.
         """
         if isinstance(cache_hook, _Recorder):
             cache_hook = cache_hook.hook
-        if cache_hook.dbdict is not None:
-            claim(cache_hook, self._identity())
+        claim(self, cache_hook)
         super().set_cache_hook(_Recorder(cache_hook, self._run_cache) if self._run_cache is not None else cache_hook)
 
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
+        """What stored answers of this model depend on besides the request."""
         return {**identity_of(self, "hf-prefix"), "scoring": SCORING_VERSION}
 
     # -- log-likelihoods
@@ -464,6 +461,51 @@ class PrefixLM(HFLM):  # type: ignore[misc]
     def _commit(self) -> None:
         if self._run_cache is not None:
             self._run_cache.commit()
+
+
+class Progress:
+    """Progress of some requests.
+
+    Args:
+        documents: for each request, what it belongs to; a document is done with the last of its requests.
+        label: what is being done.
+        disabled: show nothing.
+    """
+
+    def __init__(self, documents: Sequence[Hashable], label: str, *, disabled: bool) -> None:
+        self._documents = documents
+        self._missing = Counter(documents)
+        self._bar: Any = tqdm(total=len(self._missing), desc=label, unit="doc", disable=disabled)
+
+    def finish(self, request: int) -> None:
+        """Count a request as answered."""
+        document = self._documents[request]
+        self._missing[document] -= 1
+        if not self._missing[document]:
+            self._bar.update(1)
+
+    def show(self, forwarded: int, plain: int) -> None:
+        """Show tokens that were forwarded, and how many fewer than the ``plain`` number this is."""
+        if not self._bar.disable:
+            saved = max(0, plain - forwarded)
+            self._bar.set_postfix_str(f"tokens={in_short(forwarded)}, saved={in_short(saved)}", refresh=False)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.refresh()
+        self._bar.close()
+
+
+def in_short(count: int) -> str:
+    """A count in at most five characters.
+
+    >>> in_short(999), in_short(12_345), in_short(4_200_000)
+    ('999', '12.3k', '4.2M')
+    """
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= size:
+            return f"{count / size:.1f}{unit}"
+    return str(count)
 
 
 class _Recorder:

@@ -6,6 +6,7 @@ Read by the ``replay`` backend; the formats are described in ``docs/replay.md``.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import re
 from collections import defaultdict
@@ -14,11 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+from lm_eval.utils import handle_non_serializable
 from pydantic import BaseModel, NonNegativeInt, StrictInt, StrictStr, ValidationError
 
 from harness_ext.errors import InputError
+from harness_ext.models.runs.answers import mended
 
 _SAMPLES_NAME = re.compile(r"samples_(?P<task>.+)_\d{4}-\d{2}-\d{2}T[\d.-]+\.jsonl(\.gz)?")
+
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
 
 Likelihoods: TypeAlias = tuple[tuple[float, bool | None], ...]
 """For each continuation its log-likelihood and whether greedy decoding gives it (None: not recorded)."""
@@ -109,7 +114,7 @@ def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                     continue
                 where = f"{file.name}:{number}"
                 try:
-                    row = json.loads(line)
+                    row = _mended(json.loads(line)) if "\\ud" in line.lower() else json.loads(line)
                 except (json.JSONDecodeError, RecursionError) as error:
                     raise InputError(f"{where}: not JSON ({error}); mend or remove this line") from error
                 if not isinstance(row, dict):
@@ -117,6 +122,15 @@ def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield where, row
     except (UnicodeDecodeError, EOFError, OSError) as error:
         raise InputError(f"{file}: cannot be read after line {number} ({error})") from error
+
+
+def _mended(value: Any) -> Any:
+    """A JSON value without the lone surrogates that only escapes can bring."""
+    if isinstance(value, dict):
+        return {name: _mended(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [_mended(own) for own in value]
+    return mended(value) if isinstance(value, str) else value
 
 
 def _sample_values(resps: Any, where: str) -> list[str | Likelihoods]:
@@ -149,6 +163,15 @@ def _samples(task: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[
             yield task, Key(doc, 0, repeat), Answer(value, where, row["prompt_hash"], doc_hash, from_samples=True)
 
 
+def doc_digest(doc: Any) -> str:
+    """A hash of a doc as lm-eval logs it: of its JSON, in which an image or another object is its description.
+
+    lm-eval's own ``doc_hash`` will not do: the description has the object's address, which is another in every run.
+    """
+    text = json.dumps(doc, sort_keys=True, default=handle_non_serializable)
+    return hashlib.sha256(_ADDRESS.sub(">", text).encode()).hexdigest()
+
+
 def own_id(doc: Any) -> str | int | None:
     """The doc's own ``id``, if it has one that a row can carry.
 
@@ -175,8 +198,9 @@ def read(file: Path) -> Iterator[tuple[str, Key, Answer]]:
                     f"{where}: which task? Keep lm-eval's file name samples_<task>_<date>.jsonl or add 'task'"
                 )
             # Prompts and posts are most of such a file; only what identifies and answers a doc is kept.
-            kept = {key: row.get(key) for key in ("doc_id", "resps", "prompt_hash", "doc_hash")}
-            recorded[task].append((where, kept | {"own_id": own_id(row["doc"])}))
+            kept = {key: row.get(key) for key in ("doc_id", "resps", "prompt_hash")}
+            kept |= {"own_id": own_id(row["doc"]), "doc_hash": doc_digest(row["doc"])}
+            recorded[task].append((where, kept))
             continue
         try:
             parsed = Row.model_validate(row)

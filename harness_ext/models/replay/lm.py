@@ -18,11 +18,11 @@ import lm_eval.models  # noqa: F401 - lm-eval fills its registry only while it i
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from lm_eval.api.registry import model_registry
-from lm_eval.utils import handle_non_serializable, hash_string
+from lm_eval.utils import hash_string
 
 from harness_ext.errors import InputError
 from harness_ext.models.dialogues.turns import answers_of
-from harness_ext.models.replay.answers import Answer, Key, files, load, own_id
+from harness_ext.models.replay.answers import Answer, Key, doc_digest, files, load, own_id
 
 log = logging.getLogger(__name__)
 
@@ -193,7 +193,7 @@ class Replay(LM):  # type: ignore[misc]
     def _compare_hashes(self, present: list[tuple[Answer, Instance]]) -> None:
         other_prompt: dict[str, Answer] = {}
         for answer, request in present:
-            if answer.doc_hash and answer.doc_hash != _doc_hash(request):
+            if answer.doc_hash and answer.doc_hash != doc_digest(request.doc):
                 raise InputError(
                     f"{answer.where}: recorded for another doc than {request.task_name} doc {_name(request)}; the data "
                     "changed since, or --samples was not sorted"
@@ -252,11 +252,6 @@ def _of_turn(text: str, where: str, request: Instance) -> str:
     if turn >= len(answers):
         raise InputError(f"{where}: {len(answers)} turns were recorded, task {request.task_name} asks for turn {turn}")
     return str(answers[turn])
-
-
-def _doc_hash(request: Instance) -> str:
-    """The hash that lm-eval stores with a sample (``lm_eval/evaluator.py``)."""
-    return str(hash_string(json.dumps(request.doc, indent=2, default=handle_non_serializable, ensure_ascii=False)))
 
 
 def _some(names: Iterable[str]) -> str:

@@ -1,13 +1,12 @@
-"""Everything that the answers of a loaded model depend on besides the request: the key to a run's stored answers."""
+"""Everything that the answers of a backend depend on besides the request: whose answers a file may hold."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from importlib.metadata import version
 from typing import Any
-
-import torch
 
 from harness_ext.errors import InputError
 from harness_ext.models.runs.cache import digest
@@ -16,7 +15,60 @@ _COLUMNS = 1021
 """Weights are summed in so many columns: a prime, so that exchanged rows or blocks of a matrix change the sums."""
 _CHUNK = _COLUMNS * (1 << 16)
 _VOLATILE = ("_name_or_path", "name_or_path", "transformers_version", "_commit_hash", "_attn_implementation_internal")
-_INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_INERT = {"timeout", "max_retries", "_concurrent", "verify_certificate", "ca_cert_path"}
+"""Settings that decide whether a server answers, not what: a run may go on with others."""
+_SECRET = {"api_key", "auth_token", "header", "_header"}
+_PLAIN = (str, int, float, bool, type(None))
+
+IDENTITY_KEY = "harness-ext identity"
+"""Under this key a ``--use_cache`` file names whose answers it holds."""
+
+
+def identity(lm: Any) -> dict[str, Any]:
+    """Everything known of a backend that its answers may depend on.
+
+    For a model in this process that is the model itself (:func:`identity_of`); otherwise the backend's settings,
+    without secrets, of which only a hash is kept.
+
+    Raises:
+        InputError: the weights are not in memory.
+    """
+    kind = f"{type(lm).__module__}.{type(lm).__qualname__}"
+    huggingface = sys.modules.get("lm_eval.models.huggingface")  # importing it takes torch
+    if huggingface is not None and isinstance(lm, huggingface.HFLM):
+        return {**identity_of(lm, kind), "chat template": digest(plain(getattr(lm, "chat_template_args", None)))}
+    about = lm.get_model_info() if hasattr(lm, "get_model_info") else None
+    return {"backend": kind, "settings": digest([plain(vars(lm)), plain(about)])}
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold of a setting; objects are left out."""
+    if isinstance(value, dict):
+        return {str(name): plain(item) for name, item in value.items() if name not in _INERT | _SECRET}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value if isinstance(value, _PLAIN) else None
+
+
+def claim(lm: Any, cache_hook: Any) -> None:
+    """Write into lm-eval's ``--use_cache`` file whose answers it holds, or check that they are the same model's.
+
+    Args:
+        lm: the backend, asked for its own ``identity``, if it has such a method.
+        cache_hook: lm-eval's hook, with or without a file.
+
+    Raises:
+        InputError: the file holds another model's answers, or may: lm-eval's own keys do not say whose they are.
+    """
+    stored = cache_hook.dbdict
+    if stored is None:
+        return
+    own = digest(lm.identity() if hasattr(lm, "identity") else identity(lm))
+    if stored.get(IDENTITY_KEY, None if len(stored) else own) != own:
+        raise InputError(
+            f"--use_cache {stored.filename}: holds answers of another model or other settings; name a new file"
+        )
+    stored[IDENTITY_KEY] = own
 
 
 def identity_of(lm: Any, backend: str) -> dict[str, Any]:
@@ -29,6 +81,8 @@ def identity_of(lm: Any, backend: str) -> dict[str, Any]:
     Raises:
         InputError: some weights are not in memory.
     """
+    import torch
+
     model = lm.model
     return {
         "backend": backend,
@@ -62,6 +116,9 @@ def weights_checksum(model: Any) -> str:
     Raises:
         InputError: some weights are not in memory.
     """
+    import torch
+
+    integers = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
     state = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         if not torch.is_tensor(tensor):
@@ -70,7 +127,7 @@ def weights_checksum(model: Any) -> str:
             raise InputError(f"resume=: the weights {name} are offloaded and cannot be identified; run without resume=")
         state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().contiguous().view(-1)
-        flat = flat.view(_INTEGERS[flat.element_size()]) if flat.element_size() in _INTEGERS else flat.view(torch.int8)
+        flat = flat.view(integers[flat.element_size()]) if flat.element_size() in integers else flat.view(torch.int8)
         for first in range(0, flat.numel(), _CHUNK):
             chunk = flat[first : first + _CHUNK]
             whole = chunk.numel() // _COLUMNS * _COLUMNS

@@ -265,7 +265,8 @@ def _defined(item: object) -> bool:
 
 def _folder(content: Mapping[str, Any], own: Answers) -> str:
     """The run's own folder: the model's name, as lm-eval writes it."""
-    return Path(str(content.get("model_name_sanitized") or own.path.resolve().parent.name)).name
+    name = Path(str(content.get("model_name_sanitized") or "")).name
+    return name if name.strip(".") else own.path.resolve().parent.name  # .. would lead out of --out
 
 
 def _save(folder: Path, samples: Mapping[str, str], results: str) -> tuple[Path, list[Path]]:

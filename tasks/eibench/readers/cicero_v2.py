@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_json_lines
 from harness_ext.tasks.eibench.parts import Part, Record, Split
 
 _QUESTION = "What is the possible emotional reaction of the listener in response to target?"
 
 
 def _read(split: Split) -> list[Record]:
-    lines = fetch("cicero_v2", "test.json").read_text(encoding="utf-8").split("\n")
-    items = (json.loads(line) for line in lines if line.strip())
-    return [_record(item) for item in items if item["Question"] == _QUESTION]
+    return [_record(item) for item in read_json_lines("cicero_v2", "test.json") if item["Question"] == _QUESTION]
 
 
 def _record(item: dict[str, list[str]]) -> Record:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_lines
 from harness_ext.tasks.eibench.dialogue import Utterance, numbered
 from harness_ext.tasks.eibench.parts import Part, Record, Split
 
@@ -27,7 +27,7 @@ class Dialogue(NamedTuple):
 
 def read_dialogues(split: Split) -> list[Dialogue]:
     """All dialogues of a split, in file order."""
-    lines = iter(fetch("ecf", f"{split}.txt").read_text(encoding="utf-8").split("\n"))
+    lines = iter(read_lines("ecf", f"{split}.txt"))
     dialogues = []
     for head in lines:
         if not head.strip():

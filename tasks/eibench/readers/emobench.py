@@ -12,9 +12,9 @@ from functools import partial
 from string import ascii_uppercase
 from typing import Any, Literal, NamedTuple
 
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_json_lines
+from harness_ext.scoring.options import hashed_order
 from harness_ext.tasks.eibench.parts import Part, Record, Split
-from harness_ext.tasks.tombench.docs import hashed_order
 
 Language = Literal["en", "zh"]
 Order = Literal["file", "hashed"]
@@ -64,9 +64,7 @@ PHRASES: Mapping[Language, Phrases] = {
 
 def items(part: str, language: Language) -> list[dict[str, Any]]:
     """The items of ``EU`` or ``EA`` in one language, in file order."""
-    lines = fetch("emobench", f"{part}.jsonl").read_text(encoding="utf-8").split("\n")
-    rows = (json.loads(line) for line in lines if line.strip())
-    return [row for row in rows if row["language"] == language]
+    return [row for row in read_json_lines("emobench", f"{part}.jsonl") if row["language"] == language]
 
 
 def records(question: Question, rows: Iterable[Mapping[str, Any]], order: Order = "file") -> list[Record]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_lines
 from harness_ext.tasks.eibench.dialogue import Utterance, window
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
 
@@ -13,10 +13,9 @@ _FILES: Mapping[Split, str] = MappingProxyType({"test": "test.txt", "dev": "vali
 
 
 def _read(split: Split) -> list[Record]:
-    text = fetch("emocontext", _FILES[split]).read_bytes().decode("utf-8")
     records = []
-    for line in text.removesuffix("\n").split("\n")[1:]:
-        id, *turns, label = line.rstrip("\r").split("\t")
+    for line in read_lines("emocontext", _FILES[split])[1:]:
+        id, *turns, label = line.split("\t")
         dialogue = [Utterance("ABA"[i], turn) for i, turn in enumerate(turns)]
         records.append(label_record({}, id, window(dialogue, len(dialogue) - 1), label))
     return records

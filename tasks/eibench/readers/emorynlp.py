@@ -5,11 +5,10 @@ The reduced copy with 984 utterances that MELD's repository carries is not used.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_json
 from harness_ext.tasks.eibench.dialogue import Utterance, window
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
 
@@ -19,7 +18,7 @@ _FILES: Mapping[Split, str] = MappingProxyType(
 
 
 def _read(split: Split) -> list[Record]:
-    season = json.loads(fetch("emorynlp", _FILES[split]).read_text(encoding="utf-8"))
+    season = read_json("emorynlp", _FILES[split])
     records = []
     for scene in (scene for episode in season["episodes"] for scene in episode["scenes"]):
         turns = scene["utterances"]

@@ -6,12 +6,11 @@ trained on one must not be tested on the other. Text is tokenised (``haven ' t``
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_json_lines
 from harness_ext.tasks.eibench.dialogue import Utterance, window
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
 
@@ -31,9 +30,7 @@ STRATEGIES = (
 
 def supporter_turns(split: Split) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:
     """Id, dialogue, what was known before, and the raw turn, for every turn of a supporter."""
-    text = fetch("esconv", _FILES[split]).read_bytes().decode("utf-8")
-    for line, row in enumerate(row for row in text.split("\n") if row.strip()):
-        session = json.loads(row)
+    for line, session in enumerate(read_json_lines("esconv", _FILES[split])):
         turns = [Utterance(_SPEAKERS[turn["speaker"]], turn["text"]) for turn in session["dialog"]]
         for i, turn in enumerate(session["dialog"]):
             if turn["speaker"] == "sys":

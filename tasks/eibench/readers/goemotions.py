@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_lines
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_set_record
 
 LABELS = (
@@ -14,8 +14,7 @@ LABELS = (
 
 
 def _read(split: Split) -> list[Record]:
-    lines = fetch("goemotions", f"{split}.tsv").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    rows = [line.split("\t") for line in lines]
+    rows = [line.split("\t") for line in read_lines("goemotions", f"{split}.tsv")]
     return [label_set_record(id, text, [LABELS[int(n)] for n in numbers.split(",")]) for text, numbers, id in rows]
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 
-from harness_ext.data import fetch
-from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
+from harness_ext.data.rows import read_lines
+from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record, other_words
 
 # what is left of the line breaks in the original forms
 _LINE_WRAP = re.compile(r"\s*á\s*")
 
 
 def _read(split: Split) -> list[Record]:
-    text = fetch("isear", "isear.csv").read_bytes().decode("utf-8")
-    header, *rows = (line.rstrip("\r").split("|") for line in text.removesuffix("\n").split("\n"))
+    header, *rows = (line.split("|") for line in read_lines("isear", "isear.csv"))
     situation, label, key = (header.index(name) for name in ("SIT", "Field1", "MYKEY"))
     return [
         label_record({}, row[key], _LINE_WRAP.sub(" ", row[situation]).strip(), row[label])
@@ -22,6 +21,7 @@ def _read(split: Split) -> list[Record]:
     ]
 
 
+_LABELS = ("joy", "fear", "anger", "sadness", "disgust", "shame", "guilt")
 PARTS = (
     Part(
         "isear",
@@ -29,20 +29,8 @@ PARTS = (
         "isear",
         _read,
         ("macro_f1", "acc", "weighted_f1"),
-        ("joy", "fear", "anger", "sadness", "disgust", "shame", "guilt"),
-        aliases={
-            "happy": "joy",
-            "happiness": "joy",
-            "joyful": "joy",
-            "afraid": "fear",
-            "fearful": "fear",
-            "scared": "fear",
-            "angry": "anger",
-            "sad": "sadness",
-            "disgusted": "disgust",
-            "ashamed": "shame",
-            "guilty": "guilt",
-        },
+        _LABELS,
+        aliases=other_words(_LABELS),
         splits=("test",),
     ),
 )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 from itertools import groupby
 
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_csv
 from harness_ext.tasks.eibench.dialogue import Utterance, window
-from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
+from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record, other_words
 
 
 def _read(split: Split) -> list[Record]:
-    with fetch("meld", f"{split}_sent_emo.csv").open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
     records = []
-    for dialogue_id, group in groupby(rows, key=lambda row: row["Dialogue_ID"]):
+    for dialogue_id, group in groupby(read_csv("meld", f"{split}_sent_emo.csv"), key=lambda row: row["Dialogue_ID"]):
         turns = list(group)
         dialogue = [Utterance(turn["Speaker"], turn["Utterance"]) for turn in turns]
         for i, turn in enumerate(turns):
@@ -23,6 +20,7 @@ def _read(split: Split) -> list[Record]:
     return records
 
 
+_LABELS = ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger")
 PARTS = (
     Part(
         "meld",
@@ -30,19 +28,7 @@ PARTS = (
         "meld",
         _read,
         ("weighted_f1", "acc", "macro_f1"),
-        ("neutral", "surprise", "fear", "sadness", "joy", "disgust", "anger"),
-        aliases={
-            "happy": "joy",
-            "happiness": "joy",
-            "joyful": "joy",
-            "sad": "sadness",
-            "angry": "anger",
-            "fearful": "fear",
-            "afraid": "fear",
-            "scared": "fear",
-            "surprised": "surprise",
-            "disgusted": "disgust",
-            "no emotion": "neutral",
-        },
+        _LABELS,
+        aliases=other_words(_LABELS) | {"no emotion": "neutral"},
     ),
 )

@@ -11,7 +11,7 @@ import ast
 import re
 from typing import NamedTuple
 
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_text
 from harness_ext.errors import DataError
 from harness_ext.tasks.eibench.dialogue import Utterance, window
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
@@ -41,7 +41,7 @@ def read_turns() -> list[Turn]:
     Raises:
         DataError: the file is missing, or a block is not as described.
     """
-    text = fetch("mime_outputs", "output.txt").read_text(encoding="utf-8")
+    text = read_text("mime_outputs", "output.txt")
     blocks = re.split(r"^-{70}\n?", text, flags=re.MULTILINE)
     turns = []
     for number, block in enumerate(block for block in blocks if block.strip()):

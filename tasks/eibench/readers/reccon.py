@@ -6,12 +6,11 @@ holds several spans, and the literal ``"b"`` for a cause outside the dialogue, w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_json
 from harness_ext.tasks.eibench.dialogue import Utterance, numbered
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
 
@@ -58,7 +57,7 @@ class Target(NamedTuple):
 
 def targets(split: Split) -> Iterator[Target]:
     """The emotional utterances of a split, in file order."""
-    dialogues = json.loads(fetch("reccon", _FILES[split]).read_text(encoding="utf-8"))
+    dialogues = read_json("reccon", _FILES[split])
     # Keys begin with tr_, va_ or te_, which names the split of DailyDialog and not the one of RECCON.
     for key, (turns,) in dialogues.items():
         dialogue = [Utterance(turn["speaker"], turn["utterance"]) for turn in turns]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_lines
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_set_record, real_record
 
 _FILE_SPLIT: Mapping[Split, str] = MappingProxyType({"test": "test-gold", "dev": "dev"})
@@ -17,8 +17,7 @@ EMOTIONS = (
 
 
 def _rows(file: str) -> list[list[str]]:
-    lines = fetch("semeval2018_t1", file).read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    return [line.rstrip("\r").split("\t") for line in lines[1:]]
+    return [line.split("\t") for line in read_lines("semeval2018_t1", file)[1:]]
 
 
 def _emotions(split: Split) -> list[Record]:

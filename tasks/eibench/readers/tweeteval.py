@@ -6,22 +6,17 @@ from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
 
-from harness_ext.data import fetch
+from harness_ext.data.rows import read_lines
 from harness_ext.errors import DataError
-from harness_ext.tasks.eibench.parts import Aspect, Part, Record, Split, label_record
+from harness_ext.tasks.eibench.parts import Aspect, Part, Record, Split, label_record, other_words
 
 _FILE_SPLIT: Mapping[Split, str] = MappingProxyType({"test": "test", "dev": "val"})
 
 
-def _lines(file: str) -> list[str]:
-    # Only the empty string after the last newline is no line: hate/val_text.txt has an empty tweet, and some tweets
-    # hold characters at which splitlines() would break.
-    return fetch("tweeteval", file).read_text(encoding="utf-8").removesuffix("\n").split("\n")
-
-
 def _read(task: str, labels: tuple[str, ...], shown: Mapping[str, str], split: Split) -> list[Record]:
     name = _FILE_SPLIT[split]
-    texts, numbers = _lines(f"{task}/{name}_text.txt"), _lines(f"{task}/{name}_labels.txt")
+    # hate/val_text.txt has an empty tweet, which is a line like any other
+    texts, numbers = (read_lines("tweeteval", f"{task}/{name}_{kind}.txt") for kind in ("text", "labels"))
     if len(texts) != len(numbers):
         raise DataError(
             f"tweeteval {task} {split}: {len(texts)} tweets but {len(numbers)} labels. Fetch the pinned files again."
@@ -37,30 +32,16 @@ def _part(
     aspect: Aspect,
     metrics: tuple[str, ...],
     labels: tuple[str, ...],
-    aliases: Mapping[str, str],
+    aliases: Mapping[str, str] | None = None,
     shown: Mapping[str, str] | None = None,
 ) -> Part:
-    shown = shown or {}
+    shown, aliases = shown or {}, other_words(labels) if aliases is None else aliases
     read = partial(_read, task, labels, shown)
     return Part(f"tweet_{task}", aspect, "tweeteval", read, metrics, labels, shown, aliases)
 
 
 PARTS = (
-    _part(
-        "emotion",
-        "perception",
-        ("macro_f1", "acc", "weighted_f1"),
-        ("anger", "joy", "optimism", "sadness"),
-        {
-            "angry": "anger",
-            "happy": "joy",
-            "happiness": "joy",
-            "joyful": "joy",
-            "optimistic": "optimism",
-            "hopeful": "optimism",
-            "sad": "sadness",
-        },
-    ),
+    _part("emotion", "perception", ("macro_f1", "acc", "weighted_f1"), ("anger", "joy", "optimism", "sadness")),
     _part(
         "irony",
         "perception",
@@ -79,7 +60,6 @@ PARTS = (
         "perception",
         ("macro_recall", "acc", "macro_f1", "weighted_f1"),
         ("negative", "neutral", "positive"),
-        {},
     ),
     _part(
         "offensive",

@@ -21,7 +21,8 @@ from transformers import (
 )
 
 from harness_ext.errors import InputError
-from harness_ext.judges.judge import Item, load_judge
+from harness_ext.judges.judge import Item
+from harness_ext.judges.loading import load_judge
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "yes", "no", "how", "sure", "sorry", "I", "cannot", "help", "here", "is"]
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from jinja2 import TemplateError
 
 from harness_ext.errors import InputError
-from harness_ext.judges.judge import Item, load_judge
+from harness_ext.judges.judge import Item
 from harness_ext.judges.judge_prompts import MAX_TOKENS, OWN_PROMPTS, read_prompt
+from harness_ext.judges.loading import load_judge
 from harness_ext.scoring.verdict_parsers import PARSERS
 
 LLM = {"kind": "llm", "parser": "xstest_3class", "model": "m", "base_url": "http://127.0.0.1:9/v1"}

@@ -19,11 +19,12 @@ from transformers import PreTrainedTokenizerFast
 
 from harness_ext import _autoload
 from harness_ext.errors import InputError
+from harness_ext.models.hf import share_documents
 from harness_ext.models.mlm.checkpoint import is_encoder, positions, require_encoder
 from harness_ext.models.mlm.copies import Passage, masked_copy
 from harness_ext.models.mlm.lm import MaskedLM
 from harness_ext.models.prefix.lm import PrefixLM
-from harness_ext.models.runs.hf_gaps import IDENTITY_KEY, share_documents
+from harness_ext.models.runs.identity import IDENTITY_KEY
 
 SPECIAL = ["<pad>", "<unk>", "<cls>", "<sep>", "<mask>"]
 TEXTS = [

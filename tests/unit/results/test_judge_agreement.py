@@ -120,7 +120,7 @@ def test_repeating_the_command_gives_the_same_intervals(tmp_path: Path) -> None:
 
 
 def test_a_written_file_is_the_agreement_of_a_judge_file(tmp_path: Path) -> None:
-    from harness_ext.judges.judge_file import read_agreement
+    from harness_ext.judges.loading import read_agreement
 
     path = write(tmp_path / "a.csv", ROWS)
     content = measured(path, *RULE)

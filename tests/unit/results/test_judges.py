@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from harness_ext.judges.judge import load_judge
+from harness_ext.judges.loading import load_judge
 from harness_ext.results.judging.judged_metrics import judged_metrics
 from harness_ext.results.reading.frame import Row, to_rows
 from harness_ext.results.reading.judges import judge_of

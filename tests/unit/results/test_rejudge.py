@@ -483,3 +483,14 @@ class TestModel:
         found, _ = rejudge(tmp_path / "out", source, "--judge", "llm:xstest_3class", *options)
         assert found["rejudged"]["statistics"]["cached"] + found["rejudged"]["statistics"]["asked"] == len(BOTH)
         assert found["results"]["safety_xstest"]["over_refusal,llm_xstest_3class"] == 1.0
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../.."])
+def test_a_model_name_of_dots_does_not_lead_out_of_the_folder(name: str, tmp_path: Path) -> None:
+    (path,) = write_run(
+        tmp_path / "run", {"safety_xstest": BOTH}, change=lambda content: content.update(model_name_sanitized=name)
+    )
+    out = tmp_path / "a" / "out"
+    done = runner.invoke(app, ["rejudge", str(path), "--judge", "rule:refdir12", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert {file.parent for file in (tmp_path / "a").rglob("*.json*")} == {out / "run"}

@@ -13,6 +13,8 @@ from lm_eval.models.dummy import DummyLM
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
+from harness_ext.errors import InputError
+
 FOLDER = Path(__file__).parents[3] / "tasks"
 MANAGER = TaskManager(include_defaults=False, include_path=FOLDER, metadata={"data": "sample"})
 DOCS = 10
@@ -120,3 +122,11 @@ def test_task_can_be_named_by_its_file(name, tmp_path, monkeypatch):
     config = load_yaml(str(file.absolute()), resolve_func=True)
     (task,) = TaskManager(include_defaults=False, metadata={"data": "sample"}).load([config])["tasks"].values()
     assert first_docs(task) == first_docs(loaded(name))
+
+
+@pytest.mark.parametrize("bench", sorted({Path(MANAGER.task_index[name].yaml_path).parent.name for name in TASKS}))
+def test_a_misspelt_switch_is_refused_by_every_benchmark_of_ours(bench):
+    manager = TaskManager(include_defaults=False, include_path=FOLDER / bench, metadata={"dat": "sample"})
+    for name in (manager.all_subtasks[0], manager.all_subtasks[-1]):
+        with pytest.raises(InputError, match="no key 'dat'; did you mean 'data'"):
+            manager.load(name)

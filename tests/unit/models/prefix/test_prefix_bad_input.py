@@ -11,9 +11,8 @@ import transformers
 from lm_eval.api.instance import Instance
 
 from harness_ext.errors import InputError
-from harness_ext.models.prefix.encoding import PairEncoder
-from harness_ext.models.prefix.lm import PrefixLM
-from harness_ext.models.prefix.progress import Progress
+from harness_ext.models.hf import PairEncoder
+from harness_ext.models.prefix.lm import PrefixLM, Progress
 
 
 @pytest.fixture

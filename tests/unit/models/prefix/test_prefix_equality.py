@@ -10,9 +10,8 @@ import torch
 import transformers
 from lm_eval.models.huggingface import HFLM
 
-from harness_ext.models.prefix.cache import Traits
+from harness_ext.models.prefix.cache import Traits, Unsuitable
 from harness_ext.models.prefix.lm import PrefixLM
-from harness_ext.models.prefix.probe import Unsuitable
 
 DECODERS = ("llama", "gpt2", "gemma3", "qwen3", "qwen3next", "llama4")
 SETTINGS: list[dict[str, Any]] = [

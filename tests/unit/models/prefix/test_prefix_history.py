@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from harness_ext.models.prefix.history import History
+from harness_ext.models.prefix.decode import History
 from harness_ext.models.prefix.lm import PrefixLM
 from harness_ext.models.prefix.walk import Prefix
 

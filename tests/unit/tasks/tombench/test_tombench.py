@@ -12,6 +12,7 @@ from lm_eval.tasks import TaskManager
 
 from harness_ext.data import load_card
 from harness_ext.errors import DataError, InputError
+from harness_ext.scoring.options import hashed_order
 from harness_ext.scoring.tombench import (
     ability_of,
     agg_ability_macro,
@@ -95,12 +96,12 @@ def test_every_group_weighs_the_same(aggregate: Any) -> None:
 
 @given(id=st.text(max_size=20), n=st.integers(2, 4))
 def test_a_hashed_order_holds_every_option_once_and_is_always_the_same(id: str, n: int) -> None:
-    assert sorted(docs.hashed_order(id, n)) == list(range(n))
-    assert docs.hashed_order(id, n) == docs.hashed_order(id, n)
+    assert sorted(hashed_order(id, n)) == list(range(n))
+    assert hashed_order(id, n) == hashed_order(id, n)
 
 
 def test_the_hashed_order_favours_no_place() -> None:
-    first = [docs.hashed_order(f"Hidden Emotions_{i}", 4)[0] for i in range(400)]
+    first = [hashed_order(f"Hidden Emotions_{i}", 4)[0] for i in range(400)]
     assert all(70 <= first.count(k) <= 130 for k in range(4))
 
 

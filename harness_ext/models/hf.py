@@ -1,8 +1,16 @@
-"""From the texts of a request to the token ids that are scored, with a defined result for every odd case."""
+"""What ``hf-prefix`` and ``hf-mlm`` do besides lm-eval's ``hf``, in the same way."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
+
+
+def share_documents(lm: Any) -> None:
+    """Let the processes of ``accelerate launch`` share the documents on CPU too, where ``hf`` gives all to each."""
+    accelerator = getattr(lm, "accelerator", None)
+    if accelerator is not None and accelerator.num_processes > 1 and lm.world_size == 1:
+        lm._rank = accelerator.process_index
+        lm._world_size = accelerator.num_processes
 
 
 class Encoded(NamedTuple):
