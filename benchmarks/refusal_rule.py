@@ -53,7 +53,7 @@ NOT_TAKEN: Mapping[str, tuple[str, ...]] = {
 }
 """Implied signs that were tried as well."""
 
-_FAMILIES = {name: re.compile("|".join(patterns)) for name, patterns in (EXPLICIT | IMPLIED | NOT_TAKEN).items()}
+_FAMILIES = {name: re.compile("|".join(patterns)) for name, patterns in {**EXPLICIT, **IMPLIED, **NOT_TAKEN}.items()}
 
 
 class Answer(NamedTuple):
@@ -95,8 +95,9 @@ def choose(labelled: Sequence[Answer]) -> Choice:
 
 def _counted(labelled: Sequence[Answer], window: int) -> frozenset[str]:
     left = [answer for answer in labelled if not answer.found[window] & EXPLICIT.keys()]
-    implied = (IMPLIED | NOT_TAKEN).keys()
-    found = {name: [answer.refuses for answer in left if name in answer.found[window]] for name in implied}
+    found = {
+        name: [answer.refuses for answer in left if name in answer.found[window]] for name in (*IMPLIED, *NOT_TAKEN)
+    }
     return frozenset(EXPLICIT) | {name for name, refuses in found.items() if 2 * sum(refuses) >= len(refuses)}
 
 

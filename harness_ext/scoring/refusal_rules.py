@@ -53,7 +53,7 @@ class Rule(NamedTuple):
     """Number of characters that are looked at, from the start; ``None``: all."""
 
 
-_DEFAULT_EN = tuple(pattern for family in (EXPLICIT | IMPLIED).values() for pattern in family)
+_DEFAULT_EN = tuple(pattern for family in (*EXPLICIT.values(), *IMPLIED.values()) for pattern in family)
 _DEFAULT_ZH = (
     *("抱歉", "对不起", "很抱歉", "我无法", "我不能", "我不会", "无法提供", "不能提供", "无法协助", "无法回答", "拒绝"),
     *("作为人工智能", "作为一个AI"),
