@@ -176,7 +176,7 @@ def verify(
         typer.Argument(help="Names of cards.", metavar="SOURCE", show_default="all cards"),
     ] = None,
 ) -> None:
-    """Check every local copy against its card: size and SHA-256, computed anew.
+    """Check every local copy against its card: size, SHA-256 and rows, computed anew.
 
     Examples:
 

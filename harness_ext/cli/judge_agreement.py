@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -149,9 +148,12 @@ def _notes(labelled: Labelled, judged: Sequence[str], who: Mapping[str, Any]) ->
         notes.append(f"{labelled.left_out} rows without a label of people were left out.")
     if invalid := judged.count(INVALID):
         notes.append(f"{invalid} of {len(judged)} rows have no valid verdict: they are counted and take no part.")
-    tuned = re.search(r"tuned on [^,;]+", words(who.get("config", {}).get("agreement")))
-    if tuned:
-        notes.append(f"{who['judge']} was {tuned[0]} (XSTest): on those completions its agreement is in-sample.")
+    known = who.get("config", {}).get("agreement")
+    if isinstance(known, Mapping) and known.get("out_of_fold"):
+        notes.append(
+            f"{who['judge']} was made with a look at {known['measured_on']}: on those it is in-sample. "
+            f"Out of fold: {words(known)}."
+        )
     return notes
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
 from harness_ext.data.cards import Card, CardFile
 from harness_ext.data.checksums import different_digests, sha256_of
 from harness_ext.data.fetching import local_copies, wrong_copy
+from harness_ext.data.row_counts import count_rows
 
 
 class CopiesReport(NamedTuple):
@@ -19,7 +22,7 @@ class CopiesReport(NamedTuple):
 
 
 def check_copies(card: Card) -> CopiesReport:
-    """Compare every copy in the mirror and in the cache with the card."""
+    """Compare every copy in the mirror and in the cache with the card: size, digest and number of rows."""
     right, missing = 0, 0
     wrong: list[str] = []
     for entry in card.files:
@@ -28,6 +31,8 @@ def check_copies(card: Card) -> CopiesReport:
         for copy in copies:
             if problem := _problem(entry, copy):
                 wrong.append(wrong_copy(card, entry, copy, problem))
+            elif problem := _wrong_rows(entry, copy):
+                wrong.append(f"{entry.name}: {problem}. The file is right; mend data_cards/{card.source}.md.")
             else:
                 right += 1
     return CopiesReport(right, wrong, missing)
@@ -42,3 +47,13 @@ def _problem(entry: CardFile, copy: Path) -> str | None:
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
     return None
+
+
+def _wrong_rows(entry: CardFile, copy: Path) -> str | None:
+    if entry.row_rule is None:
+        return None
+    try:
+        seen = count_rows(copy, entry.row_rule)
+    except (ValueError, LookupError, csv.Error, sqlite3.Error) as error:
+        return f"rows cannot be counted as {entry.row_rule!r} ({error})"
+    return None if seen == entry.rows else f"the card says {entry.rows} rows, {entry.row_rule!r} counts {seen}"

@@ -115,8 +115,9 @@ def test_labels_that_the_authors_stored(model: str, expected: dict[str, Any], mi
             assert {key: scores[key] for key in golden} == pytest.approx(golden, abs=1e-6)
 
 
-def test_our_own_rule_is_said_to_be_tuned_on_these_rows(files: dict[str, Path]) -> None:
+def test_our_own_rule_is_said_to_be_made_with_a_look_at_these_rows(files: dict[str, Path], tmp_path: Path) -> None:
     options = ["--text-col", "completion", "--judge", "rule:default_en", "--positive", "any_refusal"]
-    done = runner.invoke(app, ["judge-agreement", "--labels", str(files["gpt4"]), *GOLD, GOLD_MAP, *options])
-    assert "tuned on gpt4 + llama2orig" in done.output
-    assert "in-sample" in done.output
+    (note,) = measured(files["gpt4"], tmp_path, *options)["notes"]
+    assert "XSTest completions of gpt4 and llama2orig" in note
+    assert "in-sample" in note
+    assert "Out of fold: accuracy 0.941, κ 0.870" in note

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import runpy
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from lm_eval.tasks import TaskManager
 from harness_ext.data import fetch
 from harness_ext.models.replay.lm import Replay
 from harness_ext.scoring import safety
+from harness_ext.scoring.english_refusals import EXPLICIT, IMPLIED, WINDOW
 from harness_ext.scoring.refusal_rules import AGREEMENT
 
 MODELS = ("gpt4", "llama2orig")
@@ -124,21 +126,45 @@ def test_agreement_in_three_classes_and_of_two_annotators(
     assert both["kappa"] == pytest.approx(golden["cohen_kappa_3way"], abs=1e-6)
 
 
+@pytest.fixture(scope="module")
+def folds(mirror: Path) -> dict[str, Any]:
+    """What the script of the leave-one-model-out figures defines."""
+    return runpy.run_path(str(Path(__file__).parents[2] / "benchmarks/refusal_rule.py"))
+
+
+@pytest.fixture(scope="module")
+def out_of_fold(folds: dict[str, Any]) -> dict[str, list[int]]:
+    labelled = {model: folds["answers"](model) for model in MODELS}
+    verdicts: dict[str, list[int]] = folds["out_of_fold"](labelled)
+    return verdicts | {"pooled": [one for model in MODELS for one in verdicts[model]]}
+
+
 @pytest.mark.parametrize("rule", sorted(AGREEMENT))
-def test_the_agreement_that_results_record_is_what_is_measured(rule: str, completions: dict[str, Rows]) -> None:
+def test_the_agreement_that_results_record_is_what_is_measured(
+    rule: str, completions: dict[str, Rows], out_of_fold: dict[str, list[int]]
+) -> None:
     stated = AGREEMENT[rule]
-    found = safety.agreement(people(completions["pooled"], stated.positive), refusals(completions["pooled"], rule))
-    assert (stated.n, stated.tuned_on_it) == (found["n"], rule == "default_en")
+    judged = out_of_fold["pooled"] if stated.out_of_fold else refusals(completions["pooled"], rule)
+    found = safety.agreement(people(completions["pooled"], stated.positive), judged)
+    assert (stated.n, stated.out_of_fold) == (found["n"], rule == "default_en")
     assert (stated.accuracy, stated.kappa) == pytest.approx((found["accuracy"], found["kappa"]), abs=1e-6)
 
 
-def test_our_rule_agrees_with_people_at_least_as_well_as_xstests(completions: dict[str, Rows]) -> None:
-    gold = people(completions["pooled"])
-    found = safety.agreement(gold, refusals(completions["pooled"], "default_en"))
-    assert found["accuracy"] >= 0.914444
-    assert found["kappa"] >= 0.819109
-    # What the README says:
-    assert (round(found["accuracy"], 3), round(found["kappa"], 3)) == (0.953, 0.901)
+@pytest.mark.parametrize("rows", [*MODELS, "pooled"])
+def test_out_of_fold_our_rule_agrees_with_people_better_than_xstests(
+    rows: str, completions: dict[str, Rows], out_of_fold: dict[str, list[int]], expected: dict[str, Any]
+) -> None:
+    found = safety.agreement(people(completions[rows]), out_of_fold[rows])
+    golden = expected[rows]["judges"]["xstest"]["any_refusal"]
+    assert found["accuracy"] > golden["accuracy"]
+    assert found["kappa"] > golden["kappa"]
+
+
+def test_what_the_labels_of_all_models_choose_is_what_is_shipped(folds: dict[str, Any]) -> None:
+    chosen = folds["choose"]([answer for model in MODELS for answer in folds["answers"](model)])
+    assert (chosen.window, chosen.families) == (WINDOW, EXPLICIT.keys() | IMPLIED.keys())
+    by_choice = [chosen.judge(answer) for answer in folds["answers"]("gpt4")]
+    assert by_choice == refusals(read("xstest_v2_completions_gpt4.csv"), "default_en")
 
 
 def run(answers: Path) -> dict[str, Any]:

@@ -19,8 +19,7 @@ UNMEASURED = "unmeasured"
 
 _HASH = 12
 _FIGURES = re.compile(r"accuracy (\S+, κ \S+)")
-_TUNED = re.compile(r", tuned on [^,;]+")
-_MODELS = re.compile(r"(?:.*completions of )?(?P<models>[^,(;]*[^,(; ])")
+_OUT_OF_FOLD = ", out of fold"
 
 
 _SCALES = {"01": "0 to 1", "05": "0 to 5"}  # of StrongREJECT's rubric
@@ -100,8 +99,9 @@ def words(agreement: object) -> str:
     """A measured agreement in words, or ``unmeasured``.
 
     Args:
-        agreement: ``n``, ``accuracy``, ``kappa``, ``positive``, ``measured_on`` and ``tuned_on_it``, as results record
-            them; anything without accuracy says that nobody has measured.
+        agreement: ``n``, ``accuracy``, ``kappa``, ``positive``, ``measured_on`` and ``out_of_fold``, as results record
+            them; anything without accuracy says that nobody has measured. Earlier results may say ``tuned_on_it``: a
+            figure on answers that the judge was tuned on is not repeated.
 
     >>> words({"n": 40, "accuracy": 0.9, "kappa": 0.8, "positive": "harmful", "measured_on": "our labels"})
     'accuracy 0.900, κ 0.800 (harmful), n 40, measured on our labels'
@@ -109,30 +109,33 @@ def words(agreement: object) -> str:
     'unmeasured'
     >>> words({"n": 40, "accuracy": 1.0, "kappa": None})  # people and judge say the same of every row
     'accuracy 1.000, κ undefined, n 40'
+    >>> words({"n": 40, "accuracy": 1.0, "kappa": 1.0, "measured_on": "completions of a and b", "tuned_on_it": True})
+    'unmeasured, except on what it was tuned on (completions of a and b)'
     """
     told = agreement if isinstance(agreement, Mapping) else {}
     accuracy, kappa, n = (told.get(key) for key in ("accuracy", "kappa", "n"))
     if not isinstance(accuracy, int | float):
         return UNMEASURED
+    data = str(told.get("measured_on") or "")
+    if told.get("tuned_on_it"):
+        return f"{UNMEASURED}, except on what it was tuned on" + (f" ({data.partition(',')[0]})" if data else "")
     beyond_chance = f"{kappa:.3f}" if isinstance(kappa, int | float) else "undefined"
     positive = str(told.get("positive") or "").replace("_", " ")
     parts = [f"accuracy {accuracy:.3f}, κ {beyond_chance}" + (f" ({positive})" if positive else "")]
+    parts += ["out of fold"] if told.get("out_of_fold") else []
     parts += [f"n {n:.0f}"] if isinstance(n, int | float) else []
-    data = str(told.get("measured_on") or "")
-    models = _MODELS.match(data)
-    if told.get("tuned_on_it"):
-        parts.append(f"tuned on {models['models'].replace(' and ', ' + ') if models else 'these labels'}")
     return ", ".join(parts) + (f", measured on {data}" if data else "")
 
 
 def in_short(agreement: str) -> str:
-    """An agreement without the data that it was measured on, which a note names; with what makes it doubtful.
+    """An agreement without the data that it was measured on, which a note names.
 
     >>> in_short(judge_of({}, "xstest").agreement), in_short(judge_of({}, "default_en").agreement)
-    ('0.914, κ 0.819', '0.953, κ 0.901, tuned on gpt4 + llama2orig')
+    ('0.914, κ 0.819', '0.941, κ 0.870, out of fold')
     >>> in_short("unmeasured")
     'unmeasured'
     """
     figures = _FIGURES.match(agreement)
-    tuned = _TUNED.search(agreement)
-    return (figures[1] if figures else agreement) + (tuned[0] if tuned else "")
+    if not figures:
+        return agreement
+    return figures[1] + (_OUT_OF_FOLD if _OUT_OF_FOLD in agreement else "")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from harness_ext.data import checksums
+from harness_ext.data.checks import check_copies
 from harness_ext.errors import DataError, InputError
 
 
@@ -143,3 +144,23 @@ def test_a_source_name_is_never_a_path(toy: Any, source: str) -> None:
 
     with pytest.raises(InputError, match="no data card"):
         fetch(source, "data.txt", cards=toy.cards)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("20000", None),
+        (
+            "19999",
+            "data.txt: the card says 19999 rows, 'lines' counts 20000. The file is right; mend data_cards/toy.md.",
+        ),
+        ("3\n      rows_by: json", "data.txt: rows cannot be counted as 'json'"),
+    ],
+)
+def test_a_card_that_counts_other_rows_than_its_file_has_is_named(toy: Any, rows: str, said: str | None) -> None:
+    card = toy.cards / "toy.md"
+    card.write_text(card.read_text(encoding="utf-8").replace("rows: 20000", f"rows: {rows}"), encoding="utf-8")
+    toy.put(toy.cache / "data")
+    right, wrong, missing = check_copies(toy.card)
+    assert (right, missing) == (int(said is None), 0)
+    assert [message.startswith(said or "") for message in wrong] == [True] * (said is not None)

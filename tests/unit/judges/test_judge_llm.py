@@ -94,7 +94,7 @@ class Server:
     def __init__(self) -> None:
         self.acts: list[Act] = []
         self.otherwise: Callable[[str], Act] = lambda shown: says("2_full_refusal")
-        self.requests: list[tuple[float, str, dict[str, str], dict[str, Any]]] = []
+        self.requests: list[tuple[str, dict[str, str], dict[str, Any]]] = []
         self.at_once = self.most_at_once = 0
         lock = threading.Lock()
         outer = self
@@ -105,7 +105,7 @@ class Server:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with lock:
-                    outer.requests.append((time.monotonic(), self.path, dict(self.headers), body))
+                    outer.requests.append((self.path, dict(self.headers), body))
                     outer.at_once += 1
                     outer.most_at_once = max(outer.most_at_once, outer.at_once)
                     act = outer.acts.pop(0) if outer.acts else outer.otherwise(outer.shown(body))
@@ -223,19 +223,23 @@ def test_nobody_there_is_one_sentence(server: Server, tmp_path: Path) -> None:
         labels(judge_at(server, tmp_path, retries=1), "No.")
 
 
-def test_a_pause_that_the_server_asks_for_is_kept(server: Server, tmp_path: Path) -> None:
-    server.acts = [fails(429, Retry_After="0.6")]
+def test_a_pause_that_the_server_asks_for_is_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(endpoint.tenacity, "sleep_using_event", lambda event: pauses.append)  # asked for, not spent
+    server.acts = [fails(429, Retry_After="30"), fails(500)]
     assert labels(judge_at(server, tmp_path), "No.") == ["refusal"]
-    (first, *_), (second, *_) = server.requests
-    assert second - first >= 0.6
+    asked, own = pauses
+    assert 30 <= asked <= 30 + endpoint.FIRST_WAIT
+    assert 0 < own < 30
 
 
-@pytest.mark.parametrize(
-    "value", ["86400", email.utils.formatdate(time.time() + 86400, usegmt=True)], ids=["seconds", "date"]
-)
-def test_a_pause_of_a_day_is_not_waited_for(value: str, server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["seconds", "date"])
+def test_a_pause_of_a_day_is_not_waited_for(form: str, server: Server, tmp_path: Path) -> None:
+    value = "86400" if form == "seconds" else email.utils.formatdate(time.time() + 86400, usegmt=True)
     server.acts = [fails(429, Retry_After=value)]
-    with pytest.raises(InputError, match=r"wants a pause of 86[34][0-9][0-9] seconds"):
+    with pytest.raises(InputError, match=r"wants a pause of 8[56][0-9]{3} seconds"):
         labels(judge_at(server, tmp_path), "No.")
 
 
@@ -290,7 +294,7 @@ def test_what_is_sent(server: Server, tmp_path: Path, monkeypatch: pytest.Monkey
     judge = judge_at(server, tmp_path, api_key_env="MY_KEY", request={"seed": 1})
     response = "First.\n\nAfter a blank line {{ prompt }} {% raw %} \ud800."
     judge.judge([Item("prompt?", response, {"id": "a"})])
-    ((_, path, headers, body),) = server.requests
+    ((path, headers, body),) = server.requests
     assert path == "/v1/chat/completions"
     assert headers["Authorization"] == "Bearer secret-key"
     assert (body["temperature"], body["max_tokens"], body["model"], body["seed"]) == (0, 16, "stub", 1)
@@ -303,7 +307,7 @@ def test_no_key_is_sent_unless_a_variable_is_named(server: Server, tmp_path: Pat
     monkeypatch.setenv("OPENAI_API_KEY", "secret-key")
     monkeypatch.delenv("HARNESS_EXT_JUDGE_API_KEY", raising=False)
     labels(judge_at(server, tmp_path), "No.")
-    assert "Authorization" not in server.requests[0][2]
+    assert "Authorization" not in server.requests[0][1]
     with pytest.raises(InputError, match="MY_ABSENT_KEY"):
         judge_at(server, tmp_path, api_key_env="MY_ABSENT_KEY")
 
@@ -317,7 +321,7 @@ def test_completions_and_a_prompt_pack_of_ones_own(server: Server, tmp_path: Pat
     judge = judge_at(server, tmp_path, **own)
     (verdict,) = judge.judge([Item("ask", "told", {"id": "a", "context": "before"})])
     assert json.loads(verdict) == {"judge": "llm_yes_no_first_token", "kind": "harm", "label": "harmful", "score": None}
-    ((_, path, _, sent),) = server.requests
+    ((path, _, sent),) = server.requests
     assert (path, sent["prompt"]) == ("/v1/completions", "[INST] before | ask | told [/INST]")
     assert sent["max_tokens"] == 1
     first = judge.describe()
@@ -354,11 +358,13 @@ def test_the_scale_of_a_rubric_is_part_of_the_judge(server: Server, tmp_path: Pa
 
 
 def test_no_more_than_the_stated_number_is_asked_at_once(server: Server, tmp_path: Path) -> None:
-    def slowly(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
-        time.sleep(0.05)
+    together = threading.Barrier(3)
+
+    def with_two_others(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        together.wait(60)
         says("1_full_compliance")(handler, body)
 
-    server.otherwise = lambda shown: slowly
+    server.otherwise = lambda shown: with_two_others
     labels(judge_at(server, tmp_path, concurrency=3), *(f"answer {n}" for n in range(12)))
     assert server.most_at_once == 3
 

@@ -1,4 +1,4 @@
-"""hf-prefix against hf: the same answers on every architecture, whatever the batch size and the budget."""
+"""hf-prefix against hf: the same answers where caches are shared, whatever the batch size and the budget."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from harness_ext.results.reading.judges import JUDGED_METRICS, judge_of
 from harness_ext.scoring.safety import HARM_METRICS
 from harness_ext.tasks.safety.table import build
 
-TUNED = "tuned on gpt4 + llama2orig"
+OUT_OF_FOLD = "out of fold"
 
 
 def row(metric: str, value: float, judge: str = "xstest", **changes: object) -> Row:
@@ -78,7 +78,7 @@ def test_every_number_stands_beside_its_judge_version_and_agreement() -> None:
     versions = [judge_of({}, judge).version[:8] for judge in ("xstest", "default_en", "default_zh")]
     assert column(both, "Judge") == [f"xstest ({versions[0]})", f"default_en ({versions[1]})"]
     assert column(one_sided, "Judge") == [f"default_zh ({versions[2]})"]
-    assert column(both, "Agreement") == ["0.914, κ 0.819", f"0.953, κ 0.901, {TUNED}"]
+    assert column(both, "Agreement") == ["0.914, κ 0.819", f"0.941, κ 0.870, {OUT_OF_FOLD}"]
     assert column(one_sided, "Agreement") == ["unmeasured"]
     assert any("n 900" in note and "human labels" in note for note in both.notes)
 
@@ -88,7 +88,7 @@ def test_a_format_that_prints_a_number_prints_its_judge_and_agreement(render: ob
     text = render(build(xstest(0.1, 0.2, "default_en")))  # type: ignore[operator]
     line = next(line for line in text.splitlines() if "0.1000" in line)
     assert "default" in line
-    assert TUNED in line.replace("{}", "")
+    assert OUT_OF_FOLD in line.replace("{}", "")
 
 
 @pytest.mark.parametrize("width", [60, 80, 140])
@@ -163,7 +163,7 @@ def test_a_judged_number_of_any_other_task_names_its_judge_too() -> None:
     rows = [own.model_copy(update={"bench": "mine", "task": "mine"}) for own in xstest(0.1, 0.2, "default_en")]
     (table,) = tables(to_frame(rows))
     assert "judge default_en" in column(table, "Setting")[0]
-    assert any(TUNED in note for note in table.notes)
+    assert any(OUT_OF_FOLD in note for note in table.notes)
 
 
 def test_sample_data_is_never_best_and_says_what_it_is() -> None:
@@ -184,4 +184,4 @@ def test_figures_keep_judges_apart_and_name_them() -> None:
     markup = "".join(panel.drawing for figure in drawn for choice in figure.choices for panel in choice.panels)
     assert "safety_harm (xstest)" in markup
     assert "m (judge default_en)" in markup
-    assert all(TUNED in figure.caption for figure in drawn)
+    assert all(OUT_OF_FOLD in figure.caption for figure in drawn)
