@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import zip_longest
 
 from rich import box
@@ -11,7 +12,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from harness_ext.leaderboards.table import Table
+from harness_ext.leaderboards.printable import visible
+from harness_ext.leaderboards.table import Cell, Table
 
 WIDTH_OF_FILES = 160
 """Columns of output that goes into a file or a pipe, which has no width of its own."""
@@ -27,7 +29,7 @@ def show(tables: Iterable[Table], console: Console) -> None:
     """Print every table with its notes. Model names are shown as they are, never read as markup."""
     if not console.is_terminal:
         console.width = WIDTH_OF_FILES
-    for table in tables:
+    for table in map(_printable, tables):
         fitting, hidden = _fitted(table, console.width)
         console.print(Text(table.title, style="bold"))
         if _least(fitting) > console.width:
@@ -39,6 +41,21 @@ def show(tables: Iterable[Table], console: Console) -> None:
         for note in (*table.notes, *hidden):
             console.print(Text(f"• {note}", style="dim"), highlight=False)
         console.print()
+
+
+def _printable(table: Table) -> Table:
+    """The table without a character that a terminal would obey."""
+
+    def shown(cell: Cell) -> Cell:
+        return replace(cell, text=visible(cell.text))
+
+    return replace(
+        table,
+        title=visible(table.title),
+        columns=tuple(replace(column, name=visible(column.name)) for column in table.columns),
+        rows=tuple(tuple(map(shown, row)) for row in table.rows),
+        notes=tuple(map(visible, table.notes)),
+    )
 
 
 def _fitted(table: Table, width: int) -> tuple[Table, list[str]]:

@@ -114,11 +114,11 @@ def _format_of(output: Path) -> Format:
 def _text(
     form: Format, frame: pd.DataFrame, tables: list[Table], runs: Runs, evidence: Evidence, *, show_samples: bool
 ) -> str:
-    from harness_ext.leaderboards import latex, markdown, page
+    from harness_ext.leaderboards import latex, markdown, page, spreadsheet
 
     match form:
         case "csv":
-            return str(frame.to_csv(index=False))
+            return spreadsheet.render(frame)
         case "md":
             return markdown.render(tables)
         case "tex":

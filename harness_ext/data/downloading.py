@@ -43,6 +43,9 @@ class Patience:
     longest_pause_s: float = 30.0
     connect_timeout_s: float = 10.0
     read_timeout_s: float = 30.0
+    slowest: float = 1024.0
+    """Bytes a second; a server that stays below this for ``slow_s`` is asked again."""
+    slow_s: float = 60.0
 
 
 def download(url: str, target: Path, *, size: int, sha256: str, patience: Patience | None = None) -> None:
@@ -81,7 +84,10 @@ class _Part:
         self._tag_file = target.with_name(target.name + ".part.etag")
 
     def arrived(self) -> int:
-        """Bytes that can be built upon; a part longer than the file cannot."""
+        """Bytes that can be built upon; a part longer than the file cannot, and a link leads out of the cache."""
+        for own in (self.file, self._tag_file):
+            if own.is_symlink():
+                own.unlink()
         arrived = self.file.stat().st_size if self.file.is_file() else 0
         if arrived > self.size:
             self.discard()
@@ -130,7 +136,16 @@ def _one_attempt(url: str, part: _Part, sha256: str, patience: Patience) -> None
 def _receive(url: str, part: _Part, arrived: int, patience: Patience) -> int:
     """Append to the part what is missing; return how many of its bytes are from earlier attempts."""
     import requests
+    import urllib3
 
+    final = (  # asking again gives the same
+        requests.exceptions.SSLError,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.TooManyRedirects,
+        urllib3.exceptions.DecodeError,
+    )
     _check_room(part, arrived)
     headers = {"Accept-Encoding": "identity", "User-Agent": "harness-ext"}
     if arrived:
@@ -142,10 +157,12 @@ def _receive(url: str, part: _Part, arrived: int, patience: Patience) -> int:
         with requests.get(url, headers=headers, stream=True, timeout=timeout) as response:
             arrived = _start_of_body(response, part, arrived)
             part.remember_tag(response.headers.get("ETag"))
-            received = _store(response, part, arrived)
-    except requests.Timeout as error:
+            received = _store(response, part, arrived, patience)
+    except final as error:
+        raise DownloadError(f"the connection is impossible ({type(error).__name__})") from error
+    except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
         raise _TryAgainError("the server did not answer in time") from error
-    except requests.RequestException as error:
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _TryAgainError(f"the connection failed ({type(error).__name__})") from error
     if arrived + received < part.size:
         raise _TryAgainError(f"the connection ended after {arrived + received} of {part.size} bytes")
@@ -165,7 +182,7 @@ def _start_of_body(response: requests.Response, part: _Part, arrived: int) -> in
     if status == 416 and arrived:
         part.discard()
         raise _TryAgainError("the server cannot continue where the download had stopped")
-    if status in {408, 425, 429} or status >= 500:
+    if status in {408, 425, 429} or (status >= 500 and status not in {501, 505}):
         raise _TryAgainError(f"the server answered {status}", _retry_after(response))
     raise DownloadError(f"the server answered {status} {response.reason}".strip())
 
@@ -175,11 +192,15 @@ def _retry_after(response: requests.Response) -> float:
     return float(value) if value.isascii() and value.isdigit() else 0.0
 
 
-def _store(response: requests.Response, part: _Part, start: int) -> int:
-    received = 0
+def _store(response: requests.Response, part: _Part, start: int, patience: Patience) -> int:
+    received, since, received_since = 0, time.monotonic(), 0
     with part.file.open("ab" if start else "wb") as stream, _progress(part.target.name, part.size, start) as progress:
-        for piece in response.iter_content(_PIECE):
-            received += len(piece)
+        while piece := response.raw.read1(_PIECE, decode_content=True):
+            received, received_since = received + len(piece), received_since + len(piece)
+            if (passed := time.monotonic() - since) > patience.slow_s:
+                if received_since < patience.slowest * passed:
+                    raise _TryAgainError(f"the server sends less than {patience.slowest:.0f} bytes a second")
+                since, received_since = time.monotonic(), 0
             if start + received > part.size:
                 stream.close()
                 part.discard()

@@ -189,6 +189,60 @@ def test_a_silent_server_times_out_and_what_had_arrived_is_kept(toy: Any, server
     assert quickly(toy).read_bytes() == toy.content
 
 
+def test_a_server_that_trickles_is_asked_again(toy: Any, server: Any) -> None:
+    release = threading.Event()
+
+    def trickle(handler: Any, content: bytes) -> None:
+        def drop_by_drop() -> None:
+            at = 1000
+            while not release.wait(0.02):  # never silent, so that no time-out of the socket would notice
+                handler.wfile.write(content[at : at + 1])
+                handler.wfile.flush()
+                at += 1
+
+        with contextlib.suppress(OSError):
+            server.send_first(1000, drop_by_drop)(handler, content)
+
+    server.script = [trickle]
+    patience = Patience(attempts=2, first_pause_s=0.01, read_timeout_s=30, slowest=10_000, slow_s=0.3)
+    assert quickly(toy, patience).read_bytes() == toy.content
+    release.set()
+    assert server.asked == 2
+    assert server.ranges[1].startswith("bytes=1")
+
+
+@pytest.mark.parametrize("status", [501, 505])
+def test_what_a_server_will_never_do_is_asked_once(toy: Any, server: Any, status: int) -> None:
+    server.script = [server.send_status(status)] * 9
+    with pytest.raises(DownloadError, match=f"the server answered {status}"):
+        quickly(toy)
+    assert server.asked == 1
+
+
+def test_an_impossible_connection_is_tried_once(toy: Any, server: Any) -> None:
+    url = toy.entry.url.replace("http://", "https://")  # a server that speaks no TLS never will
+    with pytest.raises(DownloadError, match=r"impossible \(SSLError\)$"):
+        download(url, toy.cached, size=1, sha256="0" * 64, patience=QUICK)
+
+
+def test_a_server_that_sends_in_circles_is_asked_once(toy: Any, server: Any) -> None:
+    server.script = [server.send_status(302, Location=f"/{number}") for number in range(90)]
+    with pytest.raises(DownloadError, match=r"impossible \(TooManyRedirects\)$"):
+        quickly(toy)
+    assert len(server.script) > 40
+
+
+@pytest.mark.parametrize("name", ["data.txt.part", "data.txt.part.etag", "data.txt"])
+def test_a_link_in_the_cache_is_not_followed(toy: Any, server: Any, tmp_path: Path, name: str) -> None:
+    outside = tmp_path / "outside.txt"
+    outside.write_text("keep me")
+    toy.cached.parent.mkdir(parents=True)
+    toy.cached.with_name(name).symlink_to(outside)
+    assert quickly(toy).read_bytes() == toy.content
+    assert outside.read_text() == "keep me"
+    assert not toy.cached.is_symlink()
+
+
 def test_nobody_listening_is_a_failed_connection(toy: Any, server: Any) -> None:
     url = toy.entry.url
     server.stop()

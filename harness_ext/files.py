@@ -1,0 +1,244 @@
+"""Reads JSON, JSON lines and YAML that somebody else wrote: ordinary files only, bounded in size, depth and digits.
+
+Everything outside this package (result files, checkpoints, settings, judge files, prompt packs, bodies of servers) is
+read here, so that one sentence and one exception, :class:`FileError`, say what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import re
+import stat
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness_ext.errors import DataError
+
+MOST_BYTES = 2 << 30
+"""A file, unpacked; lm-eval's own largest samples files have a few hundred megabytes."""
+MOST_LINE = 256 << 20
+MOST_SETTINGS = 4 << 20
+"""A file that people write by hand."""
+DEPTH = 100
+"""Lists and mappings inside each other; what lm-eval and transformers write has fewer than 20."""
+MOST_NODES = 100_000
+"""Of a YAML document after its aliases have been followed."""
+
+_DIGITS = 308  # a longer number is no finite float
+_LONG_NUMBER = re.compile(rf"\d{{{_DIGITS + 1}}}")
+_OPENING = re.compile(r"[\[{]")
+
+
+class FileError(DataError, ValueError):
+    """A file, a line of one, or a text is not what it should be; the message says why in one phrase."""
+
+
+def require_plain(path: Path) -> None:
+    """Refuse what is no ordinary file: reading a pipe waits for ever, a device never ends.
+
+    Raises:
+        FileError: there is no such file, or it is a folder, a pipe, a socket or a device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise FileError(f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # a null byte in the name
+        raise FileError(f"cannot be read: {error}") from error
+    if not stat.S_ISREG(mode):
+        raise FileError("a folder, not a file" if stat.S_ISDIR(mode) else "a pipe or device, not a file")
+
+
+def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
+    """The content of an ordinary file, unpacked where its name ends in ``.gz``.
+
+    Raises:
+        FileError: it cannot be read, is not packed as its name says, or has more than ``most`` bytes.
+    """
+    require_plain(path)
+    try:
+        with path.open("rb") as file, gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file as content:
+            found = content.read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileError(f"cut off or broken: {error}") from error
+    if len(found) > most:
+        raise FileError(f"larger than {most >> 20} MiB unpacked")
+    return found
+
+
+def read_text(path: Path, *, most: int = MOST_BYTES) -> str:
+    """The text of an ordinary UTF-8 file, without a byte order mark; errors as for :func:`read_bytes`."""
+    try:
+        return read_bytes(path, most=most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"not UTF-8: {error}") from error
+
+
+def read_json(path: Path, *, most: int = MOST_BYTES) -> Any:
+    """The JSON value in a file.
+
+    Raises:
+        FileError: see :func:`read_bytes` and :func:`parse_json`.
+    """
+    return parse_json(read_text(path, most=most))
+
+
+def parse_json(text: str) -> Any:
+    """The JSON value of a text; NaN and infinities as lm-eval writes them.
+
+    Raises:
+        FileError: it is not JSON, is nested deeper than :data:`DEPTH`, holds a number that no float can hold, or half
+            of a surrogate pair, which is no text.
+
+    >>> parse_json('{"acc": NaN}')
+    {'acc': nan}
+    >>> parse_json("[" * 200 + "]" * 200)
+    Traceback (most recent call last):
+    ...
+    harness_ext.files.FileError: nested more than 100 deep
+    """
+    try:
+        value = json.loads(text, parse_int=_bounded) if _LONG_NUMBER.search(text) else json.loads(text)
+    except RecursionError:
+        raise FileError(_TOO_DEEP) from None
+    except json.JSONDecodeError as error:
+        raise FileError(f"broken or cut-off JSON: {error}") from error
+    if text.count("[") + text.count("{") > DEPTH:
+        _refuse_deep(value)
+    if "\\u" in text and re.search(r"\\u[dD][89a-fA-F]", text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            half = f"{error.object[error.start]!a}"
+            raise FileError(f"has half of a surrogate pair, which is no text: {half}") from error
+    return value
+
+
+def json_lines(path: Path, *, most: int = MOST_BYTES) -> Iterator[tuple[int, Any]]:
+    """Number (from 1) and value of every line that is not blank, one in memory at a time, plain or gzip.
+
+    Raises:
+        FileError: the file cannot be read or a line is not JSON; the message says from which line on.
+    """
+    number = 0
+    for number, line in enumerate(_lines(path, most), 1):
+        if not line or line.isspace():
+            continue
+        try:
+            yield number, parse_json(line)
+        except FileError as error:
+            raise FileError(f"line {number}: {error}") from error
+
+
+def _lines(path: Path, most: int) -> Iterator[str]:
+    """Lines without their ends: at line feeds only, since other separators of text may stand inside a JSON string."""
+    require_plain(path)
+    number, left = 0, most
+    try:
+        with path.open("rb") as file, gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file as packed:
+            content = io.BufferedReader(packed) if isinstance(packed, gzip.GzipFile) else packed
+            while raw := content.readline(MOST_LINE + 1):
+                number, left = number + 1, left - len(raw)
+                if len(raw) > MOST_LINE or left < 0:
+                    raise FileError(f"larger than {(MOST_LINE if left >= 0 else most) >> 20} MiB from line {number} on")
+                yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise FileError(f"line {number}: not UTF-8: {error}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise FileError(f"cut off or broken after line {number}: {error}") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """The YAML value in a file that people write by hand.
+
+    Raises:
+        FileError: see :func:`read_bytes` (at most :data:`MOST_SETTINGS` bytes) and :func:`parse_yaml`.
+    """
+    return parse_yaml(read_text(path, most=MOST_SETTINGS))
+
+
+def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
+    """The YAML value of a text: plain values only, aliases followed up to :data:`MOST_NODES` nodes.
+
+    Args:
+        text: one YAML document.
+        loader: a safe loader of your own.
+
+    Raises:
+        FileError: it is not YAML, is nested deeper than :data:`DEPTH`, or its aliases multiply without end.
+
+    >>> parse_yaml("a: &x [1, 2]\\nb: *x")
+    {'a': [1, 2], 'b': [1, 2]}
+    """
+    made = None
+    try:
+        made = loader(text)
+        node = made.get_single_node()
+        if node is None:
+            return None
+        _refuse_large(node)
+        value = made.construct_document(node)
+    except RecursionError:
+        raise FileError(_TOO_DEEP) from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(f"broken YAML: {' '.join(str(error).split())}") from error
+    finally:
+        if made is not None:
+            made.dispose()
+    return value
+
+
+_TOO_DEEP = f"nested more than {DEPTH} deep"
+
+
+def _bounded(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise FileError(f"has a number of {len(digits)} digits, which no score has")
+    return int(digits)
+
+
+def _refuse_deep(value: Any) -> None:
+    level = [value]
+    for _ in range(DEPTH + 1):
+        containers = [part for part in level if isinstance(part, dict | list)]
+        if not containers:
+            return
+        level = [inner for outer in containers for inner in (outer.values() if isinstance(outer, dict) else outer)]
+    raise FileError(_TOO_DEEP)
+
+
+def _refuse_large(root: yaml.Node) -> None:
+    """Count nodes and depth as if every alias were written out, without writing anything out."""
+    known: dict[int, tuple[int, int]] = {}
+
+    def measure(node: yaml.Node, depth: int) -> tuple[int, int]:
+        """(nodes, height) of what a node stands for."""
+        if id(node) not in known:
+            if depth > DEPTH:  # an alias that stands for what it lies in never ends
+                raise FileError(_TOO_DEEP)
+            inside: list[yaml.Node] = []
+            if isinstance(node, yaml.MappingNode):
+                inside = [part for pair in node.value for part in pair]
+            elif isinstance(node, yaml.SequenceNode):
+                inside = node.value
+            measured = [measure(inner, depth + 1) for inner in inside]
+            known[id(node)] = (
+                1 + sum(nodes for nodes, _ in measured),
+                1 + max((height for _, height in measured), default=0),
+            )
+        nodes, height = known[id(node)]
+        if nodes > MOST_NODES:
+            raise FileError(f"its aliases stand for more than {MOST_NODES:,} values")
+        if height > DEPTH:
+            raise FileError(_TOO_DEEP)
+        return nodes, height
+
+    measure(root, 0)
