@@ -98,6 +98,11 @@ def draw(statistic: Resampled, units: Units, *, draws: int = DRAWS, seed: int = 
     (0.6, (1000,), [np.float64(0.596), np.float64(0.606)])
     """
     n_units, n_rows = len(units.names), statistic.n_rows
+    alone = len(statistic.rows) == n_units
+    if n_rows == 1 and alone:  # all documents are alike to the metric, and so are all resamples
+        with np.errstate(all="ignore"):
+            whole, fewer = statistic.of_counts(np.array([[n_units], [n_units - 1.0]]))
+        return Drawn(float(whole), np.full(draws, whole), {units.key: np.full(n_units, fewer)})
     # Documents in the order of their rows: the counts of a row are a sum over neighbouring columns.
     order = np.argsort(statistic.rows, kind="stable")
     unit, row = units.of_documents[order], statistic.rows[order]
@@ -113,7 +118,6 @@ def draw(statistic: Resampled, units: Units, *, draws: int = DRAWS, seed: int = 
         return found
 
     counts = _counts(units.key, n_units, draws, seed)
-    alone = len(order) == n_units
     # Units that are one document each are left out with the same effect where their documents lie in one row.
     left_out = n_rows if alone else n_units
     values, effects = np.empty(draws), np.empty(left_out)
