@@ -1,1 +1,1 @@
-"""One training loop, resumable to the last bit, with its rows and loss curve."""
+"""One recipe for trained methods: objective, pairs, reference, loop, and fine-tuning around them."""
