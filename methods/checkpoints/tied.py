@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from harness_ext.methods.checkpoints.read import Checkpoint, natural_order, read_json
+from harness_ext.methods.checkpoints.read import CONFIG, Checkpoint, natural_order, read_json
+
+
+def skeleton(folder: Path) -> Any:
+    """The model of a config.json without its weights, of the class that the file names; ``None`` without such a class.
+
+    Only classes of transformers itself are asked.
+    """
+    import transformers
+
+    file = folder / CONFIG
+    if not file.is_file() or not (architectures := read_json(file).get("architectures")):
+        return None
+    made = getattr(transformers, str(architectures[0]), None)
+    if not (isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)):
+        return None
+    try:
+        config = made.config_class.from_pretrained(str(folder))
+        with torch.device("meta"):
+            return made(config)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+        return None
 
 
 def tied_weights(checkpoint: Checkpoint) -> dict[str, str]:
     """Weights that transformers makes the same as others when it loads a checkpoint: name → name of the other one.
 
-    The class that config.json names is asked, with no weights in memory; ``{}`` if transformers has no such class.
     Weights that are stored with other values than those that they should be tied to are not tied.
     """
-    import transformers
-
-    file = checkpoint.path / "config.json"
-    if not file.is_file() or not (architectures := read_json(file).get("architectures")):
-        return {}
-    made = getattr(transformers, str(architectures[0]), None)
-    if not (isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)):
-        return {}
-    try:
-        config = made.config_class.from_pretrained(str(checkpoint.path))
-        with torch.device("meta"):
-            ties: dict[str, str] = made(config).all_tied_weights_keys
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
-        return {}
+    ties: dict[str, str] = getattr(skeleton(checkpoint.path), "all_tied_weights_keys", {})
     return {name: other for name, other in ties.items() if not _differ(checkpoint, name, other)}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
@@ -48,15 +50,39 @@ class WeightedInputs(Inputs):
     """Folders of the models that are merged, each made from the base: checkpoints or LoRA adapters."""
     weights: tuple[Finite, ...]
     """One factor a model. Whoever publishes a merge chose them by validation: there is no default."""
+    weights_by_name: dict[str, tuple[Finite, ...]] | None = None
+    """Other factors for some tensors: numbers of layers (``8-15``) or a pattern of names (``*.mlp.*``), and one factor
+    a model; the first entry that fits a tensor decides. Ours."""
 
     def __post_init__(self) -> None:
         """Refuse settings that no merge can have."""
-        if not self.models or len(self.models) != len(self.weights):
-            raise InputError(f"there are {len(self.models)} models and {len(self.weights)} weights. Give one each.")
+        for weights in (self.weights, *(self.weights_by_name or {}).values()):
+            if not self.models or len(self.models) != len(weights):
+                raise InputError(f"there are {len(self.models)} models and {len(weights)} weights. Give one each.")
 
     def by_role(self) -> dict[str, str]:
         """Role → folder of each model."""
         return {f"models[{number}]": model for number, model in enumerate(self.models)}
+
+    def weights_of(self, name: str) -> tuple[float, ...]:
+        """One factor a model, for a tensor."""
+        for pattern, weights in (self.weights_by_name or {}).items():
+            if _fits(pattern, name):
+                return weights
+        return self.weights
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """Whether a tensor is meant: its layer is one of ``first-last``, or its name fits a pattern of the shell.
+
+    >>> _fits("2-10", "model.layers.9.mlp.up_proj.weight"), _fits("*.mlp.*", "model.layers.9.self_attn.q_proj.weight")
+    (True, False)
+    """
+    layers = re.fullmatch(r"(\d+)(?:-(\d+))?", pattern)
+    if not layers:
+        return fnmatchcase(name, pattern)
+    number = next((int(part) for part in name.split(".") if part.isdecimal()), -1)
+    return int(layers[1]) <= number <= int(layers[2] or layers[1])
 
 
 class Delta:
@@ -70,6 +96,18 @@ class Delta:
         """Pieces in float32, each a new array."""
         for start, stop in self.ranges:
             yield self._model.delta(self._base, self.name, start, stop)
+
+    def base_rows(self) -> Iterator[torch.Tensor]:
+        """The base in the same pieces, as it is stored."""
+        for start, stop in self.ranges:
+            yield self._base.rows(self.name, start, stop)
+
+    def whole_rows(self) -> Iterator[torch.Tensor]:
+        """The pieces again, but a tensor with one dimension, which is one row, in one piece."""
+        if len(self._base.shape(self.name)) == 1 and self.ranges:
+            yield torch.cat(list(self))
+        else:
+            yield from self
 
 
 class Merge:
@@ -102,6 +140,9 @@ class Merge:
             )
             for path in models.values()
         ]
+        for pattern in getattr(config, "weights_by_name", None) or ():
+            if not any(_fits(pattern, name) for name in self.names()):
+                raise InputError(f"weights_by_name has {pattern}, which fits no tensor of {self.base.path}.")
         checkpoints = {"base": self.base, **dict(zip(models, self.models, strict=True))}
         if config.tokenizer_from not in checkpoints:
             raise InputError(f"tokenizer_from is {config.tokenizer_from}. Give one of {', '.join(checkpoints)}.")
@@ -123,14 +164,16 @@ class Merge:
         """Write the base plus ``scale`` times a change that is given by tensor, and return the output folder.
 
         Args:
-            change: name and deltas of a tensor → the change, in the same pieces as the deltas.
+            change: name and deltas of a tensor → the change, in pieces of whole rows.
             scale: factor of the whole change.
         """
 
         def edit(name: str) -> Iterator[torch.Tensor]:
-            deltas = self.deltas(name)
-            for (start, stop), piece in zip(deltas[0].ranges, change(name, deltas), strict=True):
+            start, rows = 0, (*self.base.shape(name), 1)[0]
+            for piece in change(name, self.deltas(name)):
+                stop = start + (len(piece) if piece.ndim else rows)
                 yield (piece * scale if scale != 1 else piece).add_(self.base.rows(name, start, stop))
+                start = stop
 
         return write_checkpoint(self.base, self._config.out, edit, self._record, tokenizer=self._tokenizer)
 
