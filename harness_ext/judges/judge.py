@@ -1,7 +1,8 @@
 """What a judge is, and how one is named: ``rule:xstest``, ``llm:xstest_3class``, ``classifier:guard.yaml``, a file.
 
 A judge turns a prompt and a response into a verdict: a JSON string ``{"judge", "kind": "refusal" | "harm", "label",
-"score"}`` and sometimes ``detail``, why there is no label. It never holds the prompt or the response.
+"score"}``, sometimes with ``detail``, why there is no label, and ``reasoning_cut``, where reasoning was cut off the
+response. It never holds the prompt or the response.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
 from harness_ext.errors import InputError
+from harness_ext.scoring.answers import MARKERS, Answer, answer_of
 
 Kind = Literal["refusal", "harm"]
 Empty = Literal["compliance"]
 
+EMPTY = "empty response"
+UNFINISHED = "reasoning without an end"
 SHOWN = 200
 """Longest ``detail`` of a verdict, in characters."""
 
@@ -71,13 +75,25 @@ class Judge(Protocol):
         ...
 
 
-def verdict(judge: str, kind: Kind, label: str, score: float | None = None, detail: str = "") -> str:
+def answer(item: Item) -> Answer:
+    """What is judged of a response: the answer behind its reasoning.
+
+    >>> answer(Item("", "<think>No?</think>Yes.", {})).text
+    'Yes.'
+    """
+    return answer_of(item.response, item.doc.get(MARKERS))
+
+
+def verdict(
+    judge: str, kind: Kind, label: str, score: float | None = None, detail: str = "", *, reasoning_cut: bool = False
+) -> str:
     """A verdict as text.
 
     >>> verdict("xstest", "refusal", "refusal")
     '{"judge": "xstest", "kind": "refusal", "label": "refusal", "score": null}'
     """
-    about = {"detail": detail[:SHOWN]} if detail else {}
+    about: dict[str, Any] = {"detail": detail[:SHOWN]} if detail else {}
+    about |= {"reasoning_cut": True} if reasoning_cut else {}
     return json.dumps({"judge": judge, "kind": kind, "label": label, "score": score, **about})
 
 

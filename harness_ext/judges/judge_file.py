@@ -56,6 +56,9 @@ class RuleConfig(_Config):
         return self
 
 
+Marker = Annotated[str, Field(min_length=1)]
+
+
 class _ModelConfig(_Config):
     model: str
     parser: str | None = None
@@ -67,6 +70,8 @@ class _ModelConfig(_Config):
     """Longest answer; by default that of the published judge of the parser."""
     scale: Scale = "01"
     """Of the score of ``strongreject_rubric``."""
+    reasoning_markers: tuple[Marker, Marker] | None = None
+    """Opening and closing marker of the judge's own reasoning, where they are not among the common ones."""
 
     @field_validator("parser")
     @classmethod

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+from harness_ext.scoring.affect import fenced
 
 
 def compat_letters(text: str, keys: Sequence[str]) -> list[object]:
@@ -22,9 +21,9 @@ def compat_letters(text: str, keys: Sequence[str]) -> list[object]:
     >>> compat_letters('My answer: {"answer": "B"}', ["answer"])
     [None]
     """
-    fence = _FENCE.search(text)
+    fence = fenced(text)
     try:
-        answers = json.loads(fence.group(1) if fence else text)
+        answers = json.loads(text if fence is None else fence.removeprefix("json").lstrip())
     except (ValueError, RecursionError):
         answers = None
     return [answers.get(key) for key in keys] if isinstance(answers, dict) else [None for _ in keys]

@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from harness_ext.scoring.answers import plain, plain_scores
+
 POPULATION_MEAN = 2.79
 POPULATION_SD = 0.822
 SAME_MECHANISM = 0.033
@@ -27,7 +29,7 @@ _SUM_TOLERANCE = 0.01 + 1e-9
 DocItem = tuple[float, float]
 """Distance to the standard (NaN: unreadable answer) and the human template."""
 
-_MARK = re.compile(r"[(（]\s*[1-4]\s*[)）]|^\s*(?:[1-4][.)、]|[-*•])\s+", re.MULTILINE)
+_MARK = re.compile(r"\(\s*[1-4]\s*\)")
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])(\d{1,9}(?:\.\d{1,9})?)(?![A-Za-z0-9_]|\.\d)")
 _NEGATIVE = re.compile(r"(?<![\w)）*\"'])[-−]\s?\d")
 
@@ -50,7 +52,7 @@ class SeceuScore(NamedTuple):
     """Pearson correlation of the distances with people's; None if one of them is constant."""
 
 
-def _named(text: str, options: Sequence[str]) -> list[float]:
+def _named(text: str, options: Iterable[str]) -> list[float]:
     """The number behind each option's name; empty unless all have one."""
     found = [re.search(rf"(?<![A-Za-z]){re.escape(name)}\W{{0,6}}{_NUMBER.pattern}", text, re.I) for name in options]
     return [float(match.group(1)) for match in found if match] if all(found) else []
@@ -81,10 +83,10 @@ def parse_points(text: str, options: Sequence[str]) -> Points | None:
     Points(values=(2.0, 2.0, 2.0, 4.0), renormalised=True)
     >>> parse_points("I cannot say.", ["Love", "Joy", "Fear", "Anger"])
     """
-    plain = _MARK.sub(" ", text)
-    if _NEGATIVE.search(plain):
+    written = _MARK.sub(" ", plain_scores(text))
+    if _NEGATIVE.search(written):
         return None
-    numbers = _named(plain, options) or _listed(plain, len(options))
+    numbers = _named(written, map(plain, options)) or _listed(written, len(options))
     total = math.fsum(numbers)
     if not total > 0:
         return None

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from datasets import Dataset
 
 from harness_ext.data import load_sample
+from harness_ext.data.reasoning import with_markers
 from harness_ext.errors import InputError
 from harness_ext.tasks.eibench.parts import Part, Record, Split
 from harness_ext.tasks.eibench.readers import part_of
@@ -111,6 +112,7 @@ def _sample(part: Part, split: Split) -> list[Doc]:
     return [doc for doc in docs if doc["id"].startswith("sample_dev_") == (split == "dev")]
 
 
+@with_markers
 def load(
     part: str,
     *,

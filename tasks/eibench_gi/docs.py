@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from datasets import Dataset
 
 from harness_ext.data import fetch, load_sample
+from harness_ext.data.reasoning import with_markers
 from harness_ext.errors import DataError, InputError
 
 Doc = dict[str, Any]
@@ -66,6 +67,7 @@ def read(part: str) -> list[Doc]:
     return docs
 
 
+@with_markers
 def load(part: str, data: Literal["real", "sample"] = "real", **_: object) -> dict[str, Dataset]:
     """One doc an instance.
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from datasets import Dataset
 
 from harness_ext.data import load_sample
+from harness_ext.data.reasoning import with_markers
 from harness_ext.errors import InputError
 from harness_ext.tasks.eibench import docs as eibench
 from harness_ext.tasks.eibench.parts import Record
@@ -63,6 +64,7 @@ def _doc(record: Record, leaf: str, aspect: str, texts: list[str]) -> dict[str, 
     }
 
 
+@with_markers
 def load(
     question: Question,
     language: Language,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from harness_ext.scoring.affect import INVALID, parse_option_json
+from harness_ext.scoring.answers import of_answer
 from harness_ext.scoring.emobench import compat_letters
 
 Doc = Mapping[str, Any]
@@ -60,6 +61,7 @@ def _likeliest(doc: Doc, results: Sequence[tuple[float, bool]]) -> float:
     return 100.0 * float(letter == doc["gold"])
 
 
+@of_answer
 def understanding(doc: Doc, results: Sequence[str]) -> Values:
     """Two letters; the doc is right if both are."""
     right, reading = _read(doc, results[0])
@@ -72,6 +74,7 @@ def understanding_ll(doc: Doc, results: Sequence[tuple[float, bool]]) -> Values:
     return _understanding(doc, "acc", _likeliest(doc, results))
 
 
+@of_answer
 def application(doc: Doc, results: Sequence[str]) -> Values:
     """One letter."""
     (right,), reading = _read(doc, results[0])

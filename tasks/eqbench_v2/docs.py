@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from datasets import Dataset
 
 from harness_ext.data import fetch, load_sample
+from harness_ext.data.reasoning import with_markers
 from harness_ext.errors import DataError, InputError
 from harness_ext.scoring.eqbench import Language
 
@@ -92,6 +93,7 @@ def _sample(language: Language) -> list[Question]:
     return [question_of(record["id"], record) for record in records]
 
 
+@with_markers
 def load(language: Language, data: Literal["real", "sample"] = "real", **_: object) -> dict[str, Dataset]:
     """One doc a question.
 

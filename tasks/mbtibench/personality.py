@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from harness_ext.errors import DataError, InputError
+from harness_ext.scoring.answers import MARKERS, answer_of
 from harness_ext.scoring.soft_labels import parse_choice, parse_score
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS, Dimension
 
@@ -207,4 +208,4 @@ def _last_samples(folder: Path, name: str) -> Iterator[tuple[int, str]]:
     for line in files[-1].read_text(encoding="utf-8").split("\n"):
         if line:
             row = json.loads(line)
-            yield row["doc"]["id"], row["filtered_resps"][0]
+            yield row["doc"]["id"], answer_of(row["filtered_resps"][0], row["doc"].get(MARKERS)).text

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from datasets import Dataset
 
 from harness_ext.data import fetch, load_sample
+from harness_ext.data.reasoning import with_markers
 from harness_ext.errors import InputError
 from harness_ext.judges.judge import Judge, Kind, load_judge
 from harness_ext.judges.rule import RuleJudge
@@ -169,6 +170,7 @@ RULES = {"en": ("xstest", "default_en"), "zh": ("default_zh",), "vi": ("default_
 """The string rules that judge each language."""
 
 
+@with_markers
 def load(
     part: str,
     split: str = "all",

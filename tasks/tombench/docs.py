@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from datasets import Dataset
 
 from harness_ext.data import load_sample
+from harness_ext.data.reasoning import with_markers
 from harness_ext.errors import InputError
 from harness_ext.tasks.tombench.items import LETTERS, Item, Language, Part, read
 
@@ -53,6 +54,7 @@ def _sample(part: str, language: str) -> Iterator[Item]:
             )
 
 
+@with_markers
 def load(
     items: Part,
     language: Language,

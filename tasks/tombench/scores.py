@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness_ext.scoring.affect import INVALID, parse_option
+from harness_ext.scoring.answers import of_answer
 from harness_ext.scoring.tombench import GroupedItem, ability_of, compat_parse, family_of
 
 Doc = Mapping[str, Any]
@@ -41,12 +42,14 @@ def _likeliest(results: Sequence[tuple[float, bool]]) -> str:
     return chr(ord("A") + int(np.argmax([likelihood for likelihood, _ in results])))
 
 
+@of_answer
 def emotion(doc: Doc, results: Sequence[str]) -> Values:
     """A letter, on the emotion items: means over the seven abilities."""
     predicted = parse_option(results[0], len(doc["options"]))
     return _emotion(doc, predicted) | _reading(doc, results[0], predicted)
 
 
+@of_answer
 def everything(doc: Doc, results: Sequence[str]) -> Values:
     """A letter, on all items: means over the six families of abilities and over the twenty files."""
     predicted = parse_option(results[0], len(doc["options"]))
