@@ -62,6 +62,7 @@ def replies(
 def _stored(task: TaskRun) -> list[_Reply]:
     """The replies of a task whose docs have references; empty for any other task."""
     from harness_ext.errors import DataError
+    from harness_ext.scoring.answers import MARKERS, answer_of
 
     found: list[_Reply] = []
     try:
@@ -71,7 +72,8 @@ def _stored(task: TaskRun) -> list[_Reply]:
             if not (isinstance(doc, dict) and doc.get("refs") and answers and isinstance(answers[0], str)):
                 return []
             meta = doc.get("meta") or {}
-            found.append(_Reply(answers[0].strip(), doc["refs"][0], meta.get("emotion")))
+            text = answer_of(answers[0], doc.get(MARKERS)).text.strip()
+            found.append(_Reply(text, doc["refs"][0], meta.get("emotion")))
     except ValueError as error:
         raise DataError(f"{task.samples}: {error}.") from error
     return found

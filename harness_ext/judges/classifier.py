@@ -22,7 +22,7 @@ from harness_ext.judges.judge_prompts import MAX_TOKENS, OWN_PROMPTS, JudgePromp
 from harness_ext.judges.model_judge import ModelJudge, read_answer
 from harness_ext.scoring.verdict_parsers import PARSERS
 
-VERSION = "1"
+VERSION = "2"
 """Goes up when the same outputs of a model are understood in another way."""
 _READ_AT_ONCE = 1 << 20
 _UNLIMITED = 1_000_000
@@ -116,6 +116,7 @@ class ClassifierAsked:
             "prompt": prompt,
             "decoding": decoding,
             **({"scale": config.scale} if self._parser == "strongreject_rubric" else {}),
+            **({"reasoning_markers": list(config.reasoning_markers)} if config.reasoning_markers else {}),
             **({"scale": "probability of harmful"} if config.labels and self.kind == "harm" else {}),
         }
 
@@ -183,7 +184,8 @@ class ClassifierAsked:
                 pad_token_id=tokenizer.pad_token_id,
             )[:, inputs["input_ids"].shape[1] :]
         answers = tokenizer.batch_decode(written, skip_special_tokens=True)
-        return [read_answer(self._parser or "", answer, self._config.scale) for answer in answers]
+        config = self._config
+        return [read_answer(self._parser or "", own, config.scale, config.reasoning_markers) for own in answers]
 
     @property
     def _loaded(self) -> tuple[Any, Any]:

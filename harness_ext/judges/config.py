@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -41,6 +41,9 @@ class JudgeConfig(BaseModel):
         return {"agreement": folder / self.agreement} if self.agreement else {}
 
 
+Marker = Annotated[str, Field(min_length=1)]
+
+
 class ModelConfig(JudgeConfig):
     """A judge that asks a model."""
 
@@ -54,6 +57,8 @@ class ModelConfig(JudgeConfig):
     """Longest answer; by default that of the published judge of the parser."""
     scale: Scale = "01"
     """Of the score of ``strongreject_rubric``."""
+    reasoning_markers: tuple[Marker, Marker] | None = None
+    """Opening and closing marker of the judge's own reasoning, where they are not among the common ones."""
 
     def beside(self, folder: Path) -> dict[str, Any]:
         """The fields that name files, relative to the folder of the judge's file."""

@@ -1,7 +1,8 @@
 """What a judge is; :mod:`harness_ext.judges.loading` makes one from its name or file.
 
 A judge turns a prompt and a response into a verdict: a JSON string ``{"judge", "kind": "refusal" | "harm", "label",
-"score"}`` and sometimes ``detail``, why there is no label. It never holds the prompt or the response.
+"score"}``, sometimes with ``detail``, why there is no label, and ``reasoning_cut``, where reasoning was cut off the
+response. It never holds the prompt or the response.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
+from harness_ext.scoring.answers import MARKERS, Answer, answer_of
+
 Kind = Literal["refusal", "harm"]
 Empty = Literal["compliance"]
 LABELS: Mapping[Kind, frozenset[str]] = {
@@ -19,6 +22,8 @@ LABELS: Mapping[Kind, frozenset[str]] = {
 }
 """What a verdict of each kind may say."""
 
+EMPTY = "empty response"
+UNFINISHED = "reasoning without an end"
 SHOWN = 200
 """Longest ``detail`` of a verdict, in characters."""
 
@@ -73,11 +78,23 @@ class Judge(Protocol):
         ...
 
 
-def verdict(judge: str, kind: Kind, label: str, score: float | None = None, detail: str = "") -> str:
+def answer(item: Item) -> Answer:
+    """What is judged of a response: the answer behind its reasoning.
+
+    >>> answer(Item("", "<think>No?</think>Yes.", {})).text
+    'Yes.'
+    """
+    return answer_of(item.response, item.doc.get(MARKERS))
+
+
+def verdict(
+    judge: str, kind: Kind, label: str, score: float | None = None, detail: str = "", *, reasoning_cut: bool = False
+) -> str:
     """A verdict as text.
 
     >>> verdict("xstest", "refusal", "refusal")
     '{"judge": "xstest", "kind": "refusal", "label": "refusal", "score": null}'
     """
-    about = {"detail": detail[:SHOWN]} if detail else {}
+    about: dict[str, Any] = {"detail": detail[:SHOWN]} if detail else {}
+    about |= {"reasoning_cut": True} if reasoning_cut else {}
     return json.dumps({"judge": judge, "kind": kind, "label": label, "score": score, **about})

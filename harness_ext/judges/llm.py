@@ -19,7 +19,7 @@ from harness_ext.judges.judge_prompts import MAX_TOKENS, OWN_PROMPTS, Message, r
 from harness_ext.judges.model_judge import ModelJudge, read_answer
 from harness_ext.scoring.verdict_parsers import PARSERS
 
-VERSION = "1"
+VERSION = "2"
 """Goes up when the same answers of a model are understood in another way."""
 FILTERED = "the endpoint's content filter"
 API_KEY = "HARNESS_EXT_JUDGE_API_KEY"
@@ -82,6 +82,7 @@ class LlmAsked:
             "format": config.format,
             "decoding": {"temperature": 0, "max_tokens": self._max_tokens, **config.request},
             **({"scale": config.scale} if config.parser == "strongreject_rubric" else {}),
+            **({"reasoning_markers": list(config.reasoning_markers)} if config.reasoning_markers else {}),
         }
 
     def rendered(self, item: Item, *, fenced: bool = True) -> list[Message]:
@@ -124,7 +125,7 @@ class LlmAsked:
         answer = endpoint.written("/chat/completions" if chat else "/completions", body)
         if answer is None:
             return Found("invalid", detail=FILTERED)
-        return read_answer(config.parser, answer, config.scale)
+        return read_answer(config.parser, answer, config.scale, config.reasoning_markers)
 
     @property
     def _max_tokens(self) -> int:

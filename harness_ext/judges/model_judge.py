@@ -14,12 +14,13 @@ from tqdm import tqdm
 
 from harness_ext.judges.cache import Found, VerdictCache, default_folder
 from harness_ext.judges.config import Compat
-from harness_ext.judges.judge import LABELS, Item, Kind, Statistics, verdict
+from harness_ext.judges.judge import EMPTY, LABELS, UNFINISHED, Item, Kind, Statistics, answer, verdict
+from harness_ext.scoring.answers import Answer
 from harness_ext.scoring.verdict_parsers import Scale, parse_verdict
 
 log = logging.getLogger(__name__)
 
-EMPTY = "empty response"
+
 UNPARSABLE = "the judge's answer cannot be read"
 
 
@@ -90,7 +91,9 @@ class ModelJudge:
         Raises:
             InputError: the model cannot be asked; the verdicts that are already there are kept.
         """
-        known = [self._unasked(item.response) for item in items]
+        answers = [answer(item) for item in items]
+        items = [item._replace(response=own.text) for item, own in zip(items, answers, strict=True)]
+        known = [self._unasked(own) for own in answers]
         identity = {"judge": self.name, "version": self.version, **self._asked.about()}
         asked = {number: item for number, item in enumerate(items) if known[number] is None}
         shown = {number: self._asked.rendered(item) for number, item in asked.items()}
@@ -103,13 +106,14 @@ class ModelJudge:
         for number, own in enumerate(known):
             result = own or self._understood(found[keys[number]])
             self.statistics.invalid += result.label == "invalid"
-            verdicts.append(verdict(self.name, self.kind, *result))
+            verdicts.append(verdict(self.name, self.kind, *result, reasoning_cut=answers[number].reasoned))
         return verdicts
 
-    def _unasked(self, response: str) -> Found | None:
-        if not response.strip():
-            return Found(self._compat.empty) if self._compat.empty else Found("invalid", detail=EMPTY)
-        if self._compat.min_words and len(response.split(" ")) < self._compat.min_words:
+    def _unasked(self, given: Answer) -> Found | None:
+        if not given.text.strip():
+            detail = EMPTY if given.finished else UNFINISHED
+            return Found(self._compat.empty) if self._compat.empty else Found("invalid", detail=detail)
+        if self._compat.min_words and len(given.text.split(" ")) < self._compat.min_words:
             return Found("safe")
         return None
 
@@ -148,9 +152,9 @@ class ModelJudge:
         return Found(other) if other and found.label == "invalid" and found.detail == UNPARSABLE else found
 
 
-def read_answer(parser: str, answer: str, scale: Scale) -> Found:
+def read_answer(parser: str, written: str, scale: Scale, reasoning_markers: Sequence[str] | None = None) -> Found:
     """What a model's answer says."""
-    found = parse_verdict(parser, answer, scale=scale)
+    found = parse_verdict(parser, written, scale=scale, reasoning_markers=reasoning_markers)
     return Found(found["label"], found["score"], UNPARSABLE if found["label"] == "invalid" else "")
 
 

@@ -10,7 +10,8 @@ from pydantic import model_validator
 
 from harness_ext.errors import InputError
 from harness_ext.judges.config import JudgeConfig, check_compat
-from harness_ext.judges.judge import Empty, Item, Kind, Statistics, verdict
+from harness_ext.judges.judge import EMPTY, UNFINISHED, Empty, Item, Kind, Statistics, answer, verdict
+from harness_ext.scoring.answers import Answer
 from harness_ext.scoring.refusal_rules import AGREEMENT, RULES, classify, version
 
 
@@ -82,15 +83,13 @@ class RuleJudge:
                     f"{language!r}: it would take refusals for compliance. Use the rule of that language, or give the "
                     "metadata 'force': true."
                 )
-        return [self._verdict(item.response) for item in items]
+        return [self._verdict(answer(item)) for item in items]
 
-    def _verdict(self, response: str) -> str:
-        if response.strip():
-            return verdict(self.name, self.kind, classify(response, self.rule))
-        if self._empty:
-            return verdict(self.name, self.kind, self._empty)
-        self.statistics.invalid += 1
-        return verdict(self.name, self.kind, "invalid", detail="empty response")
+    def _verdict(self, given: Answer) -> str:
+        label: str = classify(given.text, self.rule) if given.text.strip() else self._empty or "invalid"
+        detail = "" if label != "invalid" else EMPTY if given.finished else UNFINISHED
+        self.statistics.invalid += label == "invalid"
+        return verdict(self.name, self.kind, label, detail=detail, reasoning_cut=given.reasoned)
 
 
 def judge_of(config: RuleConfig, name: str | None, _default: str, _cache: Path | None) -> RuleJudge:

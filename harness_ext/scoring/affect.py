@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from string import ascii_uppercase
 
 INVALID = "invalid"
@@ -17,7 +18,7 @@ INVALID = "invalid"
 _DELETED = str.maketrans("", "", "*_`\"'“”„‟‘’‚‛«»")
 _EDGES = " \t\n\r\f\v\u00a0\u3000.,:;!?-–—()[]{}<>#。．，、：；！？－（）［］【】｛｝〔〕＜＞《》〈〉「」『』＃"
 _PREFIX = re.compile(
-    r"""\s*(?:[-+•*]\s+|\d+[.)]\s+)?[*\s]*
+    r"""\s*(?:(?:[-+•]|\d+[.)])\s[*\s]*|\*[*\s]*)?
         (?:final\ answer|answer|output|label|emotion|sentiment|response|prediction|答案|情绪)[*\s]*[:：]""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -30,7 +31,9 @@ _REAL = re.compile(r"(?<![\w.])([-+]?(?:\d+(?:\.\d+)?|\.\d+))(?!\w|\.\d)(\s*%)?"
 _INTEGER = re.compile(r"(?<!\w)(?<!\d\.)(\d{1,9})(?!\w|\.\d)")
 _BRACKET_PAIR = re.compile(r"[(（]\s*(\d{1,9})\s*[,，]\s*(\d{1,9})\s*[)）]")
 _DASH_PAIR = re.compile(r"(?<![\w.])(\d{1,9})\s*[-–]\s*(\d{1,9})(?!\w|\.\d)")
-_FENCE = re.compile(r"```\w*\s*(.*?)```", re.DOTALL)
+_FENCE_NAME = re.compile(r"\w*\s*")
+_OBJECTS_TRIED = 100
+"""Braces at which a JSON object is looked for: an answer of nothing but braces is given up."""
 
 
 def norm(text: str) -> str:
@@ -170,7 +173,8 @@ def _option_rules(n: int) -> tuple[re.Pattern[str], ...]:
         for rule in (
             rf"\[\[{letter}\]\]",
             rf"\[{letter}\]",
-            rf"(?:(?i:answer|option|choice)|答案|选项)\s*(?:is|是|为)?\s*[:：]?\s*{opening}*\s*{letter}(?![A-Za-z])",
+            rf"(?:(?i:answer|option|choice)|答案|选项)\s*(?:(?:is|是|为)\s*)?(?:[:：]\s*)?(?:{opening}+\s*)?"
+            rf"{letter}(?![A-Za-z])",
             rf"\A\s*{opening}*{letter}(?:[)\]）］】.,:：、。*\"”]|[^\S\n]*(?:\n|\Z))",
             rf"(?<![A-Za-z]){letter}[)）]",
             rf"(?<![A-Za-z'’])(?!A\s+[a-z]){letter}(?![A-Za-z'’])",
@@ -200,10 +204,21 @@ def parse_option(text: str, n: int) -> str:
     return line if len(line) == 1 and line in ascii_uppercase[:n] else INVALID
 
 
+def fenced(text: str) -> str | None:
+    """What stands in the first code fence, with the name of its language; None where there is no closed fence.
+
+    >>> fenced('So: ```json {"answer": "B"}```')
+    'json {"answer": "B"}'
+    """
+    _, opened, rest = text.partition("```")
+    inside, closed, _ = rest.partition("```")
+    return inside if opened and closed else None
+
+
 def _first_object(text: str) -> dict[str, object]:
     """The first JSON object in the text, empty when there is none."""
     decoder = json.JSONDecoder(strict=False)
-    for brace in re.finditer(r"\{", text):
+    for brace in islice(re.finditer(r"\{", text), _OBJECTS_TRIED):
         try:
             found, _ = decoder.raw_decode(text, brace.start())
         except (ValueError, RecursionError):
@@ -224,7 +239,7 @@ def parse_option_json(text: str, keys: Sequence[str], ns: Sequence[int]) -> list
     >>> parse_option_json('{"answer_q1": "B) Joy", "answer_q2": 3}', ["answer_q1", "answer_q2"], [6, 4])
     ['B', 'invalid']
     """
-    fence = _FENCE.search(text)
-    answers = _first_object(fence.group(1) if fence else text)
+    fence = fenced(text)
+    answers = _first_object(text if fence is None else _FENCE_NAME.sub("", fence, count=1))
     values = [answers.get(key) for key in keys]
     return [parse_option(v, n) if isinstance(v, str) else INVALID for v, n in zip(values, ns, strict=True)]

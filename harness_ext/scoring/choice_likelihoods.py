@@ -134,7 +134,7 @@ def psycot_ll(
     Args:
         item_lls: for each item the log-likelihoods (nats) of its options A, B, C, ... in order.
         items: for each item a mapping whose ``option_to_pole`` gives the pole letter of its keyed options; any other
-            option ("not sure", unkeyed) counts half.
+            option ("not sure", unkeyed, or with the pole None) counts half.
         second_letter: letter of the second pole.
 
     Returns:
@@ -153,11 +153,13 @@ def psycot_ll(
         raise ValueError(f"one list of log-likelihoods per item is needed; got {len(item_lls)} for {len(items)} items")
     item_values = []
     for lls, item in zip(item_lls, items, strict=True):
-        poles: Mapping[str, str] = item["option_to_pole"]
+        poles: Mapping[str, str | None] = item["option_to_pole"]
         options = [chr(ord("A") + position) for position in range(len(lls))]
         if not set(poles) <= set(options):
             raise ValueError(f"item keys options {sorted(poles)}, but log-likelihoods are given for {options}")
-        weights = [0.5 if option not in poles else float(poles[option] == second_letter) for option in options]
+        # a file, or a column of structs, gives an unkeyed option as null
+        given = [poles.get(option) for option in options]
+        weights = [0.5 if pole is None else float(pole == second_letter) for pole in given]
         item_values.append(float(_probabilities(lls) @ np.asarray(weights)))
     return QuestionnaireScore(item_values=item_values, p=float(np.mean(item_values)))
 

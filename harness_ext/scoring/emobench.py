@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 
 import numpy as np
 
+from harness_ext.scoring.affect import fenced
 from harness_ext.scoring.resampled import CorpusMetric, Resampled
-
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
 
 
 def compat_letters(text: str, keys: Sequence[str]) -> list[object]:
@@ -25,9 +23,9 @@ def compat_letters(text: str, keys: Sequence[str]) -> list[object]:
     >>> compat_letters('My answer: {"answer": "B"}', ["answer"])
     [None]
     """
-    fence = _FENCE.search(text)
+    fence = fenced(text)
     try:
-        answers = json.loads(fence.group(1) if fence else text)
+        answers = json.loads(text if fence is None else fence.removeprefix("json").lstrip())
     except (ValueError, RecursionError):
         answers = None
     return [answers.get(key) for key in keys] if isinstance(answers, dict) else [None for _ in keys]

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from harness_ext.scoring.answers import plain, plain_scores
 from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums
 from harness_ext.scoring.resampled.statistic import Floats
 
@@ -23,8 +25,11 @@ DocItem = tuple[float, bool, float, bool]
 """First score, first readable, revised score, revised readable."""
 
 _SCALE = 0.7477
-_COMPAT = re.compile(r"(\w+):\s+(\d+)")
-_SCORE = r"\s*(\d+(?:\.\d+)?)"
+_LARGEST = 10
+"""Intensity."""
+# A word without a score is matched too, and skipped: a search that begins anew at each of its letters is quadratic.
+_COMPAT = re.compile(r"(\w+)(?::\s+(\d+))?")
+_SCORE = r"(\d+(?:\.\d+)?)"
 _CRITIQUE = {"en": re.compile("Critique"), "de": re.compile("Kritik")}
 # the German questions translate this heading in two ways
 _REVISED = {"en": re.compile("Revised scores"), "de": re.compile("Überarbeitete (?:Bewertung|Punktzahlen|Punktzahl)")}
@@ -65,10 +70,17 @@ def sections(text: str, language: Language = "en") -> Sections:
     >>> sections("Joy: 1\nCritique: too low.\nRevised scores:\nJoy: 3")
     Sections(first='Joy: 1\n', revised=':\nJoy: 3')
     """
-    revised = text
+    end = 0
     for heading in _REVISED[language].finditer(text):
-        revised = text[heading.end() :]
-    return Sections(_CRITIQUE[language].split(text, maxsplit=1)[0], revised)
+        end = heading.end()
+    return Sections(_CRITIQUE[language].split(text, maxsplit=1)[0], text[end:])
+
+
+@lru_cache(maxsize=256)
+def _strict(names: tuple[str, ...]) -> re.Pattern[str]:
+    """A name of several words, as translations have them, is read whole; so is any other word that has a score."""
+    known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or "(?!)"
+    return re.compile(rf"(?<!\w)((?:{known})(?=\s*[:=|])|\w+(?=:))\s*[:=|]\s*{_SCORE}")
 
 
 def parse_scores(text: str, names: Iterable[str], mode: Mode = "strict") -> dict[str, float] | None:
@@ -79,23 +91,27 @@ def parse_scores(text: str, names: Iterable[str], mode: Mode = "strict") -> dict
     Args:
         text: a section of an answer.
         names: the emotions of the question.
-        mode: ``"strict"`` reads decimals and takes a value above 10 for a failure; ``"compat"`` repeats upstream and
-            lm-eval: whole numbers of any size, with a blank after the colon.
+        mode: ``"strict"`` reads decimals, any case, Markdown, lists and tables, passes over a line of the total, and
+            takes a value above 10 for a failure; ``"compat"`` repeats upstream and lm-eval: whole numbers of any size,
+            with a blank after the colon.
 
     >>> parse_scores("Joy: 3\\nFear:2.5\\nLove: 0\\nAnger: 10", ["Joy", "Fear", "Love", "Anger"])
     {'Joy': 3.0, 'Fear': 2.5, 'Love': 0.0, 'Anger': 10.0}
+    >>> parse_scores("- **joy**: 3\\n- **fear**: 2.5\\nTotal: 5.5", ["Joy", "Fear"])
+    {'Joy': 3.0, 'Fear': 2.5}
     >>> parse_scores("Joy: 3\\nFear: 11\\nLove: 0\\nAnger: 1", ["Joy", "Fear", "Love", "Anger"])
     """
-    wanted = set(names)
     if mode == "compat":
-        pattern = _COMPAT
-    else:  # a name of several words, as translations have them, is read whole
-        known = "|".join(re.escape(name) for name in sorted(wanted, key=len, reverse=True))
-        pattern = re.compile(rf"(?<!\w)({known}|\w+):{_SCORE}")
-    scores = {name: float(value) for name, value in pattern.findall(text)}
-    if scores.keys() != wanted or not all(map(math.isfinite, scores.values())):
+        wanted, found = {name: name for name in names}, _COMPAT.findall(text)
+    else:
+        wanted = {plain(name).casefold(): name for name in names}
+        found = _strict(tuple(wanted)).findall(plain_scores(text).casefold())
+    scores = {wanted.get(name): float(value) for name, value in found if value}
+    if scores.keys() != set(wanted.values()) or not all(map(math.isfinite, scores.values())):
         return None
-    return None if mode == "strict" and max(scores.values(), default=0) > 10 else scores
+    if mode == "strict" and max(scores.values(), default=0) > _LARGEST:
+        return None
+    return {name: scores[name] for name in dict.fromkeys(wanted.values())}
 
 
 def score_answer(text: str, reference: Mapping[str, float], mode: Mode = "strict") -> AnswerScore:

@@ -8,7 +8,6 @@ are 0-100 except perplexities. ROUGE is useless for Chinese: the package keeps o
 from __future__ import annotations
 
 import math
-import re
 import string
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -208,17 +207,13 @@ def superni_rouge(prediction: str, references: Sequence[str]) -> float:
     return max((rouge_l(prediction, reference, stemmer=True) for reference in references), default=0.0)
 
 
-_FIRST_LINE = re.compile(r"[^\n]*\S[^\n]*")
-
-
 def first_line(text: str) -> str:
     r"""The first line that is not blank, stripped; empty when there is none.
 
     >>> first_line("\n  joy \nbecause")
     'joy'
     """
-    found = _FIRST_LINE.search(text)
-    return found.group().strip() if found else ""
+    return next(filter(None, map(str.strip, text.split("\n"))), "")
 
 
 @CorpusMetric

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from harness_ext.scoring.answers import plain, plain_scores
 from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums, ratio
 from harness_ext.scoring.resampled.numbers import nanmean, pearson
 from harness_ext.scoring.resampled.statistic import Floats
@@ -33,7 +34,7 @@ DocItem = tuple[float, float]
 
 Number = TypeVar("Number", float, Floats)
 
-_MARK = re.compile(r"[(（]\s*[1-4]\s*[)）]|^\s*(?:[1-4][.)、]|[-*•])\s+", re.MULTILINE)
+_MARK = re.compile(r"\(\s*[1-4]\s*\)")
 _NUMBER = re.compile(r"(?<![A-Za-z0-9_.])(\d{1,9}(?:\.\d{1,9})?)(?![A-Za-z0-9_]|\.\d)")
 _NEGATIVE = re.compile(r"(?<![\w)）*\"'])[-−]\s?\d")
 
@@ -56,7 +57,7 @@ class SeceuScore(NamedTuple):
     """Pearson correlation of the distances with people's; None if one of them is constant."""
 
 
-def _named(text: str, options: Sequence[str]) -> list[float]:
+def _named(text: str, options: Iterable[str]) -> list[float]:
     """The number behind each option's name; empty unless all have one."""
     found = [re.search(rf"(?<![A-Za-z]){re.escape(name)}\W{{0,6}}{_NUMBER.pattern}", text, re.I) for name in options]
     return [float(match.group(1)) for match in found if match] if all(found) else []
@@ -87,10 +88,10 @@ def parse_points(text: str, options: Sequence[str]) -> Points | None:
     Points(values=(2.0, 2.0, 2.0, 4.0), renormalised=True)
     >>> parse_points("I cannot say.", ["Love", "Joy", "Fear", "Anger"])
     """
-    plain = _MARK.sub(" ", text)
-    if _NEGATIVE.search(plain):
+    written = _MARK.sub(" ", plain_scores(text))
+    if _NEGATIVE.search(written):
         return None
-    numbers = _named(plain, options) or _listed(plain, len(options))
+    numbers = _named(written, map(plain, options)) or _listed(written, len(options))
     total = math.fsum(numbers)
     if not total > 0:
         return None

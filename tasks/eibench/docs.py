@@ -14,6 +14,7 @@ from datasets import Dataset
 
 from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.reasoning import with_markers
 from harness_ext.errors import InputError
 from harness_ext.scoring.options import hashed_choice
 from harness_ext.tasks.eibench.parts import Part, Record, Split
@@ -114,6 +115,7 @@ def _sample(part: Part, split: Split) -> list[Doc]:
     return [doc for doc in docs if doc["id"].startswith("sample_dev_") == (split == "dev")]
 
 
+@with_markers
 def load(
     part: str,
     *,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness_ext.scoring import affect
+from harness_ext.scoring.answers import of_answer
 from harness_ext.scoring.classification import decisions, jaccard
 from harness_ext.scoring.generation import first_line, rouge_l, superni_exact, superni_rouge
 from harness_ext.scoring.options import likeliest
@@ -47,6 +48,7 @@ def _label_values(labels: Sequence[str], gold: str, predicted: str) -> Values:
     return values | _set_values(true, chosen, len(labels))
 
 
+@of_answer
 def label(doc: Doc, results: Sequence[str]) -> Values:
     """One label as text."""
     part, response = part_of(doc["task"]), results[0]
@@ -64,6 +66,7 @@ def label_ll(doc: Doc, results: Likelihoods) -> Values:
     return values | {"acc_norm": 100.0 * (best_by_length == doc["gold"])}
 
 
+@of_answer
 def label_set(doc: Doc, results: Sequence[str]) -> Values:
     """A set of labels as text."""
     part, response = part_of(doc["task"]), results[0]
@@ -73,6 +76,7 @@ def label_set(doc: Doc, results: Sequence[str]) -> Values:
     return _text_report(doc, response, values, parse_failure=failed)
 
 
+@of_answer
 def real(doc: Doc, results: Sequence[str]) -> Values:
     """A number between 0 and 1."""
     predicted, failed = affect.parse_real(results[0])
@@ -80,6 +84,7 @@ def real(doc: Doc, results: Sequence[str]) -> Values:
     return _text_report(doc, results[0], values, parse_failure=failed)
 
 
+@of_answer
 def utterances(doc: Doc, results: Sequence[str]) -> Values:
     """A list of utterance numbers; every utterance up to the target is one yes/no decision."""
     n = doc["meta"]["utterances"]
@@ -88,6 +93,7 @@ def utterances(doc: Doc, results: Sequence[str]) -> Values:
     return _text_report(doc, results[0], dict.fromkeys(("pos_f1", "neg_f1", "macro_f1"), item), parse_failure=failed)
 
 
+@of_answer
 def options(doc: Doc, results: Sequence[str]) -> Values:
     """A set of options, which the model sees numbered from 1 and the data counts from 0."""
     n = doc["meta"]["options"]
@@ -100,6 +106,7 @@ def options(doc: Doc, results: Sequence[str]) -> Values:
     return _text_report(doc, results[0], values, parse_failure=failed)
 
 
+@of_answer
 def pairs(doc: Doc, results: Sequence[str]) -> Values:
     """Pairs of an emotional utterance and a cause."""
     found, failed = affect.parse_pairs(results[0], doc["meta"]["utterances"])
@@ -108,6 +115,7 @@ def pairs(doc: Doc, results: Sequence[str]) -> Values:
     return _text_report(doc, results[0], dict.fromkeys(("pair_f1", "precision", "recall"), item), parse_failure=failed)
 
 
+@of_answer
 def span(doc: Doc, results: Sequence[str]) -> Values:
     """A stretch of text; only the first line of the answer counts."""
     predicted = first_line(results[0])
@@ -115,6 +123,7 @@ def span(doc: Doc, results: Sequence[str]) -> Values:
     return _text_report(doc, results[0], values, parse_failure=not predicted)
 
 
+@of_answer
 def letters(doc: Doc, results: Sequence[str]) -> Values:
     """Option letters in a JSON answer; with two questions both must be right."""
     meta = doc["meta"]
@@ -137,6 +146,7 @@ def yes_no_ll(doc: Doc, results: Likelihoods) -> Values:
     return _report(part, values) | {"decision_acc": 100.0 * (chosen == gold)}
 
 
+@of_answer
 def reply(doc: Doc, results: Sequence[str]) -> Values:
     """A free reply against the reply in the corpus; blanks at the ends do not count."""
     response, reference = results[0].strip(), doc["refs"][0]

@@ -9,6 +9,7 @@ from datasets import Dataset
 
 from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.reasoning import with_markers
 from harness_ext.data.rows import read_json
 from harness_ext.errors import DataError, InputError
 
@@ -67,6 +68,7 @@ def read(part: str) -> list[Doc]:
     return docs
 
 
+@with_markers
 def load(part: str, data: Literal["real", "sample"] = "real", **others: object) -> dict[str, Dataset]:
     """One doc an instance.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness_ext.scoring import options
+from harness_ext.scoring.answers import of_answer
 from harness_ext.scoring.generation import first_line, normalise_superni, superni_exact, superni_rouge
 
 Doc = Mapping[str, Any]
@@ -19,11 +20,13 @@ def _values(doc: Doc, response: str, metric: str) -> dict[str, float]:
     return {"gi_score": scores[metric]} | scores | {"parse_failure": float(not readable)}
 
 
+@of_answer
 def exact(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     """The first line must be an accepted answer; one that is none of the values at all is a parse failure."""
     return _values(doc, results[0], "t2t_em")
 
 
+@of_answer
 def overlap(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     """ROUGE-L of the first line with the best accepted answer."""
     return _values(doc, results[0], "t2t_rougeL")

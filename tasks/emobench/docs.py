@@ -11,6 +11,7 @@ from datasets import Dataset
 
 from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.reasoning import with_markers
 from harness_ext.scoring.options import hashed_choice
 from harness_ext.tasks.eibench import docs as eibench
 from harness_ext.tasks.eibench.readers.emobench import Language, Order, Question, items, records
@@ -45,6 +46,7 @@ def instructions(question: Question, form: Form, language: Language) -> list[str
     return texts
 
 
+@with_markers
 def load(
     question: Question,
     language: Language,

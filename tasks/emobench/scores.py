@@ -12,6 +12,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from harness_ext.scoring.affect import INVALID, parse_option_json
+from harness_ext.scoring.answers import of_answer
 from harness_ext.scoring.emobench import compat_letters
 from harness_ext.scoring.options import likeliest
 
@@ -58,6 +59,7 @@ def _likeliest(doc: Doc, results: Sequence[tuple[float, bool]]) -> float:
     return 100.0 * float(ascii_uppercase[likeliest(results)] == doc["gold"])
 
 
+@of_answer
 def understanding(doc: Doc, results: Sequence[str]) -> Values:
     """Two letters; the doc is right if both are."""
     right, reading = _read(doc, results[0])
@@ -70,6 +72,7 @@ def understanding_ll(doc: Doc, results: Sequence[tuple[float, bool]]) -> Values:
     return _understanding(doc, "acc", _likeliest(doc, results))
 
 
+@of_answer
 def application(doc: Doc, results: Sequence[str]) -> Values:
     """One letter."""
     (right,), reading = _read(doc, results[0])

@@ -12,6 +12,7 @@ from datasets import Dataset
 
 from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.reasoning import with_markers
 from harness_ext.data.rows import read_json
 from harness_ext.errors import DataError
 from harness_ext.scoring.eqbench import Language
@@ -94,6 +95,7 @@ def _sample(language: Language) -> list[Question]:
     return [question_of(record["id"], record) for record in records]
 
 
+@with_markers
 def load(language: Language, data: Literal["real", "sample"] = "real", **others: object) -> dict[str, Dataset]:
     """One doc a question.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness_ext.scoring.answers import of_answer
 from harness_ext.scoring.eqbench import AnswerScore, DocItem, Mode, score_answer, sections
 
 Doc = Mapping[str, Any]
@@ -19,6 +20,7 @@ def _both(doc: Doc, text: str, mode: Mode) -> tuple[AnswerScore, AnswerScore]:
     return first, revised
 
 
+@of_answer
 def revised(doc: Doc, results: Sequence[str]) -> dict[str, float | DocItem]:
     """First scores, critique and revised scores."""
     (first, again), (first_compat, again_compat) = (_both(doc, results[0], mode) for mode in ("strict", "compat"))
@@ -34,6 +36,7 @@ def revised(doc: Doc, results: Sequence[str]) -> dict[str, float | DocItem]:
     }
 
 
+@of_answer
 def short(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     """The four scores alone."""
     strict, compat = (score_answer(results[0], _reference(doc), mode) for mode in ("strict", "compat"))

@@ -15,6 +15,7 @@ from datasets import Dataset
 
 from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.reasoning import with_markers
 from harness_ext.data.rows import read_json_lines
 from harness_ext.errors import DataError, InputError
 from harness_ext.scoring.em import mean4
@@ -55,6 +56,7 @@ class Settings(NamedTuple):
     system_role: str
 
 
+@with_markers
 def load(
     dimension: str,
     method: str = "zero-shot",
@@ -99,6 +101,7 @@ def load(
     return {"test": Dataset.from_list([doc(record) for record in read_records(settings.data)])}
 
 
+@with_markers
 def load_items(dimension: str, recorded: dict[str, Any] | None = None, **chosen: Any) -> Docs:
     """One doc for each author and questionnaire item, in that order; arguments as of :func:`load`.
 
@@ -123,6 +126,7 @@ def load_items(dimension: str, recorded: dict[str, Any] | None = None, **chosen:
     return {"test": Dataset.from_list([doc(*pair, position) for pair in records for position in range(len(items))])}
 
 
+@with_markers
 def load_null(dimension: str, recorded: dict[str, Any] | None = None, **chosen: Any) -> Docs:
     """One doc without any posts, whose nine likelihoods calibrate ``zero_shot_ll``; arguments as of :func:`load`.
 

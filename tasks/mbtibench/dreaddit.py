@@ -11,6 +11,7 @@ from datasets import Dataset
 
 from harness_ext.data import fetch
 from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.reasoning import with_markers
 from harness_ext.data.rows import json_lines, read_json_lines
 from harness_ext.errors import DataError, InputError
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS, dimension_of
@@ -36,6 +37,7 @@ Condition = Literal["none", "hard", "soft", "soft_inverted"]
 _RELEASED = "soft--gpt-4o--zero-shot.db"
 
 
+@with_markers
 def load_stress(condition: Condition, recorded: dict[str, Any] | None = None, **chosen: Any) -> Docs:
     """One doc for each post: is its author under very severe stress?
 
@@ -77,6 +79,7 @@ def load_stress(condition: Condition, recorded: dict[str, Any] | None = None, **
     return {"test": Dataset.from_list([doc(record) for record in posts])}
 
 
+@with_markers
 def load_personality(dimension: str, recorded: dict[str, Any] | None = None, **chosen: Any) -> Docs:
     """One doc for each post: which pole does its author lean to? There is no gold label.
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from harness_ext.data.rows import json_lines
 from harness_ext.errors import DataError, InputError
+from harness_ext.scoring.answers import MARKERS, answer_of
 from harness_ext.scoring.soft_labels import parse_choice, parse_score
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS, Dimension
 
@@ -206,4 +207,4 @@ def _last_samples(folder: Path, name: str) -> Iterator[tuple[int, str]]:
     if not files:
         raise InputError(f"personality: {folder} has no {name}_*.jsonl; run that task with --log_samples.")
     for row in json_lines(files[-1].read_text(encoding="utf-8")):
-        yield row["doc"]["id"], row["filtered_resps"][0]
+        yield row["doc"]["id"], answer_of(row["filtered_resps"][0], row["doc"].get(MARKERS)).text

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness_ext.scoring import soft_labels
+from harness_ext.scoring.answers import of_answer
 from harness_ext.scoring.em import vote_codes
 from harness_ext.scoring.resampled import CorpusMetric, Resampled, over_docs
 from harness_ext.scoring.soft_labels import (
@@ -65,6 +66,7 @@ def _generated(doc: Doc, text: str, which: Literal["first", "last"]) -> dict[str
     return _soft(doc["soft"], p if p is None or not doc["swapped"] else flip(p))
 
 
+@of_answer
 def first_score(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     """Values of an answer that is a score, the first ``[[x]]`` as in the paper.
 
@@ -77,6 +79,7 @@ def first_score(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     return _generated(doc, results[0], "first")
 
 
+@of_answer
 def last_score(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     """Values of an answer that reasons before it scores: the last ``[[x]]`` counts.
 
@@ -86,12 +89,13 @@ def last_score(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     return _generated(doc, results[0], "last")
 
 
+@of_answer
 def choice(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     """Values of an answer that is a choice, read strictly and as the released parser does (``*_compat``).
 
     >>> choice({"hard": "E", "dimension": "E/I"}, [" CHOICE: A"])
     {'acc': ('E', 'E'), 'f1': ('E', 'E'), 'parse_failure': 0.0,
-     'acc_compat': ('E', None), 'f1_compat': ('E', None), 'parse_failure_compat': 1.0}
+     'acc_compat': ('E', None), 'f1_compat': ('E', None), 'parse_failure_compat': 1.0, 'reasoning_cut': 0.0}
     """
     strict = parse_choice(results[0], doc["dimension"], "strict")
     compat = parse_choice(results[0], doc["dimension"], "compat")
@@ -179,12 +183,13 @@ authors_out_of_range = _of_authors(soft_labels.agg_out_of_range)
 authors_tie_share = _of_authors(soft_labels.agg_tie_share)
 
 
+@of_answer
 def stress(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     """Values of a yes/no answer, read strictly and as the released parser does (``*_compat``).
 
     >>> stress({"label": "yes"}, ["There is no doubt: [[yes]]"])
     {'acc': ('yes', 'yes'), 'f1': ('yes', 'yes'), 'invalid': 0.0,
-     'acc_compat': ('yes', 'no'), 'f1_compat': ('yes', 'no')}
+     'acc_compat': ('yes', 'no'), 'f1_compat': ('yes', 'no'), 'reasoning_cut': 0.0}
     """
     strict, compat = parse_stress(results[0], "strict"), parse_stress(results[0], "compat")
     return {
@@ -194,6 +199,7 @@ def stress(doc: Doc, results: Sequence[str]) -> dict[str, Any]:
     }
 
 
+@of_answer
 def personality(doc: Doc, results: Sequence[str]) -> dict[str, float]:
     """Values of a score that has no gold label: p in [0, 1], NaN where it cannot be parsed.
 

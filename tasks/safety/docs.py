@@ -13,6 +13,7 @@ from datasets import Dataset
 
 from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.reasoning import with_markers
 from harness_ext.data.rows import read_csv, read_json, read_json_lines, read_lines
 from harness_ext.errors import InputError
 from harness_ext.judges.judge import Judge, Kind
@@ -159,6 +160,7 @@ RULES = {"en": ("xstest", "default_en"), "zh": ("default_zh",), "vi": ("default_
 """The string rules that judge each language."""
 
 
+@with_markers
 def load(
     part: str,
     split: str = "all",

@@ -9,6 +9,7 @@ from datasets import Dataset
 
 from harness_ext.data import fetch, load_sample
 from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.reasoning import with_markers
 from harness_ext.tasks.seceu.word_files import Item, Norm, check, chinese_items, english_items, norm, text_of
 
 Language = Literal["en", "zh"]
@@ -55,6 +56,7 @@ def target(doc: Mapping[str, Any]) -> str:
     return ", ".join(f"{points:g}" for points in doc["standard"])
 
 
+@with_markers
 def load(language: Language, data: Literal["real", "sample"] = "real", **others: object) -> dict[str, Dataset]:
     """One doc a scenario.
 

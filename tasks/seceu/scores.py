@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness_ext.scoring.answers import of_answer
 from harness_ext.scoring.seceu import DocItem, distance, parse_points
 
 
+@of_answer
 def points(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, float | DocItem]:
     """Distance of the four points to people's; an unreadable answer is left out of it and counted."""
     answer = parse_points(results[0], doc["options"])

@@ -9,6 +9,7 @@ from datasets import Dataset
 
 from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments
+from harness_ext.data.reasoning import with_markers
 from harness_ext.scoring.options import hashed_order
 from harness_ext.tasks.tombench.items import LETTERS, Item, Language, Part, read
 
@@ -44,6 +45,7 @@ def _sample(part: str, language: str) -> Iterator[Item]:
             )
 
 
+@with_markers
 def load(
     items: Part,
     language: Language,

@@ -7,6 +7,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from harness_ext.scoring.affect import INVALID, parse_option
+from harness_ext.scoring.answers import of_answer
 from harness_ext.scoring.options import likeliest
 from harness_ext.scoring.tombench import GroupedItem, ability_of, compat_parse, family_of
 
@@ -37,12 +38,14 @@ def _reading(doc: Doc, response: str, predicted: str) -> Values:
     }
 
 
+@of_answer
 def emotion(doc: Doc, results: Sequence[str]) -> Values:
     """A letter, on the emotion items: means over the seven abilities."""
     predicted = parse_option(results[0], len(doc["options"]))
     return _emotion(doc, predicted) | _reading(doc, results[0], predicted)
 
 
+@of_answer
 def everything(doc: Doc, results: Sequence[str]) -> Values:
     """A letter, on all items: means over the six families of abilities and over the twenty files."""
     predicted = parse_option(results[0], len(doc["options"]))

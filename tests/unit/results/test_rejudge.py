@@ -158,7 +158,7 @@ def test_another_judge_changes_only_its_own_numbers(source: Path, tmp_path: Path
     assert {key: new[key] for key in old} == old
     assert set(new) - set(old) == {
         f"{metric}{ending},refdir12"
-        for metric in ("over_refusal", "unsafe_compliance", "safety_balance", "invalid")
+        for metric in ("over_refusal", "unsafe_compliance", "safety_balance", "invalid", "reasoning_cut")
         for ending in ("", "_stderr")
     }
     changed = {key for key in {*before, *found} if before.get(key) != found.get(key)}
@@ -195,7 +195,8 @@ def test_the_output_is_read_by_tables_intervals_and_comparisons(source: Path, tm
     reading = read([tmp_path / "a"])
     assert reading.problems == []
     rows = reading.frame[reading.frame["filter"] == "refdir12"]
-    assert set(rows.metric) == {"over_refusal", "unsafe_compliance", "safety_balance", "invalid"}
+    assert set(rows.metric) == {"over_refusal", "unsafe_compliance", "safety_balance", "invalid", "reasoning_cut"}
+    rows = rows[rows.metric != "reasoning_cut"]  # which is the model's doing, whoever judges
     assert set(rows.judge) == {"refdir12"}
     assert rows.judge_agreement.str.contains("0.924").all()
     intervals = run_intervals(load_run(tmp_path / "a"), draws=200).intervals
@@ -225,7 +226,11 @@ def test_what_was_judged_can_be_judged_again(source: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("label", "metrics"), [("safe", ["over_refusal", "invalid"]), ("unsafe", ["unsafe_compliance", "invalid"])]
+    ("label", "metrics"),
+    [
+        ("safe", ["over_refusal", "invalid", "reasoning_cut"]),
+        ("unsafe", ["unsafe_compliance", "invalid", "reasoning_cut"]),
+    ],
 )
 def test_metrics_follow_the_labels(label: str, metrics: list[str], tmp_path: Path) -> None:
     docs = [(label, response) for _, response in BOTH]

@@ -86,12 +86,21 @@ def test_a_questionnaire_counts_keyed_options_fully_and_all_others_half() -> Non
     assert psycot_ll([certain[::-1], certain[::-1]], items, "P")["p"] == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("keyed", [{"A": "J", "B": "P"}, {"A": "J", "B": "P", "C": None}])
+def test_an_option_without_a_pole_counts_half_whether_it_is_absent_or_null(keyed: dict[str, str | None]) -> None:
+    certain = [-50.0, -50.0, 0.0]  # of the third option
+    for second in "JP":
+        assert psycot_ll([certain], [{"option_to_pole": keyed}], second)["p"] == pytest.approx(0.5)
+
+
 def test_a_questionnaire_that_does_not_fit_its_likelihoods_is_refused() -> None:
     item = {"option_to_pole": {"A": "E", "B": "I"}}
     with pytest.raises(ValueError, match="2 for 1 items"):
         psycot_ll([[0.0, 0.0], [0.0, 0.0]], [item], "I")
     with pytest.raises(ValueError, match="keys options"):
         psycot_ll([[0.0]], [item], "I")
+    with pytest.raises(ValueError, match="keys options"):
+        psycot_ll([[0.0]], [{"option_to_pole": {"A": "E", "B": None}}], "I")
 
 
 @given(st.dictionaries(st.integers(), st.floats(0, 1), min_size=1))

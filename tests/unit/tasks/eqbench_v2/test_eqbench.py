@@ -87,12 +87,36 @@ def test_decimals_are_read_unless_compat_cuts_them_off(values: list[float]) -> N
         "",
         answer(dict.fromkeys(NAMES[:3], 3.0)),
         answer(dict.fromkeys(NAMES, 3.0) | {"Joy": 3.0}),
-        answer(dict.fromkeys(NAMES, 3.0)).lower(),
     ],
-    ids=["empty", "one missing", "one too many", "another spelling"],
+    ids=["empty", "one missing", "one too many"],
 )
 def test_an_answer_without_exactly_the_four_emotions_scores_zero(text: str) -> None:
     assert score_answer(text, REFERENCE) == score_answer(text, REFERENCE, "compat") == (0.0, False)
+
+
+WRITTEN = {
+    "bold names": "**{}:** {}\n**{}:** {}\n**{}:** {}\n**{}:** {}",
+    "a list": "- **{}**: {}\n- **{}**: {}\n- **{}**: {}\n- **{}**: {}",
+    "numbers in front": "1. {}: {}\n2. {}: {}\n3. {}: {}\n4. {}: {}",
+    "a table": "| Emotion | Score |\n|---|---|\n| {} | {} |\n| {} | {} |\n| {} | {} |\n| {} | {} |",
+    "a total": "{}: {}\n{}: {}\n{}: {}\n{}: {}\n\n**Gesamt:** 19/40",
+    "bold scores": "{}: **{}**\n{}: **{}**\n{}: **{}**\n{}: **{}**",
+    "JSON": '{{"{}": {}, "{}": {}, "{}": {}, "{}": {}}}',
+}
+
+
+@pytest.mark.parametrize("spelling", [str, str.lower, str.upper], ids=["as asked", "lower case", "upper case"])
+@pytest.mark.parametrize("form", WRITTEN)
+def test_markdown_lists_case_and_a_total_are_read_except_in_compat(form: str, spelling: Any) -> None:
+    pairs = [part for name, value in REFERENCE.items() for part in (spelling(name), f"{value:g}")]
+    text = WRITTEN[form].format(*pairs)
+    assert score_answer(text, REFERENCE) == (100.0, True)
+    assert spelling is str or score_answer(text, REFERENCE, "compat") == (0.0, False)
+
+
+def test_full_width_digits_and_colons_are_read() -> None:
+    digits = str.maketrans("0123456789:", "０１２３４５６７８９：")
+    assert parse_scores(answer(REFERENCE).translate(digits), NAMES) == REFERENCE
 
 
 def test_a_value_above_ten_is_a_failure_except_in_compat() -> None:

@@ -63,9 +63,10 @@ def test_a_configured_judge_names_the_filter_and_is_recorded(part: str, tmp_path
     (recorded,) = task.config.metadata["recorded"]["judges"].values()
     assert recorded["judge"] == f"llm_{parser}"
     metrics = {metric["metric"] for metric in task.config.metric_list}
-    harm = {"attack_success", "harm_score", "invalid"}
-    assert (metrics == harm) == (part not in REFUSAL)
-    assert bool(metrics & harm - {"invalid"}) == (part not in REFUSAL)
+    harm, reading = {"attack_success", "harm_score"}, {"invalid", "reasoning_cut"}
+    assert (metrics == harm | reading) == (part not in REFUSAL)
+    assert reading <= metrics
+    assert bool(metrics & harm) == (part not in REFUSAL)
     assert {bool(doc["three_class"]) for doc in task.eval_docs} == {part in REFUSAL}
     plain = load(f"safety_{part}")
     assert task.config.generation_kwargs == plain.config.generation_kwargs

@@ -137,6 +137,7 @@ def test_emotion_items_are_grouped_by_ability_and_all_items_by_family_and_file()
         "ability_macro": ("emotion: mixed emotions", 100.0),
         "invalid": 0.0,
         "acc_compat": 100.0,
+        "reasoning_cut": 0.0,
     }
     values = scores.everything(doc, ["no idea"])
     assert values["ability_macro"] == ("emotion", 0.0)

@@ -1,0 +1,135 @@
+"""No text makes a parser slow: four times the text takes about four times as long, whatever it consists of."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from harness_ext import scoring
+from harness_ext.scoring import (
+    affect,
+    answers,
+    emobench,
+    eqbench,
+    generation,
+    refusal_rules,
+    seceu,
+    soft_label_parsers,
+    spans,
+    tombench,
+    verdict_parsers,
+)
+
+LABELS = ("joy", "no emotion", "anger")
+READ: dict[str, Callable[[str], object]] = {
+    "affect.norm": affect.norm,
+    "affect.fenced": affect.fenced,
+    "affect.first_line": affect.first_line,
+    "affect.parse_label": lambda text: affect.parse_label(text, LABELS, {"glad": "joy"}),
+    "affect.parse_label_set": lambda text: affect.parse_label_set(text, LABELS),
+    "affect.parse_real": affect.parse_real,
+    "affect.parse_utterances": lambda text: affect.parse_utterances(text, 30),
+    "affect.parse_pairs": lambda text: affect.parse_pairs(text, 30),
+    "affect.parse_option": lambda text: affect.parse_option(text, 4),
+    "affect.parse_option_json": lambda text: affect.parse_option_json(text, ["a", "b"], [4, 4]),
+    "answers.answer_of": answers.answer_of,
+    "answers.plain": answers.plain,
+    "answers.plain_scores": answers.plain_scores,
+    "emobench.compat_letters": lambda text: emobench.compat_letters(text, ["a"]),
+    "eqbench.sections": lambda text: [eqbench.sections(text, language) for language in ("en", "de")],
+    "eqbench.parse_scores": lambda text: [
+        eqbench.parse_scores(text, ["Joy", "No Emotion"], mode) for mode in ("strict", "compat")
+    ],
+    "eqbench.score_answer": lambda text: eqbench.score_answer(text, {"Joy": 3.0, "Anger": 1.0}),
+    "generation.first_line": generation.first_line,
+    "generation.normalise_superni": generation.normalise_superni,
+    "refusal_rules.classify": lambda text: [refusal_rules.classify(text, rule) for rule in refusal_rules.RULES],
+    "seceu.parse_points": lambda text: seceu.parse_points(text, ["Joy", "Anger", "No emotion", "Love"]),
+    "soft_label_parsers.parse_score": lambda text: [
+        soft_label_parsers.parse_score(text, mode, which)
+        for mode in ("compat", "strict")
+        for which in ("first", "last")
+    ],
+    "soft_label_parsers.parse_choice": lambda text: [
+        soft_label_parsers.parse_choice(text, "E/I", mode) for mode in ("compat", "strict")
+    ],
+    "soft_label_parsers.parse_stress": lambda text: [
+        soft_label_parsers.parse_stress(text, mode) for mode in ("compat", "strict")
+    ],
+    "spans.normalise_span": spans.normalise_span,
+    "tombench.compat_parse": tombench.compat_parse,
+    **{
+        f"verdict_parsers.parse_verdict {name}": lambda text, name=name: verdict_parsers.parse_verdict(name, text)
+        for name in verdict_parsers.PARSERS
+    },
+}
+"""Every function that reads what a model wrote, and how it is called."""
+NO_ANSWER = {"hypothesis", "prediction"}
+"""First arguments of functions that compare texts: ``rouge_pair`` and the like."""
+
+UNITS = (
+    *(" ", "\t", "\n", " \n", "\u3000", "a", "y", "A", "Z", "1", "9", "０", "_", "-", "- ", "*", "* ", "(", ")", "[", "]"),
+    *("{", "}", "<", "[[", "(1", "( ", "[ ", '"', "'", "`", "```", "```json ", '{"a":', '{"a": "', '{"', "\\_", "__", "|", "| "),
+    *(":", ": ", "：", ".", ". ", "1.", "1. ", ".1", "1 ", "1,", "1-", "1 - ", "(1, ", "1.b ", "1_", "3%", "A ", "A. ", "a b "),
+    *("Answer", "Answer: ", "the answer is ", "option ", "choice: ", "grade: ", "refused ", "refused: 1 ", "Total: "),
+    *("joy ", "no ", "Joy: ", "Joy: 3 ", "Joy|", "Critique ", "Revised scores ", "[RESULT] ", "#scores\n", "unsafe "),
+    *("<think>", "<think>\n", "</think>", "<|channel|>", "<|channel|>final", "analysis", "sorry ", "I cannot ", "答案", "is"),
+)  # fmt: skip
+FORMS = ("{run}", "The answer{run}", "{run}x", "1{run}!")
+SIZES = 4_000, 16_000
+QUICK = 0.004
+"""Seconds in which even the longer text is read: too short for a ratio, and for anything but a linear search."""
+LARGEST_RATIO = 8.0
+"""Between 4, which is linear, and 16, which is quadratic."""
+TRIES = 4
+
+
+def seconds(read: Callable[[str], object], text: str) -> float:
+    start = time.process_time()
+    read(text)
+    return time.process_time() - start
+
+
+def grows(read: Callable[[str], object], form: str, unit: str, sizes: tuple[int, int] = SIZES) -> bool:
+    """Whether the longer text takes clearly more than four times as long, at every try."""
+    short, long = (form.format(run=unit * (size // len(unit))) for size in sizes)
+    for _ in range(TRIES):
+        slow = seconds(read, long)
+        if slow < QUICK or slow < LARGEST_RATIO * seconds(read, short):
+            return False
+    return True
+
+
+def test_every_function_that_reads_an_answer_is_tried() -> None:
+    def found() -> Iterator[str]:
+        for module in pkgutil.iter_modules(scoring.__path__):
+            content = importlib.import_module(f"{scoring.__name__}.{module.name}")
+            for name, function in inspect.getmembers(content, inspect.isfunction):
+                if function.__module__ == content.__name__ and not name.startswith("_"):
+                    first = next(iter(inspect.signature(function).parameters), "")
+                    if first in ("text", "response") or (name.startswith("parse_") and name != "parse_verdict"):
+                        yield f"{module.name}.{name}"
+
+    tried = {name.partition(" ")[0] for name in READ}
+    assert set(found()) <= tried
+    assert tried - set(found()) == {"verdict_parsers.parse_verdict"}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_four_times_the_text_takes_about_four_times_as_long(name: str) -> None:
+    slow = [(form, unit) for unit in UNITS for form in FORMS if grows(READ[name], form, unit)]
+    assert slow == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "unit"), [(r"answer\s*:?\s*[A-D]", " "), (r"(\w+):\s+(\d+)", "a"), (r"[^\n]*\S[^\n]*", " ")]
+)
+def test_a_quadratic_search_is_noticed(pattern: str, unit: str) -> None:
+    search = re.compile(pattern).search
+    assert any(grows(search, form, unit, (1_000, 4_000)) for form in ("answer{run}", "{run}"))
