@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from harness_ext.cli.app import app
 from harness_ext.errors import DataError, InputError
-from harness_ext.results.reading.samples import load_run, read_scores
+from harness_ext.results.reading.runs import load_run
+from harness_ext.results.reading.samples import read_scores
 from harness_ext.results.statistics.aggregations import resampled
 from harness_ext.results.statistics.bootstrap import interval
 from harness_ext.results.statistics.comparability import NotComparableError
