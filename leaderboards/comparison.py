@@ -63,7 +63,9 @@ def _row(one: Comparison) -> tuple[Cell, ...]:
         Cell(_p(one.p), one.p),
         Cell(_p(one.p_holm), one.p_holm),
         Cell(_signed(one.effect_size), one.effect_size),
-        Cell(_number(one.minimum_detectable_effect), one.minimum_detectable_effect),
+        Cell("undefined")
+        if math.isnan(one.minimum_detectable_effect)
+        else Cell(_number(one.minimum_detectable_effect), one.minimum_detectable_effect),
         Cell(side or "–"),
     )
 

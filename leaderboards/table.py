@@ -48,13 +48,10 @@ class Table:
         if not self.rows:
             return self
         filled = [any(row[at].text not in ("", NOTHING.text) for row in self.rows) for at in range(len(self.columns))]
-        return self._of(filled)
+        return self.of(filled)
 
-    def without(self, at: int) -> Table:
-        """The table without one column."""
-        return self._of([index != at for index in range(len(self.columns))])
-
-    def _of(self, chosen: Sequence[bool]) -> Table:
+    def of(self, chosen: Sequence[bool]) -> Table:
+        """The table of some of its columns, one flag each."""
         rows = tuple(tuple(compress(row, chosen)) for row in self.rows)
         return replace(self, columns=tuple(compress(self.columns, chosen)), rows=rows)
 

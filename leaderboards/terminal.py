@@ -43,14 +43,14 @@ def show(tables: Iterable[Table], console: Console) -> None:
 
 def _fitted(table: Table, width: int) -> tuple[Table, list[str]]:
     """The table with as many optional columns as there is room for, and a note that names the others."""
-    hidden: list[str] = []
-    while sum(_narrowest(table)) + _GAP * len(table.columns) > width:
-        optional = [at for at, column in enumerate(table.columns) if column.optional]
-        if not optional:
-            break
-        hidden.insert(0, table.columns[optional[-1]].name)
-        table = table.without(optional[-1])
-    return table, [f"Not shown, the terminal is too narrow: {', '.join(hidden)}."] if hidden else []
+    needed = [narrowest + _GAP for narrowest in _narrowest(table)]
+    shown, room = [True] * len(needed), width - sum(needed)
+    optional = [at for at, column in enumerate(table.columns) if column.optional]
+    while room < 0 and optional:
+        at = optional.pop()
+        shown[at], room = False, room + needed[at]
+    hidden = ", ".join(column.name for column, kept in zip(table.columns, shown, strict=True) if not kept)
+    return table.of(shown), [f"Not shown, the terminal is too narrow: {hidden}."] if hidden else []
 
 
 def _natural(table: Table) -> list[int]:

@@ -18,8 +18,9 @@ def compare(
     ] = None,
     metric: Annotated[
         list[str] | None,
-        typer.Option("--metric", help="Compare this metric, or metric,filter; repeatable. Default: each task's first."),
+        typer.Option("--metric", help="Compare this metric, or metric,filter; repeatable. Default: the headline."),
     ] = None,
+    all_metrics: Annotated[bool, typer.Option("--all-metrics", help="Compare every metric that is reported.")] = False,
     draws: Annotated[
         int, typer.Option(min=100, help="Number of bootstrap resamples and of random exchanges.")
     ] = 10_000,
@@ -28,10 +29,11 @@ def compare(
 ) -> None:
     """Compare runs on the same questions: is A better than B, or may it be chance?
 
-    Every pair of runs is compared in the first metric of each task and group they share: difference with a 95 %
-    bootstrap interval, p-value of a paired permutation test, the same corrected for the number of lines (Holm), effect
-    size and the smallest difference that this test could have found. Runs whose docs, prompts, data, judges, filters,
-    task versions or settings differ are refused, with the reason. Runs need lm-eval's --log_samples.
+    Every pair of runs is compared in the headline metric of each task and group they share, or in those that you name:
+    difference with a 95 % bootstrap interval, p-value of a paired permutation test, the same corrected for the number
+    of lines (Holm), effect size and the smallest difference that this test could have found. Runs whose docs, prompts,
+    data, judges, filters, task versions or settings differ are refused, with the reason. Runs need lm-eval's
+    --log_samples.
 
     Examples:
 
@@ -53,7 +55,7 @@ def compare(
     from harness_ext.results.statistics.paired import assess, corrected
 
     try:
-        planned = plan(runs, tasks=task or (), metrics=metric or ())
+        planned = plan(runs, tasks=task or (), metrics=metric or (), every_metric=all_metrics)
     except NotComparableError as error:
         if json_:
             typer.echo(_as_json({"refused": [mismatch._asdict() for mismatch in error.mismatches]}))

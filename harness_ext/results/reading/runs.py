@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -108,20 +109,26 @@ class GroupRun:
     """Each once, however many subgroups it is in."""
     rows: Mapping[tuple[str, str], Row]
     """By (metric, filter), in the file's order."""
+    times: Mapping[str, int] = field(default_factory=dict)
+    """How often the reported means count each leaf: once for each subgroup that it is in."""
 
     def weightings(self, measure: tuple[str, str], tasks: Mapping[str, TaskRun]) -> list[tuple[float, ...]]:
         """Weights of the leaves, equal or by size, with which their values give the reported one; often just one."""
-        return weightings(self.rows[measure], [tasks[leaf].rows[measure] for leaf in self.leaves])
+        rows = [tasks[leaf].rows[measure] for leaf in self.leaves]
+        return weightings(self.rows[measure], rows, [self.times.get(leaf, 1) for leaf in self.leaves])
 
 
-def weightings(group: Row, leaves: Sequence[Row]) -> list[tuple[float, ...]]:
-    """Weights of the leaves, equal or by size, with which their values give the group's; often just one."""
+def weightings(group: Row, leaves: Sequence[Row], times: Sequence[int] = ()) -> list[tuple[float, ...]]:
+    """Weights of the leaves, equal or by size, with which their values give the group's; often just one.
+
+    A leaf that the group's value counts several ``times`` has the weight of one.
+    """
     values, sizes = np.array([row.value for row in leaves]), np.array([row.n for row in leaves])
-    found = (np.full(len(leaves), 1 / len(leaves)), sizes / sizes.sum())
+    counted = np.array(times or [1] * len(leaves))
     return [
-        tuple(weights.tolist())
-        for weights in found
-        if math.isclose(float(weights @ values), group.value, rel_tol=1e-9, abs_tol=1e-9)
+        tuple((weights / weights.sum()).tolist())
+        for weights in (np.ones(len(leaves)), sizes)
+        if math.isclose(float(np.average(values, weights=weights * counted)), group.value, rel_tol=1e-9, abs_tol=1e-9)
     ]
 
 
@@ -450,7 +457,20 @@ def _groups(content: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, GroupR
     for row in rows:
         if row.level == "group":
             found.setdefault(row.task, {})[row.metric, row.filter] = row
-    return {name: GroupRun(tuple(leaves_of(name, children)), own) for name, own in found.items()}
+    return {
+        name: GroupRun(tuple(leaves_of(name, children)), own, _times(name, children)) for name, own in found.items()
+    }
+
+
+def _times(group: str, children: Mapping[str, Sequence[str]], above: frozenset[str] = frozenset()) -> Counter[str]:
+    """How often lm-eval meets each task below a group."""
+    found: Counter[str] = Counter()
+    for name in children.get(group, ()):
+        if name in children and name not in above:
+            found += _times(name, children, above | {group})
+        elif name not in children:
+            found[name] += 1
+    return found
 
 
 def _files(paths: Iterable[Path]) -> Iterator[Path]:

@@ -37,6 +37,8 @@ class Scores:
     """lm-eval's numbers of the documents."""
     doc_hashes: list[str] = field(default_factory=list)
     """Hashes of the logged documents, where they were asked for."""
+    told_hashes: list[str] = field(default_factory=list)
+    """lm-eval's hashes of them, which differ between two runs of one doc with an image."""
     prompt_hashes: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     """The documents' own ids, which several tasks may share; their hashes where they have none."""
@@ -95,6 +97,7 @@ def _add(scores: Scores, sample: Mapping[str, Any], facts: Facts | None, *, hash
     if hashes:
         # lm-eval's own doc_hash of a doc with an image hashes the address at which the image happened to lie.
         scores.doc_hashes.append(_hash(sample.get("doc")))
+        scores.told_hashes.append(str(sample.get("doc_hash") or ""))
         scores.prompt_hashes.append(str(sample.get("prompt_hash") or _hash(sample.get("arguments"))))
     scores.ids.append(str(own_id if own_id is not None else sample.get("doc_hash") or _hash(sample.get("doc"))))
     own = f"doc {number}" if own_id is None else f"id {own_id}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -72,7 +73,7 @@ def differences(a: Side, b: Side) -> list[Mismatch]:
 def _differences(a: Side, b: Side) -> Iterator[tuple[str, str]]:
     rows = [next(iter(side.run.rows.values())) for side in (a, b)]
     for column, name in _SAME.items():
-        values = [str(getattr(row, column)) or "the default" for row in rows]
+        values = [_value(getattr(row, column)) for row in rows]
         if values[0] != values[1]:
             yield column, f"{name} is {values[0]} in {a.label} and {values[1]} in {b.label}"
     for metric, name in a.run.rows if rows[0].judge == rows[1].judge else ():
@@ -88,7 +89,7 @@ def _differences(a: Side, b: Side) -> Iterator[tuple[str, str]]:
     if _plain(a.run.config.get("filter_list")) != _plain(b.run.config.get("filter_list")):
         yield "filters", "filters of the same name are defined differently"
     name = next(iter(a.scores))
-    docs = [Counter(side.scores[name].doc_hashes) for side in (a, b)]
+    docs = [Counter(hashes) for hashes in document_hashes(a.scores[name], b.scores[name])]
     if docs[0] != docs[1]:
         only = [(docs[i] - docs[1 - i]).total() for i in (0, 1)]
         total = [count.total() for count in docs]
@@ -103,7 +104,7 @@ def _differences(a: Side, b: Side) -> Iterator[tuple[str, str]]:
 
 
 def _changed_prompts(a: Scores, b: Scores) -> int:
-    order = document_order(b.doc_hashes, like=a.doc_hashes)
+    order = document_order(a, b)
     return sum(prompt != b.prompt_hashes[place] for prompt, place in zip(a.prompt_hashes, order, strict=True))
 
 
@@ -120,22 +121,40 @@ def only_the_template_differs(a: Side, b: Side) -> bool:
     )
 
 
-def document_order(hashes: Sequence[str], *, like: Sequence[str]) -> list[int]:
-    """Positions that bring documents into another run's order; equal documents keep their own order.
+def document_hashes(a: Scores, b: Scores) -> tuple[list[str], list[str]]:
+    """What tells documents apart: lm-eval's hashes where those of both runs agree, else hashes of what was logged."""
+    agree = all(a.told_hashes or [""]) and Counter(a.told_hashes) == Counter(b.told_hashes)
+    return (a.told_hashes, b.told_hashes) if agree else (a.doc_hashes, b.doc_hashes)
 
-    >>> document_order(["x", "y", "x"], like=["y", "x", "x"])
+
+def document_order(a: Scores, b: Scores) -> list[int]:
+    """Positions that bring the documents of run B into the order of run A; equal documents keep their own order.
+
+    >>> document_order(Scores(doc_hashes=["y", "x", "x"]), Scores(doc_hashes=["x", "y", "x"]))
     [1, 0, 2]
     """
+    wanted, hashes = document_hashes(a, b)
     places: dict[str, list[int]] = {}
     for place, key in enumerate(hashes):
         places.setdefault(key, []).append(place)
     waiting = {key: iter(found) for key, found in places.items()}
-    return [next(waiting[key]) for key in like]
+    return [next(waiting[key]) for key in wanted]
 
 
 def _plain(value: object) -> str:
     """A configuration value without the memory addresses that lm-eval writes for functions."""
     return re.sub(r" at 0x[0-9a-f]+", "", str(value))
+
+
+def _value(value: object) -> str:
+    """A column's value as a sentence says it.
+
+    >>> _value(float("nan")), _value(10.0), _value("words:67"), _value("")
+    ('the default', '10', 'words:67', 'the default')
+    """
+    if isinstance(value, float):
+        return "the default" if math.isnan(value) else f"{value:g}"
+    return str(value) or "the default"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 from harness_ext.errors import InputError
 from harness_ext.results import benches
 from harness_ext.results.judging.judges import JUDGED_METRICS
-from harness_ext.results.reading.runs import Run, TaskRun, load_run
+from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.runs import Run, load_run
 from harness_ext.results.statistics.aggregations import recorded_metric
 from harness_ext.results.statistics.bootstrap import DRAWS, SEED
 from harness_ext.results.statistics.comparability import (
@@ -43,20 +44,26 @@ def compare(
     *,
     tasks: Sequence[str] = (),
     metrics: Sequence[str] = (),
+    every_metric: bool = False,
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> list[Comparison]:
     """Compare every pair of runs; arguments and errors as for :func:`plan`, p-values corrected over all lines."""
-    return corrected([assess(job, draws=draws, seed=seed) for job in plan(paths, tasks=tasks, metrics=metrics).jobs])
+    planned = plan(paths, tasks=tasks, metrics=metrics, every_metric=every_metric)
+    return corrected([assess(job, draws=draws, seed=seed) for job in planned.jobs])
 
 
-def plan(paths: Sequence[Path], *, tasks: Sequence[str] = (), metrics: Sequence[str] = ()) -> Plan:
+def plan(
+    paths: Sequence[Path], *, tasks: Sequence[str] = (), metrics: Sequence[str] = (), every_metric: bool = False
+) -> Plan:
     """Read the runs, make sure that they answered the same questions, and list what is to be compared.
 
     Args:
         paths: two or more runs, as for :func:`~harness_ext.results.reading.samples.load_run`.
         tasks: names of tasks or groups; default: all that every run has.
-        metrics: ``metric`` or ``metric,filter``; default: the first metric of each task.
+        metrics: ``metric`` or ``metric,filter``; default: the headline metric of each task, which is the one that its
+            benchmark declares, or else the first.
+        every_metric: compare all that is reported.
 
     Raises:
         NotComparableError: docs, prompts, data, judges, filters, task versions or settings differ.
@@ -67,19 +74,19 @@ def plan(paths: Sequence[Path], *, tasks: Sequence[str] = (), metrics: Sequence[
         raise InputError("a comparison needs two runs or more.")
     loaded = [load_run(path) for path in paths]
     runs = dict(zip(_labels(loaded), loaded, strict=True))
-    _check_names(loaded[0], tasks, metrics)
+    asked = _Asked(tasks, metrics, every_metric)
+    asked.check(loaded[0])
     notes: list[str] = []
     leaves = [_Leaf.read(task, runs) for task in _leaves_to_read(runs, tasks, notes)]
     mismatches = [mismatch for leaf in leaves for side in leaf.others for mismatch in differences(leaf.first, side)]
     if mismatches:
         raise NotComparableError(mismatches)
     notes += [note for leaf in leaves for note in leaf.notes()]
-    shown = [leaf for leaf in leaves if not tasks or leaf.task in tasks]
     jobs: list[Job] = []
     for labels in itertools.combinations(runs, 2):
-        jobs += _leaf_jobs(shown, labels, metrics, notes)
-        jobs += _group_jobs([runs[label] for label in labels], labels, leaves, tasks, metrics, notes)
-        jobs += _mean_jobs(leaves, labels, tasks, metrics, notes)
+        jobs += _leaf_jobs(leaves, labels, asked, notes)
+        jobs += _group_jobs([runs[label] for label in labels], labels, leaves, asked, notes)
+        jobs += _mean_jobs(leaves, labels, asked, notes)
     notes = list(dict.fromkeys(notes))
     if not jobs:
         raise InputError(" ".join(["nothing can be compared.", *notes]))
@@ -94,20 +101,37 @@ def _labels(runs: Sequence[Run]) -> list[str]:
     return [name if twice[name] == 1 else f"{name} #{number}" for number, name in enumerate(names, 1)]
 
 
-def _check_names(run: Run, tasks: Sequence[str], metrics: Sequence[str]) -> None:
-    known = [*run.tasks, *run.groups]
-    for task in tasks:
-        if task not in known:
-            raise InputError(f"{run.path} has no task {task}; it has {', '.join(known)}.")
-    measures = [measure for task in run.tasks.values() for measure in task.rows]
-    for metric in metrics:
-        if not any(_asked(measure, [metric]) for measure in measures):
-            names = dict.fromkeys(name for name, _ in measures)
-            raise InputError(f"{run.path} has no metric {metric}; it has {', '.join(names)}.")
+@dataclass(frozen=True)
+class _Asked:
+    """Which tasks and metrics are to be compared."""
 
+    tasks: Sequence[str]
+    metrics: Sequence[str]
+    every_metric: bool
 
-def _asked(measure: Measure, metrics: Sequence[str]) -> bool:
-    return measure[0] in metrics or ",".join(measure) in metrics
+    def check(self, run: Run) -> None:
+        """Make sure that a run has what is named."""
+        if self.metrics and self.every_metric:
+            raise InputError("give either single metrics or all of them.")
+        known = [*run.tasks, *run.groups]
+        for task in self.tasks:
+            if task not in known:
+                raise InputError(f"{run.path} has no task {task}; it has {', '.join(known)}.")
+        measures = [measure for task in run.tasks.values() for measure in task.rows]
+        for metric in self.metrics:
+            if not any(metric in (name, f"{name},{filtered}") for name, filtered in measures):
+                names = dict.fromkeys(name for name, _ in measures)
+                raise InputError(f"{run.path} has no metric {metric}; it has {', '.join(names)}.")
+
+    def measures(self, reported: Mapping[Measure, Row], first: str) -> list[Measure]:
+        """Those of a task's or group's measures; by default its headline, which is ``first`` where none is declared."""
+        declared = benches.declared(next(iter(reported.values())).bench).headline
+        headline = declared if any(metric == declared for metric, _ in reported) else first
+        return [
+            (metric, name)
+            for metric, name in reported
+            if self.every_metric or {metric, f"{metric},{name}"} & set(self.metrics or [headline])
+        ]
 
 
 def _leaves_to_read(runs: Mapping[str, Run], tasks: Sequence[str], notes: list[str]) -> list[str]:
@@ -168,9 +192,11 @@ class _Leaf:
                 judge = f"{row.judge}, version {row.judge_version}" if row.judge_version else row.judge
                 yield f"Judge {judge}: agreement with people: {row.judge_agreement}."
 
-    def measures(self, metrics: Sequence[str]) -> list[Measure]:
-        """The measures that were asked for, or the task's first metric."""
-        return [measure for measure in self.first.run.rows if _asked(measure, metrics or [_headline(self.first.run)])]
+    def measures(self, asked: _Asked) -> list[Measure]:
+        """The measures that were asked for."""
+        reported = self.first.run.rows
+        names = [metric for metric, _ in reported]
+        return asked.measures(reported, next((name for name in self.first.run.aggregations if name in names), names[0]))
 
     def value(self, label: str, measure: Measure) -> float:
         return self.sides[label].run.rows[measure].value
@@ -187,7 +213,7 @@ class _Leaf:
         a, b = (self.sides[label].scores[name] for label in labels)
         if not (a.items.get(metric) and b.items.get(metric)):
             raise NotResampledError(f"{metric},{name} is not in the samples of both runs")
-        items = a.items[metric], [b.items[metric][i] for i in document_order(b.doc_hashes, like=a.doc_hashes)]
+        items = a.items[metric], [b.items[metric][i] for i in document_order(a, b)]
         reported = [self.value(label, measure) for label in labels]
         found = recorded_metric(
             metric,
@@ -198,16 +224,9 @@ class _Leaf:
         return Pair(found.of_runs(items), np.array(a.ids if by_id else a.units))
 
 
-def _headline(run: TaskRun) -> str:
-    reported = [metric for metric, _ in run.rows]
-    return next((metric for metric in run.aggregations if metric in reported), reported[0])
-
-
-def _leaf_jobs(
-    leaves: Sequence[_Leaf], labels: tuple[str, str], metrics: Sequence[str], notes: list[str]
-) -> Iterator[Job]:
+def _leaf_jobs(leaves: Sequence[_Leaf], labels: tuple[str, str], asked: _Asked, notes: list[str]) -> Iterator[Job]:
     for leaf in leaves:
-        for measure in leaf.measures(metrics):
+        for measure in leaf.measures(asked) if not asked.tasks or leaf.task in asked.tasks else ():
             try:
                 pair = leaf.pair(measure, labels, by_id=False)
             except NotResampledError as error:
@@ -221,12 +240,11 @@ def _group_jobs(
     runs: Sequence[Run],
     labels: tuple[str, str],
     leaves: Sequence[_Leaf],
-    tasks: Sequence[str],
-    metrics: Sequence[str],
+    asked: _Asked,
     notes: list[str],
 ) -> Iterator[Job]:
     by_name = {leaf.task: leaf for leaf in leaves}
-    for group, measure in _group_measures(runs[0], tasks, metrics):
+    for group, measure in _group_measures(runs[0], asked):
         metric, name = measure
         members = runs[0].groups[group].leaves
         missing = [leaf for leaf in members if leaf not in by_name or measure not in by_name[leaf].first.run.rows]
@@ -245,14 +263,19 @@ def _group_jobs(
         if not both:
             notes.append(f"{group} was left out: its {metric} is not the mean of its tasks in both runs.")
             continue
+        if twice := [leaf for leaf, times in runs[0].groups[group].times.items() if times > 1]:
+            told = runs[0].groups[group].rows[measure].value
+            notes.append(
+                f"{group} counts every task once: lm-eval's number, {told:.4g} for {labels[0]}, counts "
+                f"{', '.join(twice)} once for each subgroup."
+            )
         yield Job(group, *measure, *labels, pairs, both[0], same_units, own[0].first.run.rows[measure].higher_is_better)
 
 
 def _mean_jobs(
     leaves: Sequence[_Leaf],
     labels: tuple[str, str],
-    tasks: Sequence[str],
-    metrics: Sequence[str],
+    asked: _Asked,
     notes: list[str],
 ) -> Iterator[Job]:
     """Means that benchmarks declare because no group of lm-eval's could report them, where all leaves are there."""
@@ -260,8 +283,10 @@ def _mean_jobs(
     for bench in dict.fromkeys(row.bench for leaf in leaves for row in leaf.first.run.rows.values()):
         for mean in benches.declared(bench).means:
             measure = (mean.metric, "none")
-            asked = (not tasks or set(mean.groups) & set(tasks)) and _asked(measure, metrics or [mean.metric])
-            if not asked or not mean.weights.keys() <= by_name.keys():
+            wanted = not asked.tasks or set(mean.groups) & set(asked.tasks)
+            if not wanted or not mean.weights.keys() <= by_name.keys():
+                continue
+            if measure not in by_name[next(iter(mean.weights))].measures(asked):
                 continue
             try:
                 pairs = [by_name[task].pair(measure, labels, by_id=False) for task in mean.weights]
@@ -276,9 +301,9 @@ def _has_group(run: Run, group: str, measure: Measure) -> bool:
     return group in run.groups and measure in run.groups[group].rows
 
 
-def _group_measures(run: Run, tasks: Sequence[str], metrics: Sequence[str]) -> Iterator[tuple[str, Measure]]:
-    """The groups that were asked for, each with the metrics asked for or its first one."""
+def _group_measures(run: Run, asked: _Asked) -> Iterator[tuple[str, Measure]]:
+    """The groups that were asked for, each with the metrics asked for."""
     for name, group in run.groups.items():
-        if len(group.leaves) > 1 and (not tasks or name in tasks):
-            first = [next(iter(group.rows))[0]]
-            yield from ((name, measure) for measure in group.rows if _asked(measure, metrics or first))
+        if len(group.leaves) > 1 and (not asked.tasks or name in asked.tasks):
+            for measure in asked.measures(group.rows, next(iter(group.rows))[0]):
+                yield name, measure

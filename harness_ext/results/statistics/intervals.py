@@ -244,6 +244,8 @@ def run_intervals(
         for measure in group.rows:
             if any((leaf, *measure) not in found for leaf in group.leaves):
                 notes.append(f"{name}, {measure[0]}: no interval, because some of its tasks have none.")
+            elif max(group.times.values(), default=1) > 1:
+                notes.append(f"{name}, {measure[0]}: no interval, because it counts tasks of two subgroups twice.")
             elif ways := group.weightings(measure, run.tasks):
                 found[(name, *measure)] = weighted([found[(leaf, *measure)] for leaf in group.leaves], ways[0])
             else:

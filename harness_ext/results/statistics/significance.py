@@ -207,7 +207,12 @@ def minimum_detectable_effect(stderr: float, *, alpha: float = ALPHA, power: flo
     Args:
         stderr: bootstrap standard error of the paired difference.
 
-    >>> round(minimum_detectable_effect(1.0), 3)
-    2.802
+    Returns:
+        NaN where the standard error is 0: docs that never differed say nothing about how much such docs can differ.
+
+    >>> round(minimum_detectable_effect(1.0), 3), minimum_detectable_effect(0.0)
+    (2.802, nan)
     """
+    if not stderr > 0:
+        return math.nan
     return float((stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) * stderr)

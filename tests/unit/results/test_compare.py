@@ -28,7 +28,8 @@ from harness_ext.results.statistics.intervals import run_intervals
 from harness_ext.scoring.classification import agg_macro_f1
 from harness_ext.scoring.generation import agg_dist_1
 from harness_ext.scoring.resampled import by_cluster
-from harness_ext.scoring.soft_labels import agg_ccc, agg_s_rmse
+from harness_ext.scoring.soft_labels import agg_ccc, agg_mae, agg_s_rmse
+from harness_ext.tasks.mbtibench.scores import authors_mae
 from harness_ext.tasks.eibench.aspects import EI_ASPECTS, ei_scores
 
 DATE = "2026-05-01T10-00-00.000001"
@@ -354,6 +355,112 @@ def test_a_task_or_metric_can_be_chosen(tmp_path: Path) -> None:
     assert [(job.task, job.metric) for job in plan(paths).jobs] == [("x", "acc"), ("y", "acc")]
     chosen = plan(paths, tasks=["y"], metrics=["macro_f1,none", "acc"]).jobs
     assert [(job.task, job.metric) for job in chosen] == [("y", "acc"), ("y", "macro_f1")]
+
+
+def test_a_benchmarks_headline_is_compared_and_the_rest_on_request(tmp_path: Path) -> None:
+    scores = {"acc": [1.0, 0.0, 1.0], "s_rmse": [[0.1, 0.2], [0.5, 0.9], [0.7, 0.7]], "mae": [[0.1, 0.2]] * 3}
+    own = {"s_rmse": agg_s_rmse, "mae": agg_mae}
+    soft_task = Task(scores, own, metadata={"bench": "mbtibench"})
+    other = Task(scores, own, metadata={"bench": "no_such_bench"})
+    tasks = {"mbtibench_zero_shot_ei": soft_task, "other": other}
+    paths = [write_run(tmp_path / name, name, tasks) for name in ("m1", "m2")]
+
+    def compared(**choice: Any) -> list[str]:
+        return [f"{job.task} {job.metric}" for job in plan(paths, **choice).jobs]
+
+    assert compared() == ["mbtibench_zero_shot_ei s_rmse", "other acc"]
+    assert compared(metrics=["mae"]) == ["mbtibench_zero_shot_ei mae", "other mae"]
+    assert compared(every_metric=True) == [f"{task} {metric}" for task in tasks for metric in scores]
+    with pytest.raises(InputError, match="either single metrics or all"):
+        plan(paths, metrics=["mae"], every_metric=True)
+
+
+def test_holm_corrects_for_what_was_asked(tmp_path: Path) -> None:
+    paths = []
+    for seed, name in enumerate(("m1", "m2")):
+        values = {metric: accuracy(40, 0.4 + 0.2 * seed, seed).items["acc"] for metric in ("acc", "f", "g")}
+        paths.append(write_run(tmp_path / name, name, {"x": Task(values)}))
+    (one,) = compare(paths, draws=300)
+    three = compare(paths, every_metric=True, draws=300)
+    assert one.p_holm == one.p
+    assert len(three) == 3
+    assert min(line.p_holm for line in three) == pytest.approx(min(1, 3 * min(line.p for line in three)))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_leaf_in_two_subgroups_counts_once(tmp_path: Path, weighted: bool) -> None:
+    """lm-eval counts it twice in the group above: by size (4 + 4 + 16) / 40 = 0.6, where 20 of 30 docs are right."""
+    paths = []
+    for name, right in (("m1", 4), ("m2", 3)):
+        tasks = {
+            "shared": Task({"acc": [1.0] * right + [0.0] * (10 - right)}),
+            "other": Task({"acc": [1.0] * 16 + [0.0] * 4}),
+        }
+        twice, both, once = ((2 * right + 16) / 40, (right + 16) / 30, right / 10)
+        if not weighted:
+            twice, both = (2 * once + 0.8) / 3, (once + 0.8) / 2
+        groups = {
+            "root": (["sub_a", "sub_b"], {"acc": twice}),
+            "sub_a": (["shared"], {"acc": once}),
+            "sub_b": (["shared", "other"], {"acc": both}),
+        }
+        paths.append(write_run(tmp_path / name, name, tasks, groups=groups))
+    planned = plan(paths, tasks=["root"])
+    (found,) = compare(paths, tasks=["root"], draws=200)
+    assert (found.task, found.n) == ("root", 30)
+    assert (found.value_a, found.value_b) == pytest.approx((20 / 30, 19 / 30) if weighted else (0.6, 0.55))
+    told = "0.6" if weighted else "0.5333"
+    assert any(f"counts every task once: lm-eval's number, {told} for m1" in note for note in planned.notes)
+
+
+def test_runs_that_never_differ_have_no_detectable_difference(two: Any) -> None:
+    paths = two(accuracy(20, 1.1, 1), accuracy(20, 1.1, 2))
+    (found,) = compare(paths, draws=200)
+    assert found.stderr == 0
+    assert math.isnan(found.minimum_detectable_effect)
+    result = CliRunner().invoke(app, ["compare", *map(str, paths), "--draws", "200"])
+    assert "undefined" in result.output
+
+
+def test_a_limit_is_told_as_a_number_and_its_absence_as_the_default(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / name, name, {"x": accuracy(5, 0.5, 1)}) for name in ("m1", "m2")]
+    file = paths[1] / f"results_{DATE}.json"
+    content = json.loads(file.read_text())
+    content["config"]["limit"] = 5.0
+    file.write_text(json.dumps(content))
+    assert refusal(paths)["limit"] == "limit is the default in m1 and 5 in m2"
+
+
+def test_docs_are_the_same_if_either_hash_says_so(tmp_path: Path) -> None:
+    """lm-eval's hash of a doc with an image is never the same twice; a log may hold a doc in another form."""
+    a, b = (write_run(tmp_path / name, name, {"x": accuracy(3, 0.5, 1)}) for name in ("m1", "m2"))
+    file = b / f"samples_x_{DATE}.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(line | {"doc_hash": f"at 0x{i}"}) + "\n" for i, line in enumerate(lines)))
+    assert plan([a, b]).jobs
+    file.write_text("".join(json.dumps(line | {"doc": {"q": i}}) + "\n" for i, line in enumerate(lines)))
+    assert plan([a, b]).jobs
+    file.write_text("".join(json.dumps(line | {"doc": i, "doc_hash": f"{i}"}) + "\n" for i, line in enumerate(lines)))
+    assert "docs" in refusal([a, b])
+
+
+def test_a_questionnaire_is_compared_author_by_author(tmp_path: Path) -> None:
+    """Several rows are about one author, and are averaged before the metric is computed."""
+    docs = [{"id": author, "item": item} for author in range(20) for item in range(3)]
+    paths = []
+    for seed, noise in ((1, 0.1), (2, 0.6)):
+        rng = np.random.default_rng(seed)
+        gold = np.random.default_rng(0).random(20)
+        answers = [[doc["id"], float(gold[doc["id"]]), float(rng.normal(gold[doc["id"]], noise))] for doc in docs]
+        about = {"docs": docs, "metadata": {"bench": "mbtibench"}, "higher_is_better": False}
+        task = Task({"mae": answers}, {"mae": authors_mae}, **about)
+        paths.append(write_run(tmp_path / str(seed), f"m{seed}", {"x": task}))
+    (found,) = compare(paths, draws=500)
+    assert (found.n, found.units) == (60, 20)
+    for side, path in zip(("value_a", "value_b"), paths, strict=True):
+        reported = json.loads((path / f"results_{DATE}.json").read_text())["results"]["x"]["mae,none"]
+        assert getattr(found, side) == pytest.approx(reported)
+    assert found.better == "m1"
 
 
 @pytest.mark.parametrize(

@@ -70,13 +70,22 @@ def test_exact_p_values_of_macro_f1_are_those_of_scipy(seed: int) -> None:
 
 
 def test_random_exchanges_are_those_of_scipy_with_the_same_seed() -> None:
-    a, b = soft_items(60, 0.25, 1), soft_items(60, 0.3, 2)
+    """Of two runs that answer every doc differently, the same docs are exchanged in the same draws."""
+    off = np.where(np.arange(60) < 35, 1, 2) / 9  # by how many segments run A is off, where run B is by the other
+    a, b = ([(1 / 18, float(1 / 18 + gap), False) for gap in gaps] for gaps in (off, 3 / 9 - off))
+    assert all(agg_s_rmse([x]) != agg_s_rmse([z]) for x, z in zip(a, b, strict=True))
     expected = scipy_p(a, b, agg_s_rmse, n_resamples=999, rng=np.random.default_rng(5))
-    found = permutation_p([exchange(resampled("s_rmse", [*a, *b]))], draws=999, seed=5)
-    differing = sum(agg_s_rmse([x]) != agg_s_rmse([y]) for x, y in zip(a, b, strict=True))
-    assert differing < 60
-    # the same null hypothesis, but documents on which the runs agree are not drawn: equal up to Monte Carlo error
-    assert found == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 999 * 2))
+    assert 0.01 < expected < 0.99
+    assert permutation_p([exchange(resampled("s_rmse", [*a, *b]))], draws=999, seed=5) == expected
+    assert permutation_p([exchange(resampled("s_rmse", [*a, *b]))], draws=999, seed=6) != expected
+
+
+def test_docs_on_which_the_runs_agree_count_but_are_not_exchanged() -> None:
+    a, b = label_items(9, 0.9, 1), label_items(9, 0.2, 2)
+    same = label_items(200, 0.6, 3)  # all exchanges of these, too, could not be tried
+    expected = scipy_p(a, b, lambda items: agg_macro_f1([*items, *same]), n_resamples=np.inf)
+    assert expected < 1
+    assert permutation_p([exchange(resampled("macro_f1", [*a, *same, *b, *same]))]) == pytest.approx(expected)
 
 
 def test_random_sign_flips_of_a_mean_are_those_of_scipy() -> None:
