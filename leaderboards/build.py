@@ -24,10 +24,10 @@ def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
     rows: dict[str, list[Row]] = {}
     for row in to_rows(frame):
         rows.setdefault(row.bench, []).append(row)
-    built = []
+    built: list[Table] = []
     for bench in sorted(rows):
-        builder = benches.module(bench, "table") or generic
-        built += [replace(table, bench=bench) for table in builder.build(rows[bench], partial=partial)]
+        build = getattr(benches.module(bench, "table"), "build", generic.build)
+        built += [replace(table, bench=bench) for table in build(rows[bench], partial=partial)]
     return built
 
 

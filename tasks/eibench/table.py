@@ -66,7 +66,7 @@ def build(rows: Sequence[Row], *, partial: bool = False) -> list[Table]:
 
 def groups(rows: Sequence[Row]) -> Groups:
     """The mean of each aspect, where all its leaves were measured."""
-    values = {}
+    values: dict[tuple[str, Entry], float] = {}
     for entry, own in lines(row for row in rows if row.level == "task" and row.origin == "measured").items():
         scores = ei_scores({row.part: row.value for row in own})
         values |= {(name, entry): getattr(scores, aspect) for aspect, name in _NAMES.items()}

@@ -21,8 +21,8 @@ from harness_ext.leaderboards.table import (
     unique,
 )
 from harness_ext.results.derived import harmonic_mean
-from harness_ext.results.judging.judges import JUDGED_METRICS
 from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.judges import JUDGED_METRICS
 from harness_ext.scoring.safety import FULL_REFUSAL_METRICS, HARM_METRICS, REFUSAL_METRICS
 from harness_ext.tasks.safety.derived import DISTINCT, MICRO, SUITES
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness_ext.results.benches import declared
-from harness_ext.results.judging.judges import JUDGED_METRICS, JudgeRecord, judge_of
 from harness_ext.results.reading import identity
 from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.judges import JUDGED_METRICS, JudgeRecord, judge_of
 from harness_ext.results.reading.placement import bare_name, place
 from harness_ext.results.reading.prompt_format import warning
 from harness_ext.results.reading.pseudo_likelihood import reported_name

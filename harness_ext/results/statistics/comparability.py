@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from harness_ext.errors import HarnessExtError
-from harness_ext.results.judging.judges import JUDGED_METRICS
+from harness_ext.results.reading.judges import JUDGED_METRICS
 from harness_ext.results.reading.runs import TaskRun
 from harness_ext.results.reading.samples import Scores
 

@@ -16,8 +16,8 @@ import yaml
 from harness_ext.judges.judge import load_judge
 from harness_ext.leaderboards.evidence import Evidence
 from harness_ext.results.judging.judged_metrics import judged_metrics
-from harness_ext.results.judging.judges import judge_of
 from harness_ext.results.reading.frame import Row, to_rows
+from harness_ext.results.reading.judges import judge_of
 from harness_ext.results.reading.runs import read
 from harness_ext.results.statistics.comparability import NotComparableError
 from harness_ext.results.statistics.compare import plan

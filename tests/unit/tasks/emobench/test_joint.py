@@ -10,7 +10,7 @@ import pytest
 from harness_ext.leaderboards.evidence import Evidence
 from harness_ext.results.reading.runs import read
 from harness_ext.results.reading.samples import Scores
-from harness_ext.tasks.emobench.derived import joined
+from harness_ext.tasks.eibench.derived import joined
 
 HALVES = ("eibench_emobench_eu_emotion_ll", "eibench_emobench_eu_cause_ll")
 DATE = "2026-01-01T00-00-00.0"

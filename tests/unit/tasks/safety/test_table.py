@@ -17,8 +17,8 @@ from harness_ext.leaderboards.evidence import Evidence
 from harness_ext.leaderboards.figures import figures
 from harness_ext.leaderboards.table import Table
 from harness_ext.results.derived import harmonic_mean
-from harness_ext.results.judging.judges import JUDGED_METRICS, judge_of
 from harness_ext.results.reading.frame import Row, to_frame
+from harness_ext.results.reading.judges import JUDGED_METRICS, judge_of
 from harness_ext.scoring.safety import HARM_METRICS
 from harness_ext.tasks.safety.table import build
 
