@@ -39,8 +39,8 @@ class Evidence:
         """The soft labels behind a number; None for tasks that have none."""
         return self._soft_labels.get((row.run, row.task, row.metric, row.filter))
 
-    def visit(self, rows: Sequence[Row], runs: Runs) -> list[Row]:
-        """The numbers of one model with their intervals, then those that its benchmarks derive from them.
+    def visit(self, rows: Sequence[Row], runs: Runs) -> tuple[list[Row | None], list[Row]]:
+        """The numbers of one model with their intervals, and those that its benchmarks derive from them.
 
         A derived number takes the place of lm-eval's own for the same group.
         """
@@ -50,20 +50,16 @@ class Evidence:
                 scored = runs.scores(row)
                 if labels := _soft_labels(scored, row.metric) if scored else None:
                     self._soft_labels[row.run, row.task, row.metric, row.filter] = labels
-        places = {(row.task, row.metric, row.filter): at for at, row in enumerate(found) if row.level == "group"}
+        derived: list[Row] = []
         for bench in dict.fromkeys(row.bench for row in rows):
             brought = benches.module(bench, "derived")
             for kind in self._kinds:
                 if derive := getattr(brought, kind, None):
-                    derived = derive([row for row in found if row.bench == bench], runs)
-                    runs.notes += derived.notes
-                    for row in derived.rows:
-                        at = places.get((row.task, row.metric, row.filter))
-                        if at is None:
-                            found.append(row)
-                        else:
-                            found[at] = row
-        return found
+                    more = derive([row for row in found if row.bench == bench], runs)
+                    derived += more.rows
+                    runs.notes += more.notes
+        told = {(row.task, row.metric, row.filter) for row in derived if row.level == "group"}
+        return [None if (row.task, row.metric, row.filter) in told else row for row in found], derived
 
 
 def _with_intervals(rows: Sequence[Row], runs: Runs) -> Iterator[tuple[int, Row]]:

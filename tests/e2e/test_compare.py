@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +94,43 @@ def test_runs_with_other_prompts_are_refused_in_a_sentence(runs: list[Path], tmp
     assert done.returncode == 1
     assert done.stderr.startswith("error: the runs cannot be compared:\n  mbtibench_zero_shot_ei: prompts differ for ")
     assert "Traceback" not in done.stderr
+
+
+def test_metrics_that_a_benchmark_brings_are_recorded_by_address_and_found_again(tmp_path: Path) -> None:
+    """PsyCoT averages the items of an author first: an aggregation of MBTIBench's own."""
+    tasks = "mbtibench_psycot_ll,mbtibench_zero_shot_ei"
+    done = call(
+        "-m", "lm_eval", "run", "--model", "dummy", "--tasks", tasks, "--metadata", SAMPLE, "--output_path",
+        str(tmp_path / "out"), "--log_samples",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (file,) = (tmp_path / "out").rglob("results_*.json")
+    configs = json.loads(file.read_text())["configs"]
+    for task, address in (
+        ("mbtibench_psycot_ll_ei", "harness_ext.tasks.mbtibench.scores:authors_s_rmse"),
+        ("mbtibench_zero_shot_ei", "harness_ext.scoring.soft_labels:agg_s_rmse"),
+    ):
+        recorded = {entry["metric"]: entry["aggregation"] for entry in configs[task]["metric_list"]}
+        assert recorded["s_rmse"] == address
+
+    shutil.copytree(tmp_path / "out", tmp_path / "copy")
+    done = compare(tmp_path / "out", tmp_path / "copy", "--json", "--draws", "100", "--all-metrics")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    reported = {
+        (task, key.removesuffix(",none")): value
+        for task, results in json.loads(file.read_text())["results"].items()
+        for key, value in results.items()
+        if key.endswith(",none") and "stderr" not in key and not math.isnan(value)
+    }
+    compared = {(line["task"], line["metric"]): line["value_a"] for line in found["comparisons"]}
+    assert {key: compared[key] for key in reported if key[0].startswith("mbtibench_psycot_ll_")} == pytest.approx(
+        {key: value for key, value in reported.items() if key[0].startswith("mbtibench_psycot_ll_")}
+    )
+    assert not [note for note in found["notes"] if "left out" in note]
+    units = {line["task"]: line["units"] for line in found["comparisons"]}
+    assert units["mbtibench_psycot_ll_ei"] == len(load_sample("mbtibench"))
+
+    done = call("-c", "from harness_ext.cli import main; main()", "table", str(tmp_path / "out"), "--details")
+    assert done.returncode == 0, done.stderr
+    assert "psycot_ll" in done.stdout

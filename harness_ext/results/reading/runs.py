@@ -203,9 +203,9 @@ class Derived(NamedTuple):
     notes: Sequence[str] = ()
 
 
-Visit = Callable[[Sequence[Row], Runs], Iterable[Row]]
-"""What is done with the numbers of one model asked in one way while its samples are at hand: they come back as rows
-that take their place (the first as many) and rows that are added."""
+Visit = Callable[[Sequence[Row], Runs], tuple[Sequence[Row | None], Sequence[Row]]]
+"""What is done with the numbers of one model asked in one way while its samples are at hand: what takes the place of
+each (None: it is left out), and what is added."""
 
 
 def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
@@ -307,12 +307,12 @@ def _visit(runs: Runs, records: repeats.Records, visit: Visit) -> None:
         own = to_rows(frame.iloc[at])
         if not any(runs.task(row) for row in own) and not any(module(row.bench, "derived") for row in own):
             continue
-        found = list(visit(own, runs))
+        instead, extra = visit(own, runs)
         runs._scores.clear()
         kept[at] = False
-        waiting += found[: len(own)]
-        places += at
-        more += found[len(own) :]
+        waiting += [row for row in instead if row is not None]
+        places += [place for place, row in zip(at, instead, strict=True) if row is not None]
+        more += extra
         if len(waiting) >= _ROWS_AT_ONCE:
             settle()
     settle()

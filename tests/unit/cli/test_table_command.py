@@ -120,7 +120,7 @@ def test_no_number_is_cut_by_a_narrow_terminal(width: int) -> None:
     from rich.console import Console
 
     from harness_ext.leaderboards import build, terminal
-    from harness_ext.results.reading.reader import read
+    from harness_ext.results.reading.runs import read
 
     file = io.StringIO()
     tables = build.tables(build.with_published(read([DUMMY]).frame))
