@@ -42,8 +42,8 @@ def apply(config: Config) -> Path:
         kept = [masked(tau, name, config.seed + k, config.drop, config.rescale) for k, tau in enumerate(taus)]
         for pieces in zip(*kept, strict=True):
             if config.merge == "linear":
-                yield deltas.task_arithmetic(pieces, config.weights)
+                yield deltas.task_arithmetic(pieces, config.weights_of(name))
             else:
-                yield deltas.disjoint_mean(pieces, config.weights, deltas.elected_signs(pieces, config.elect))
+                yield deltas.disjoint_mean(pieces, config.weights_of(name), deltas.elected_signs(pieces, config.elect))
 
     return Merge("dare", config, config.by_role()).write(change)

@@ -143,6 +143,8 @@ def describe(hint: Any) -> str:
         return f"one of {', '.join(map(str, parts))}" if len(parts) > 1 else str(parts[0])
     if origin in (typing.Union, types.UnionType):
         return ", or ".join(map(describe, parts))
+    if origin is dict:
+        return f"{describe(parts[0])} → {describe(parts[1])}"
     if origin in (tuple, list):
         return f"a list, each {describe(parts[0])}"
     if hint is type(None):

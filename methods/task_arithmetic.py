@@ -23,5 +23,7 @@ def apply(config: Config) -> Path:
     """
     merge = Merge("task_arithmetic", config, config.by_role())
     return merge.write(
-        lambda name, taus: (deltas.task_arithmetic(pieces, config.weights) for pieces in zip(*taus, strict=True))
+        lambda name, taus: (
+            deltas.task_arithmetic(pieces, config.weights_of(name)) for pieces in zip(*taus, strict=True)
+        )
     )

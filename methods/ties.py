@@ -35,7 +35,7 @@ class Config(WeightedInputs):
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other."""
         super().__post_init__()
-        deltas.check_compat(self.compat, self.weights, self.elect)
+        deltas.check_compat(self.compat, [*self.weights, *sum((self.weights_by_name or {}).values(), ())], self.elect)
         if self.compat and self.trim_scope != "global":
             raise InputError("compat=mergelm trims whole task vectors. Set trim_scope=global.")
 
@@ -56,7 +56,9 @@ def apply(config: Config) -> Path:
 
     def change(name: str, taus: list[Delta]) -> Iterator[torch.Tensor]:
         for pieces in trim(taus):
-            yield deltas.disjoint_mean(pieces, config.weights, deltas.elected_signs(pieces, config.elect, majority))
+            yield deltas.disjoint_mean(
+                pieces, config.weights_of(name), deltas.elected_signs(pieces, config.elect, majority)
+            )
 
     return merge.write(change, config.scale)
 

@@ -16,7 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from harness_ext.errors import DataError, InputError
-from harness_ext.methods.checkpoints.read import Checkpoint, Folder, read_json
+from harness_ext.methods.checkpoints.read import CONFIG, Checkpoint, Folder, read_json
+from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 
 ADAPTER = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
@@ -38,6 +39,9 @@ _OTHER_KINDS = (
 """Settings of adapters whose change is not ``scale · B·A`` of the weights that are stored."""
 _CHANGE_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 """Ways to start the training that change the base's weights as well."""
+_CONV1D = ("clvp", "clvp_decoder", "decision_transformer", "gpt2", "imagegpt", "openai-gpt")
+"""Models whose layers have transposed linears. Their adapters say so in a setting for all modules, in which peft notes
+the kind of the last module only."""
 _MERGE_IT = "Merge the adapter with peft's merge_and_unload() and give the merged model."
 
 
@@ -64,10 +68,11 @@ class MergedAdapter:
     """The model that a LoRA adapter makes of ``base``.
 
     Supported: linear layers, transposed linear layers (``fan_in_fan_out``) and embeddings; rank-stabilised scaling,
-    patterns of rank and alpha, trained biases, modules that are saved whole. Refused: any other kind of adapter.
+    patterns of rank and alpha, trained biases, modules that are saved whole. Refused: any other kind of adapter, and
+    one that changes one side of tied weights, unless the base is `Untied`.
 
     Raises:
-        InputError: the adapter is of another kind, or a tensor of it fits no tensor of the base.
+        InputError: the adapter is of another kind, a tensor of it fits no tensor of the base, or it breaks a tie.
         DataError: a file is broken.
     """
 
@@ -78,9 +83,16 @@ class MergedAdapter:
         self.settings = read_json(self.path / ADAPTER)
         self._refuse_other_kinds()
         self._weights = _opened(self.path)
+        for head, embeddings in broken_ties(self.path, base).items():
+            raise InputError(
+                f"{self.path}: it changes {head} or {embeddings}, which are one tensor in {base.path}: the model that "
+                "it makes has to store two. Let task_arithmetic write that model (weights: [1.0]) and give it."
+            )
         self._products: dict[str, _Product] = {}
         self._whole: dict[str, str] = {}
         """Tensors that the adapter replaces: name in the base → name in the adapter."""
+        self.transposed: set[str] = set()
+        """Adapted weights that are stored as (columns, rows)."""
         self.places: dict[str, str] = {}
         """Adapted linear weights: name in the base → name of the factor B in the adapter."""
         self._keys = frozenset(self._weights.keys())
@@ -140,7 +152,7 @@ class MergedAdapter:
 
     def _place(self, key: str) -> None:
         """Find what a tensor of the adapter changes."""
-        path = key.removeprefix(_PREFIX).replace(".base_layer.", ".")
+        path = _path(key)
         for a, b in ((".lora_A.weight", ".lora_B.weight"), (".lora_embedding_A", ".lora_embedding_B")):
             for own, other in ((a, b), (b, a)):
                 if path.endswith(own) and key.removesuffix(own) + other not in self._keys:
@@ -164,14 +176,18 @@ class MergedAdapter:
             )
         _refuse_non_finite(self._weights.get_tensor(key), f"{self.path}: {key}")
         self._whole[name] = key
+        if ".base_layer." in key and isinstance(self.base, Untied):  # peft loads it into the one tensor that there is
+            for other in {self.base.head, self.base.embeddings} - {name}:
+                self._whole.setdefault(other, key)
 
     def _product(self, name: str, module: str, key_a: str, key_b: str) -> _Product:
         a, b = self._weights.get_tensor(key_a), self._weights.get_tensor(key_b)
         shape = self.base.shape(name)
         if a.ndim != 2 or b.ndim != 2 or len(shape) != 2:
             raise InputError(f"{self.path}: {key_a} adapts no linear layer and no embedding. {_MERGE_IT}")
-        transposed = bool(self.settings.get("fan_in_fan_out")) or "lora_embedding" in key_a
-        left, right = (a.T, b.T) if transposed else (b, a)
+        if "lora_embedding" not in key_a and self._is_transposed(shape, (len(b), a.shape[1])):
+            self.transposed.add(name)
+        left, right = (a.T, b.T) if name in self.transposed or "lora_embedding" in key_a else (b, a)
         if left.shape[1] != right.shape[0] or (left.shape[0], right.shape[1]) != shape:
             raise InputError(
                 f"{self.path}: {key_a} {tuple(a.shape)} and B {tuple(b.shape)} do not make the shape {shape} of {name} "
@@ -180,6 +196,16 @@ class MergedAdapter:
         for factor, key in ((a, key_a), (b, key_b)):
             _refuse_non_finite(factor, f"{self.path}: {key}")
         return _Product(left, right, self._scale(module, left.shape[1]))
+
+    def _is_transposed(self, shape: tuple[int, ...], product: tuple[int, int]) -> bool:
+        """Whether a weight is stored as (inputs, outputs); only for a square one do the shapes not tell."""
+        config = self.base.path / CONFIG
+        kind = read_json(config).get("model_type") if config.is_file() else None
+        if kind not in _CONV1D and not self.settings.get("fan_in_fan_out"):
+            return False
+        if shape == product == product[::-1]:
+            return kind is None or kind in _CONV1D
+        return shape == product[::-1]
 
     def _scale(self, module: str, rank: int) -> float:
         alpha = _of_pattern(self.settings.get("alpha_pattern"), module, self.settings.get("lora_alpha", 8))
@@ -198,6 +224,19 @@ class MergedAdapter:
         return fitting[0]
 
 
+def broken_ties(folder: Path, base: Checkpoint) -> dict[str, str]:
+    """Tied weights of a base of which an adapter in ``folder`` changes one side by itself; see `tied_weights`."""
+    paths = {re.sub(r"\.(lora_\w+(\.weight)?|weight|bias)$", "", _path(key)) for key in _opened(folder).keys()}  # noqa: SIM118
+    outside = {f"{path}.weight" for path in paths if not re.search(r"\.\d+\.", path)}
+    if not outside or isinstance(base, Untied):
+        return {}
+    return {name: other for name, other in tied_weights(base).items() if outside & {name, other}}
+
+
+def _path(key: str) -> str:
+    return key.removeprefix(_PREFIX).replace(".base_layer.", ".")
+
+
 def open_checkpoint(path: str | Path, base: Checkpoint | None = None) -> Checkpoint:
     """Open a model's folder, or a LoRA adapter's as the model that it makes of ``base``.
 
@@ -205,12 +244,16 @@ def open_checkpoint(path: str | Path, base: Checkpoint | None = None) -> Checkpo
         InputError: the folder holds nothing that can be read, or an adapter comes without ``base``.
         DataError: a file is broken.
     """
-    folder = Path(path)
-    if not (folder / ADAPTER).is_file() or (folder / "config.json").is_file():
-        return Folder(folder)
+    if not is_adapter(path):
+        return Folder(path)
     if base is None:
-        raise InputError(f"{folder} is an adapter; a model's checkpoint is needed here. Merge it first.")
-    return MergedAdapter(folder, base)
+        raise InputError(f"{path} is an adapter; a model's checkpoint is needed here. Merge it first.")
+    return MergedAdapter(path, base)
+
+
+def is_adapter(path: str | Path) -> bool:
+    """Whether a folder holds an adapter and no model."""
+    return (Path(path) / ADAPTER).is_file() and not (Path(path) / CONFIG).is_file()
 
 
 def _opened(folder: Path) -> Any:

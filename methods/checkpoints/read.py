@@ -40,6 +40,9 @@ DTYPES = {
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+CONFIG = "config.json"
+TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
+"""Settings in config.json that belong to the tokenizer."""
 CHUNK_BYTES = 256 * 2**20
 """Size in float32 beyond which a tensor is worked on by rows."""
 
@@ -123,7 +126,7 @@ class Folder:
     @cached_property
     def config(self) -> dict[str, Any]:
         """The content of config.json; empty without one."""
-        file = self.path / "config.json"
+        file = self.path / CONFIG
         return read_json(file) if file.is_file() else {}
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -171,11 +174,10 @@ class Folder:
         """Which file each tensor is in."""
         if not self.path.is_dir():
             raise InputError(f"{self.path} is no folder with a checkpoint.")
-        index = self.path / INDEX
-        if index.is_file():
-            return self._indexed(index)
-        if (self.path / SINGLE).is_file():
+        if (self.path / SINGLE).is_file():  # as transformers: an index beside it is of an earlier save
             return dict.fromkeys(self._open(SINGLE).keys(), SINGLE)
+        if (self.path / INDEX).is_file():
+            return self._indexed(self.path / INDEX)
         if any(True for pattern in _PICKLES for _ in self.path.glob(pattern)):
             raise InputError(
                 f"{self.path} holds pickled weights, which can run code when they are read. Convert them where you "
@@ -184,16 +186,21 @@ class Folder:
         raise InputError(f"{self.path} holds neither {SINGLE} nor {INDEX}: it is no checkpoint that can be read.")
 
     def _indexed(self, index: Path) -> dict[str, str]:
+        """As transformers: all tensors of the files that an index names, whether it names them or not."""
         places = read_json(index).get("weight_map")
         if not isinstance(places, dict) or not places:
             raise DataError(f"{index}: there is no weight_map. Fetch or save the checkpoint again.")
-        for file in sorted(set(places.values())):
+        found: dict[str, str] = {}
+        for file in sorted(set(map(str, places.values()))):
+            if Path(file).name != file or file == ".." or "\\" in file:
+                raise DataError(f"{index} names {file}, which is no plain file name. Fetch the checkpoint again.")
             if not (self.path / file).is_file():
                 raise DataError(f"{self.path}: {file} is missing, which {INDEX} names. Fetch the checkpoint again.")
             held = set(self._open(file).keys())
             if lost := sorted(name for name, place in places.items() if place == file and name not in held):
                 raise DataError(f"{self.path}: {lost[0]} is not in {file}, where {INDEX} places it.")
-        return cast(dict[str, str], places)
+            found |= dict.fromkeys(held, file)
+        return found
 
     def _open(self, file: str) -> Any:
         if file not in self._files:

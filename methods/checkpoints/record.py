@@ -21,6 +21,8 @@ RECORD = "method.json"
 _PACKAGES = ("lm-eval", "torch", "transformers", "safetensors", "peft", "accelerate", "numpy")
 _ABOUT_THE_MACHINE = ("out", "max_in_flight_bytes")
 """Config fields that do not change a result."""
+_SINCE_0_1_0 = {"configs": "same", "tokenizer_from": "base", "weights_by_name": None}
+"""Config fields that what is unfinished may not know: it did as their defaults say."""
 
 
 @dataclasses.dataclass
@@ -66,7 +68,11 @@ class Record:
 
     def identity(self) -> str:
         """A digest of everything that the result depends on: equal for a run that can go on where another stopped."""
-        settings = {key: value for key, value in self.settings().items() if key not in _ABOUT_THE_MACHINE}
+        settings = {
+            key: value
+            for key, value in self.settings().items()
+            if key not in _ABOUT_THE_MACHINE and (key not in _SINCE_0_1_0 or value != _SINCE_0_1_0[key])
+        }
         contents = {role: entry["sha256"] for role, entry in self.inputs.items()}
         whole = [self.method, settings, contents, dict(self.data)]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
@@ -117,6 +123,8 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, (list, tuple)):
         return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
     return value
 
 

@@ -15,6 +15,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +25,19 @@ from tqdm import tqdm
 
 from harness_ext.errors import DataError, InputError
 from harness_ext.methods.checkpoints.adapters import ADAPTER, WEIGHTS
-from harness_ext.methods.checkpoints.read import DTYPES, INDEX, Checkpoint, natural_order, raw_bytes, row_ranges
+from harness_ext.methods.checkpoints.read import (
+    CONFIG,
+    DTYPES,
+    INDEX,
+    TOKENS,
+    Checkpoint,
+    natural_order,
+    raw_bytes,
+    read_json,
+    row_ranges,
+)
 from harness_ext.methods.checkpoints.record import RECORD, Change, Record, write_record
+from harness_ext.methods.checkpoints.tied import Untied
 from harness_ext.methods.checkpoints.work_folder import WorkFolder, claimed, free_bytes, publish, write_whole
 
 Edit = Callable[[str], Iterable[torch.Tensor] | None]
@@ -38,6 +50,11 @@ _PIECE = 2**20
 _COPIED = (".json", ".jinja", ".model", ".txt", ".py", ".tiktoken")
 """Endings of what stands beside the weights and belongs to the model: configuration, tokenizer, templates, code."""
 _TERMS = ("LICENSE", "NOTICE", "USE_POLICY")
+_TEXTS = (
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model", "*.tiktoken"),
+    *("chat_template*", "generation_config.json"),
+)
+"""Files that say how a model reads and writes texts."""
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
@@ -48,6 +65,7 @@ def write_checkpoint(
     record: Record,
     *,
     max_shard_bytes: int | None = None,
+    tokenizer: Path | None = None,
 ) -> Path:
     """Write ``base`` with edited tensors to the new folder ``out``, or finish what an earlier call began there.
 
@@ -60,6 +78,7 @@ def write_checkpoint(
         record: goes to ``method.json``, completed by what changed; decides whether an unfinished folder is of this
             run.
         max_shard_bytes: size beyond which a new file is begun; ``SHARD_BYTES`` by default.
+        tokenizer: folder of a model whose tokenizer, chat template and special tokens are written instead.
 
     Returns:
         ``out``.
@@ -76,7 +95,7 @@ def write_checkpoint(
         earlier_seconds = work.seconds
         _write_shards(base, shards, edit, record, work)
         _verify(base, shards, work)
-        _complete(base, shards, record, work, earlier_seconds)
+        _complete(base, shards, record, work, earlier_seconds, tokenizer or base.path)
         publish(work.folder, target)
     return target
 
@@ -180,7 +199,8 @@ def _write_shard(path: Path, shard: _Shard, checkpoint: Checkpoint, values: Iter
     text += b" " * (-len(text) % 8)
     digest = hashlib.sha256()
     with path.open("wb") as stream:
-        for piece in itertools.chain([len(text).to_bytes(8, "little"), text], map(raw_bytes, values)):
+        pieces: Iterator[bytes | memoryview] = map(raw_bytes, values)
+        for piece in itertools.chain([len(text).to_bytes(8, "little"), text], pieces):
             digest.update(piece)
             stream.write(piece)
         stream.flush()
@@ -252,7 +272,9 @@ def _verify(base: Checkpoint, shards: list[_Shard], work: WorkFolder) -> None:
                     raise DataError(f"{path}: {name} has another shape than in {base.path}.")
 
 
-def _complete(base: Checkpoint, shards: list[_Shard], record: Record, work: WorkFolder, earlier_seconds: float) -> None:
+def _complete(
+    base: Checkpoint, shards: list[_Shard], record: Record, work: WorkFolder, earlier_seconds: float, tokenizer: Path
+) -> None:
     """Add what makes the folder a checkpoint, config.json last: without it nothing loads."""
     places = {name: shard.file for shard in shards for name in shard.names}
     index = {"metadata": {"total_size": sum(shard.bytes for shard in shards)}, "weight_map": places}
@@ -261,15 +283,39 @@ def _complete(base: Checkpoint, shards: list[_Shard], record: Record, work: Work
         name: Change(**change) for shard in shards for name, change in work.finished(shard.file)["changes"].items()
     }
     write_record(work.folder, record, changes, wall_seconds=earlier_seconds + time.monotonic() - record.began)
-    for file in sorted(_beside_the_weights(base.path), key=lambda file: (file.name == "config.json", file.name)):
-        shutil.copyfile(file, work.folder / file.name)
+    for file in _beside_the_weights(tokenizer):
+        if _of_texts(file):
+            shutil.copyfile(file, work.folder / file.name)
+    for file in _beside_the_weights(base.path):
+        if not _of_texts(file) and file.name != CONFIG:
+            shutil.copyfile(file, work.folder / file.name)
+    _write_config(base, tokenizer, work.folder)
+
+
+def _write_config(base: Checkpoint, tokenizer: Path, folder: Path) -> None:
+    """Write config.json: byte for byte the base's unless weights were untied or another tokenizer has other tokens."""
+    if not (base.path / CONFIG).is_file():
+        return
+    content = read_json(base.path / CONFIG)
+    changed = {**content, **(base.config_changes if isinstance(base, Untied) else {})}
+    if (tokenizer / CONFIG).is_file():
+        theirs = read_json(tokenizer / CONFIG)
+        changed |= {key: theirs.get(key) for key in TOKENS if theirs.get(key) != content.get(key)}
+    if changed == content:
+        shutil.copyfile(base.path / CONFIG, folder / CONFIG)
+    else:
+        (folder / CONFIG).write_text(json.dumps(changed, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _beside_the_weights(folder: Path) -> Iterator[Path]:
     for file in folder.iterdir():
         belongs = file.name.endswith(_COPIED) or file.name.startswith(_TERMS)
-        if file.is_file() and belongs and not file.name.endswith(".index.json") and file.name != RECORD:
+        if file.is_file() and belongs and not file.name.endswith(".index.json") and file.name not in (RECORD, ADAPTER):
             yield file
+
+
+def _of_texts(file: Path) -> bool:
+    return any(fnmatch(file.name, pattern) for pattern in _TEXTS)
 
 
 def write_adapter(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from harness_ext.errors import InputError
-from harness_ext.methods.checkpoints.adapters import open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import matched
+from harness_ext.methods.checkpoints.adapters import broken_ties, is_adapter, open_checkpoint
+from harness_ext.methods.checkpoints.compatibility import Fit, differences, matched
 from harness_ext.methods.checkpoints.read import CHUNK_BYTES, Checkpoint, row_ranges
 from harness_ext.methods.checkpoints.record import Record
+from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
 from harness_ext.methods.deltas import dare, keep_mask
 from harness_ext.methods.settings import Count, Finite, settings
@@ -22,7 +25,7 @@ _ARRAYS = 6
 
 
 @settings
-class Inputs:
+class Inputs(Fit):
     """What every method on task vectors is told."""
 
     base: str
@@ -32,8 +35,9 @@ class Inputs:
     """Folder to write, new or empty."""
     missing: Literal["error", "base"] = "error"
     """What to do about tensors that not every model has: refuse, or take the base's. Ours."""
-    dtypes: Literal["same", "any"] = "same"
-    """Refuse models stored in another floating type than the base, or compute with any in float32. Ours."""
+    tokenizer_from: str = "base"
+    """Whose tokenizer, chat template and special tokens are written: ``base``, or a model by the name of its setting,
+    such as ``models[0]``. Ours."""
     max_in_flight_bytes: Count = CHUNK_BYTES
     """Memory for the rows of all models that are worked on together. Ours; does not change the result."""
 
@@ -46,15 +50,39 @@ class WeightedInputs(Inputs):
     """Folders of the models that are merged, each made from the base: checkpoints or LoRA adapters."""
     weights: tuple[Finite, ...]
     """One factor a model. Whoever publishes a merge chose them by validation: there is no default."""
+    weights_by_name: dict[str, tuple[Finite, ...]] | None = None
+    """Other factors for some tensors: numbers of layers (``8-15``) or a pattern of names (``*.mlp.*``), and one factor
+    a model; the first entry that fits a tensor decides. Ours."""
 
     def __post_init__(self) -> None:
         """Refuse settings that no merge can have."""
-        if not self.models or len(self.models) != len(self.weights):
-            raise InputError(f"there are {len(self.models)} models and {len(self.weights)} weights. Give one each.")
+        for weights in (self.weights, *(self.weights_by_name or {}).values()):
+            if not self.models or len(self.models) != len(weights):
+                raise InputError(f"there are {len(self.models)} models and {len(weights)} weights. Give one each.")
 
     def by_role(self) -> dict[str, str]:
         """Role → folder of each model."""
         return {f"models[{number}]": model for number, model in enumerate(self.models)}
+
+    def weights_of(self, name: str) -> tuple[float, ...]:
+        """One factor a model, for a tensor."""
+        for pattern, weights in (self.weights_by_name or {}).items():
+            if _fits(pattern, name):
+                return weights
+        return self.weights
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """Whether a tensor is meant: its layer is one of ``first-last``, or its name fits a pattern of the shell.
+
+    >>> _fits("2-10", "model.layers.9.mlp.up_proj.weight"), _fits("*.mlp.*", "model.layers.9.self_attn.q_proj.weight")
+    (True, False)
+    """
+    layers = re.fullmatch(r"(\d+)(?:-(\d+))?", pattern)
+    if not layers:
+        return fnmatchcase(name, pattern)
+    number = next((int(part) for part in name.split(".") if part.isdecimal()), -1)
+    return int(layers[1]) <= number <= int(layers[2] or layers[1])
 
 
 class Delta:
@@ -68,6 +96,18 @@ class Delta:
         """Pieces in float32, each a new array."""
         for start, stop in self.ranges:
             yield self._model.delta(self._base, self.name, start, stop)
+
+    def base_rows(self) -> Iterator[torch.Tensor]:
+        """The base in the same pieces, as it is stored."""
+        for start, stop in self.ranges:
+            yield self._base.rows(self.name, start, stop)
+
+    def whole_rows(self) -> Iterator[torch.Tensor]:
+        """The pieces again, but a tensor with one dimension, which is one row, in one piece."""
+        if len(self._base.shape(self.name)) == 1 and self.ranges:
+            yield torch.cat(list(self))
+        else:
+            yield from self
 
 
 class Merge:
@@ -87,14 +127,30 @@ class Merge:
         """
         self._config = config
         self._chunk_bytes = config.max_in_flight_bytes // (len(models) + _ARRAYS)
-        self.base = open_checkpoint(config.base)
+        base = open_checkpoint(config.base)
+        self.base = next((Untied(base, *tie) for path in models.values() for tie in _broken_ties(path, base)), base)
         check_out(self.base, config.out)
         self.models = [
-            matched(open_checkpoint(path, self.base), self.base, missing=config.missing, dtypes=config.dtypes)
+            matched(
+                open_checkpoint(path, self.base),
+                self.base,
+                missing=config.missing,
+                dtypes=config.dtypes,
+                configs=config.configs,
+            )
             for path in models.values()
         ]
+        for pattern in getattr(config, "weights_by_name", None) or ():
+            if not any(_fits(pattern, name) for name in self.names()):
+                raise InputError(f"weights_by_name has {pattern}, which fits no tensor of {self.base.path}.")
         checkpoints = {"base": self.base, **dict(zip(models, self.models, strict=True))}
+        if config.tokenizer_from not in checkpoints:
+            raise InputError(f"tokenizer_from is {config.tokenizer_from}. Give one of {', '.join(checkpoints)}.")
+        self._tokenizer = checkpoints[config.tokenizer_from].path
+        if not any(self._tokenizer.glob("tokenizer*")) and config.tokenizer_from != "base":
+            raise InputError(f"tokenizer_from is {config.tokenizer_from}, but {self._tokenizer} holds no tokenizer.")
         self._record = Record(method, config, checkpoints)
+        self._record.notes |= differences(checkpoints, self.base)
 
     def names(self) -> list[str]:
         """Tensors that are merged: those with floating-point values."""
@@ -108,16 +164,31 @@ class Merge:
         """Write the base plus ``scale`` times a change that is given by tensor, and return the output folder.
 
         Args:
-            change: name and deltas of a tensor → the change, in the same pieces as the deltas.
+            change: name and deltas of a tensor → the change, in pieces of whole rows.
             scale: factor of the whole change.
         """
 
         def edit(name: str) -> Iterator[torch.Tensor]:
-            deltas = self.deltas(name)
-            for (start, stop), piece in zip(deltas[0].ranges, change(name, deltas), strict=True):
+            start, rows = 0, (*self.base.shape(name), 1)[0]
+            for piece in change(name, self.deltas(name)):
+                stop = start + (len(piece) if piece.ndim else rows)
                 yield (piece * scale if scale != 1 else piece).add_(self.base.rows(name, start, stop))
+                start = stop
 
-        return write_checkpoint(self.base, self._config.out, edit, self._record)
+        return write_checkpoint(self.base, self._config.out, edit, self._record, tokenizer=self._tokenizer)
+
+
+def _broken_ties(path: str, base: Checkpoint) -> Iterator[tuple[str, str]]:
+    """Output layer and embeddings that are one tensor in the base and two in a model."""
+    if is_adapter(path):
+        broken = broken_ties(Path(path), base)
+        if len(broken) > 1:
+            raise InputError(f"{path}: it changes weights that {base.path} stores once for {', '.join(broken)}.")
+        yield from broken.items()
+    elif extra := set(open_checkpoint(path).names) - set(base.names):
+        ties = tied_weights(base)
+        model = tied_weights(open_checkpoint(path))
+        yield from ((name, other) for name, other in ties.items() if {name, other} & extra and name not in model)
 
 
 def masked(deltas: Iterable[torch.Tensor], name: str, seed: int, drop: float, rescale: bool) -> Iterator[torch.Tensor]:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import matched
+from harness_ext.methods.checkpoints.compatibility import Fit, differences, matched
 from harness_ext.methods.checkpoints.read import Checkpoint, refuse_non_finite, row_ranges
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.work_folder import WorkFolder, work_folder
@@ -78,7 +78,7 @@ class Realignment(Pruning):
 
 
 @settings
-class Config(Realignment):
+class Config(Realignment, Fit):
     """IRR (arXiv 2412.11041). Defaults marked "scripts" are those of the authors' command lines."""
 
     base: str
@@ -113,8 +113,6 @@ class Config(Realignment):
     compat: Literal["full_rows_see_ahead"] | None = None
     """Repeat a quirk of the authors' code: calibration sequences without padding are attended to in both directions
     (ours: off)."""
-    dtypes: Literal["same", "any"] = "same"
-    """``any`` accepts models in another floating type than ``base``; the result is in the type of ``base`` (ours)."""
 
 
 class Pruned(NamedTuple):
@@ -446,7 +444,7 @@ def apply(config: Config) -> Path:
     base = open_checkpoint(config.base)
     check_out(base, config.out)
     finetuned, unaligned = (
-        matched(open_checkpoint(path, base), base, dtypes=config.dtypes)
+        matched(open_checkpoint(path, base), base, dtypes=config.dtypes, configs=config.configs)
         for path in (config.finetuned, config.unaligned)
     )
     models = {"base": base, "finetuned": finetuned, "unaligned": unaligned}
@@ -474,6 +472,7 @@ def apply(config: Config) -> Path:
     for checkpoint in models.values():
         refuse_non_finite(checkpoint, (name for own in names for name in own))
     record = Record("irr", config, models, {path: file_digest(path) for path in (config.safe_data, config.calib_data)})
+    record.notes |= differences(models, base)
     sequences = sum(len(batch["input_ids"]) for batch in calib)
     shape = (sequences, config.seqlen, model.config.get_text_config().hidden_size)
     entries = sum(math.prod(base.shape(name)) for own in names for name in own)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import MergedAdapter, open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import matched
+from harness_ext.methods.checkpoints.compatibility import Fit, differences, matched
 from harness_ext.methods.checkpoints.read import Checkpoint, refuse_non_finite, row_ranges
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.write import check_out, write_adapter, write_checkpoint
@@ -32,7 +32,7 @@ COSINE_DECIMALS = 5
 
 
 @settings
-class Config:
+class Config(Fit):
     """Safe LoRA (arXiv 2405.16833). Defaults marked "code" are those of the authors' configuration."""
 
     base: str
@@ -55,8 +55,6 @@ class Config:
     variant: Literal["lora", "full_delta"] = "lora"
     """``lora``: project the factor B of an adapter and write an adapter (paper). ``full_delta``: project the whole
     change of a linear in the decoder layers and write a model (from the comparison in IRR's code)."""
-    dtypes: Literal["same", "any"] = "same"
-    """``any`` accepts models in another floating type than ``aligned`` (ours)."""
 
 
 def projection(V: torch.Tensor) -> torch.Tensor:
@@ -165,10 +163,12 @@ def apply(config: Config) -> Path:
         DataError: a file is broken.
     """
     aligned = open_checkpoint(config.aligned)
-    base = matched(open_checkpoint(config.base, aligned), aligned, dtypes=config.dtypes)
+    base = matched(open_checkpoint(config.base, aligned), aligned, dtypes=config.dtypes, configs=config.configs)
     tuned = open_checkpoint(config.adapter, aligned)
     if config.variant == "full_delta":
-        return _project_deltas(config, aligned, base, matched(tuned, aligned, dtypes=config.dtypes))
+        return _project_deltas(
+            config, aligned, base, matched(tuned, aligned, dtypes=config.dtypes, configs=config.configs)
+        )
     if not isinstance(tuned, MergedAdapter):
         raise InputError(f"{config.adapter} is no adapter. Give a LoRA adapter, or set variant=full_delta.")
     return _project_adapter(config, aligned, base, tuned)
@@ -176,14 +176,15 @@ def apply(config: Config) -> Path:
 
 def _project_adapter(config: Config, aligned: Checkpoint, base: Checkpoint, adapter: MergedAdapter) -> Path:
     check_out(None, config.out)
-    if adapter.settings.get("fan_in_fan_out"):
+    if adapter.transposed:
         raise InputError(f"{adapter.path}: its weights are transposed (fan_in_fan_out), which is not supported.")
     names = list(adapter.places)
     if not names:
         raise InputError(f"{adapter.path}: the adapter changes no linear layer.")
     for checkpoint in (aligned, base):
         refuse_non_finite(checkpoint, names)
-    record = Record("safe_lora", config, {"base": base, "aligned": aligned, "adapter": adapter})
+    models = {"base": base, "aligned": aligned, "adapter": adapter}
+    record = Record("safe_lora", config, models, notes=dict(differences(models, aligned)))
     factors, cosines = {}, {}
     for name, direction in _directions(aligned, base, names):
         product = adapter.factors(name)
@@ -207,7 +208,8 @@ def _project_deltas(config: Config, aligned: Checkpoint, base: Checkpoint, tuned
         raise InputError(f"{config.aligned}: its decoder layers have no linear layers, which are what is projected.")
     for checkpoint in (aligned, base, tuned):
         refuse_non_finite(checkpoint, names)
-    record = Record("safe_lora", config, {"base": base, "aligned": aligned, "adapter": tuned})
+    models = {"base": base, "aligned": aligned, "adapter": tuned}
+    record = Record("safe_lora", config, models, notes=dict(differences(models, aligned)))
 
     def change(name: str) -> torch.Tensor:
         return tuned.delta(aligned, name, 0, aligned.shape(name)[0])

@@ -16,7 +16,7 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness_ext.methods import dare, deltas, resta, task_arithmetic, ties
+from harness_ext.methods import dare, della, deltas, linear, resta, slerp, task_arithmetic, ties
 from harness_ext.methods.checkpoints import write as checkpoint_writer
 from harness_ext.methods.deltas import keep_mask
 
@@ -61,6 +61,9 @@ CONFIGS: dict[str, tuple[Any, dict[str, Any]]] = {
     "dare": (dare, {"drop": 0.5, "seed": 3}),
     "dare ties": (dare, {"drop": 0.5, "seed": 3, "merge": "ties"}),
     "dare kept small": (dare, {"drop": 0.5, "seed": 3, "rescale": False}),
+    "linear": (linear, {}),
+    "slerp": (slerp, {"weights": (0.3,)}),
+    "della": (della, {"drop": 0.5, "window": 0.4, "seed": 3}),
 }
 
 
@@ -75,6 +78,15 @@ def in_memory(kind: str, config: Any) -> dict[str, torch.Tensor]:
         own = [tau[name] for tau in taus]
         if kind == "task_arithmetic":
             found[name] = deltas.task_arithmetic(own, weights)
+        elif kind == "linear":
+            found[name] = deltas.task_arithmetic(own, [weight / sum(weights) for weight in weights])
+        elif kind == "slerp":
+            start = base[name].float()
+            found[name] = slerp.slerp(start, start + own[0], 0.3) - start
+        elif kind == "della":
+            draws = [torch.from_numpy(deltas.uniform(3 + k, name, 0, own[0].numel())).view(shape) for k in range(3)]
+            kept = [della.magprune(t, d, 0.5, 0.4) for t, d in zip(own, draws, strict=True)]
+            found[name] = deltas.disjoint_mean(kept, weights, deltas.elected_signs(kept)) * 1.1
         elif kind.startswith("ties"):
             found[name] = deltas.ties(own, weights, config.density, config.elect) * config.scale
         else:
@@ -93,14 +105,18 @@ def test_a_merge_on_disk_is_the_merge_in_memory_rounded_once(
     kind: str, save: Save, tmp_path: Path, load_all: LoadAll
 ) -> None:
     method, options = CONFIGS[kind]
-    config = method.Config(**(inputs(save, tmp_path, shards=2) | {"out": str(tmp_path / "out")} | options))
+    models = 1 if kind == "slerp" else 3
+    config = method.Config(**(inputs(save, tmp_path, models, shards=2) | {"out": str(tmp_path / "out")} | options))
     assert method.apply(config) == tmp_path / "out"
     found, base = load_all(tmp_path / "out"), tensors(0)
     assert list(found) != [] and set(found) == set(base)
     for name, change in in_memory(kind, config).items():
         expected = (base[name].float() + change).to(torch.bfloat16)
         assert found[name].dtype == torch.bfloat16
-        assert torch.equal(found[name], expected), name
+        if kind == "slerp":  # a change is added to the base in the file, the two are weighted in memory
+            torch.testing.assert_close(found[name], expected, rtol=1e-2, atol=1e-6)
+        else:
+            assert torch.equal(found[name], expected), name
     for name in ("position_ids", "mask"):
         assert torch.equal(found[name], base[name])
 
@@ -126,9 +142,10 @@ def test_files_rows_and_threads_change_no_bit(
 ) -> None:
     folder = tmp_path_factory.mktemp("merge")
     method, options = CONFIGS[kind]
-    plain = method.Config(**(inputs(save, folder / "one") | {"out": str(folder / "plain")} | options))
+    models = 1 if kind == "slerp" else 3
+    plain = method.Config(**(inputs(save, folder / "one", models) | {"out": str(folder / "plain")} | options))
     method.apply(plain)
-    cut = inputs(save, folder / "cut", shards=shards) | options | {"max_in_flight_bytes": in_flight}
+    cut = inputs(save, folder / "cut", models, shards) | options | {"max_in_flight_bytes": in_flight}
     before = torch.get_num_threads()
     monkeypatch.setattr(checkpoint_writer, "SHARD_BYTES", shard_bytes)
     try:

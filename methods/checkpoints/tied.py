@@ -1,0 +1,86 @@
+"""Tied weights: an output layer that is the embeddings, and a base in which the two are stored apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness_ext.methods.checkpoints.read import CONFIG, Checkpoint, natural_order, read_json
+
+
+def skeleton(folder: Path) -> Any:
+    """The model of a config.json without its weights, of the class that the file names; ``None`` without such a class.
+
+    Only classes of transformers itself are asked.
+    """
+    import transformers
+
+    file = folder / CONFIG
+    if not file.is_file() or not (architectures := read_json(file).get("architectures")):
+        return None
+    made = getattr(transformers, str(architectures[0]), None)
+    if not (isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)):
+        return None
+    try:
+        config = made.config_class.from_pretrained(str(folder))
+        with torch.device("meta"):
+            return made(config)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+        return None
+
+
+def tied_weights(checkpoint: Checkpoint) -> dict[str, str]:
+    """Weights that transformers makes the same as others when it loads a checkpoint: name → name of the other one.
+
+    Weights that are stored with other values than those that they should be tied to are not tied.
+    """
+    ties: dict[str, str] = getattr(skeleton(checkpoint.path), "all_tied_weights_keys", {})
+    return {name: other for name, other in ties.items() if not _differ(checkpoint, name, other)}
+
+
+def _differ(checkpoint: Checkpoint, name: str, other: str) -> bool:
+    stored = {name, other} <= set(checkpoint.names)
+    return stored and not torch.equal(checkpoint.tensor(name), checkpoint.tensor(other))
+
+
+class Untied:
+    """A base whose tied output layer is a tensor of its own, with the values of the embeddings to begin with."""
+
+    config_changes: Mapping[str, Any] = {"tie_word_embeddings": False}
+    """What config.json has to say about it."""
+
+    def __init__(self, base: Checkpoint, head: str, embeddings: str) -> None:
+        self.path, self._base, self.head, self.embeddings = base.path, base, head, embeddings
+        self.names = tuple(sorted({*base.names, head, embeddings}, key=natural_order))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor."""
+        return self._base.shape(self._stored(name))
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Element type of a tensor."""
+        return self._base.dtype(self._stored(name))
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A whole tensor as it is stored; do not write to it."""
+        return self._base.tensor(self._stored(name))
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows of a tensor."""
+        return self._base.rows(self._stored(name), start, stop)
+
+    def delta(self, base: Checkpoint, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows of this checkpoint minus those of ``base``, in float32."""
+        return self.rows(name, start, stop).to(torch.float32, copy=True).sub_(base.rows(name, start, stop))
+
+    def sources(self) -> dict[str, str]:
+        """Those of the tied base: it holds the same values."""
+        return self._base.sources()
+
+    def _stored(self, name: str) -> str:
+        if name in self._base.names:
+            return name
+        return self.embeddings if name == self.head else self.head
