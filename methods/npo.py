@@ -19,9 +19,9 @@ class Config(FineTuning):
     retain_data: str | None = None
     """JSONL of what to keep; null: the forget loss alone (ours; open-unlearning has both)."""
     beta: Positive = 0.1
-    """How early the push away from an answer ends (open-unlearning)."""
+    """How early the push away from an answer ends (source: open-unlearning)."""
     retain_weight: NotNegative = 1.0
-    """Weight of the negative log-likelihood of ``retain_data`` (open-unlearning)."""
+    """Weight of the negative log-likelihood of ``retain_data`` (source: open-unlearning)."""
 
 
 def apply(config: Config) -> Path:

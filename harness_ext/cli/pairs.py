@@ -50,7 +50,7 @@ def pairs(
     Examples:
 
     - `harness-ext pairs eibench_tweet_irony --split dev --out irony.jsonl`
-    - `harness-ext pairs eibench_perception --split dev --metadata '{"data": "sample"}' --out sample.jsonl`
+    - `harness-ext pairs eibench_ed_emotion_ll --split dev --metadata '{"data": "sample"}' --out sample.jsonl`
 
     Exit codes: 2 wrong input, 3 data missing or broken.
     """
@@ -63,18 +63,19 @@ def pairs(
     sources = [_Split(own, split, allow_evaluated) for own in tasks]
     evaluated = set() if allow_evaluated else {_digest(prompt) for source in sources for prompt in source.evaluated()}
     found = [row for source in sources for row in source.rows(limit)]
-    rows = [row for row in found if row.answer.strip() and _digest(row.prompt) not in evaluated]
+    rows = [row for row in found if row.prompt.strip() and row.answer.strip() and _digest(row.prompt) not in evaluated]
     left_out = len(found) - len(rows)
     if not rows:
         raise InputError(
-            f"{task} has no row to train on: {left_out} docs have no answer, or a prompt that is evaluated."
+            f"{task} has no row to train on: {left_out} docs have no prompt, no answer, or a prompt that is evaluated."
         )
-    content = "".join(f"{json.dumps(row._asdict(), ensure_ascii=False)}\n" for row in rows).encode()
+    content = "".join(f"{json.dumps(row._asdict(), ensure_ascii=False, default=str)}\n" for row in rows).encode()
     _write(out, content)
     typer.echo(f"{out}: {len(rows):,} rows of {task}, split {split}, sha256 {hashlib.sha256(content).hexdigest()}")
     if left_out:
         typer.echo(
-            f"left out: {left_out:,} without an answer, or with a prompt that is evaluated word for word", err=True
+            f"left out: {left_out:,} without prompt or answer, or with a prompt that is evaluated word for word",
+            err=True,
         )
 
 
@@ -145,7 +146,7 @@ class _Split:
 
         if self._task.multiple_input or doc.get("turns") or self._task.config.doc_to_image:
             raise InputError(f"{self._name} asks with a dialogue, an image or one text a choice: no single prompt.")
-        return self._task.fewshot_context(doc, 0, gen_prefix=self._task.doc_to_prefix(doc))
+        return str(self._task.fewshot_context(doc, 0, gen_prefix=self._task.doc_to_prefix(doc)))
 
     def _answer(self, doc: Any) -> str:
         """What lm-eval's few-shot examples show."""
@@ -155,7 +156,8 @@ class _Split:
         if isinstance(target, list):
             target = target[0] if target else ""
         if self._task.config.doc_to_choice is not None and isinstance(target, int):
-            target = self._task.doc_to_choice(doc)[target]
+            choices = self._task.doc_to_choice(doc)
+            target = choices[target] if 0 <= target < len(choices) else ""  # lm-eval calls an unknown answer -100
         if not isinstance(target, str):
             raise InputError(
                 f"{self._name}: the target of a doc is {target!r}, which is no text that a model could write."

@@ -34,19 +34,19 @@ class FineTuning:
     out: str
     """Folder to write: a checkpoint, or an adapter with ``trained=lora``."""
     epochs: Count = 10
-    """How often every row of the first data file is seen (open-unlearning)."""
+    """How often every row of the first data file is seen (source: open-unlearning)."""
     lr: Positive = 1e-5
-    """Peak learning rate of AdamW, with linear decay (open-unlearning; LoRA usually takes ten times as much)."""
+    """Peak learning rate of AdamW, linear decay (source: open-unlearning; LoRA usually takes ten times as much)."""
     warmup_epochs: NotNegative = 1.0
-    """Epochs in which the rate rises to its peak (RKLU)."""
+    """Epochs in which the rate rises to its peak (source: RKLU)."""
     batch_size: Count = 8
     """Records of each data file that are computed together (ours; only its product with ``accumulation`` matters)."""
     accumulation: Count = 4
     """Batches of a step (ours; with ``batch_size``, 32 records a step as in open-unlearning)."""
     weight_decay: NotNegative = 0.01
-    """Decoupled decay of every trained weight (TOFU)."""
+    """Decoupled decay of every trained weight (source: TOFU)."""
     max_gradient_norm: Positive = 1.0
-    """Gradients are scaled down to this norm (default of transformers)."""
+    """Gradients are scaled down to this norm (source: default of transformers)."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision; ``no`` computes in float32 (ours)."""
     max_loss: Positive | None = None
@@ -283,8 +283,8 @@ def add_lora(
 
 def training_bytes(model: Any) -> int:
     """What the checkpoints of a training take on the disk: two of them while one replaces the other, in float32."""
-    everything = sum(parameter.numel() for parameter in model.parameters())
-    moments = 2 * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    everything: int = sum(parameter.numel() for parameter in model.parameters())
+    moments: int = 2 * sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     return 2 * 4 * (everything + moments)
 
 
