@@ -11,9 +11,9 @@ import pytest
 
 from harness_ext.errors import InputError
 from harness_ext.judges.cache import Found
-from harness_ext.judges.judge import Item, Statistics, load_judge
 from harness_ext.judges.config import Compat
-from harness_ext.judges.loading import read_config
+from harness_ext.judges.judge import Item, Statistics
+from harness_ext.judges.loading import load_judge, read_config
 from harness_ext.judges.model_judge import ModelJudge, read_answer
 from harness_ext.scoring.verdict_parsers import PARSERS, parse_verdict
 
