@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from harness_ext.errors import InputError
-from harness_ext.methods.checkpoints.adapters import MergedAdapter
+from harness_ext.methods.checkpoints.adapters import MergedAdapter, broken_ties, is_adapter, open_checkpoint
 from harness_ext.methods.checkpoints.read import CONFIG, TOKENS, Checkpoint, read_json, row_ranges
-from harness_ext.methods.checkpoints.tied import tied_weights
+from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 from harness_ext.methods.settings import settings
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,30 @@ class Fit:
     configs: Literal["same", "any"] = "same"
     """Refuse models whose config.json computes something else with the same weights (rope, norms, activation, windows,
     …), or take the base's. Ours."""
+
+
+def apart(base: Checkpoint, models: Iterable[str]) -> Checkpoint:
+    """``base``, or its `Untied` form if one of the models has two tensors where it has one.
+
+    Args:
+        base: what the models were made from.
+        models: folders of checkpoints or adapters.
+
+    Raises:
+        InputError: a model breaks another tie than that of embeddings and output layer.
+    """
+    broken: dict[str, str] = {}
+    for path in models:
+        if is_adapter(path):
+            broken |= broken_ties(Path(path), base)
+        elif extra := set((model := open_checkpoint(path)).names) - set(base.names):
+            own = tied_weights(model)
+            broken |= {
+                name: other for name, other in tied_weights(base).items() if {name, other} & extra and name not in own
+            }
+        if len(broken) > 1:
+            raise InputError(f"{path}: it changes one of {', '.join(broken)}, which {base.path} stores once for all.")
+    return next((Untied(base, *tie) for tie in broken.items()), base)
 
 
 def matched(

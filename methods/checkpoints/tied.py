@@ -21,8 +21,9 @@ def skeleton(folder: Path) -> Any:
     file = folder / CONFIG
     if not file.is_file() or not (architectures := read_json(file).get("architectures")):
         return None
-    made = getattr(transformers, str(architectures[0]), None)
-    if not (isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)):
+    made: Any = getattr(transformers, str(architectures[0]), None)
+    known = isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)
+    if not known:
         return None
     try:
         config = made.config_class.from_pretrained(str(folder))
