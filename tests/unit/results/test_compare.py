@@ -29,8 +29,8 @@ from harness_ext.scoring.classification import agg_macro_f1
 from harness_ext.scoring.generation import agg_dist_1
 from harness_ext.scoring.resampled import by_cluster
 from harness_ext.scoring.soft_labels import agg_ccc, agg_mae, agg_s_rmse
-from harness_ext.tasks.mbtibench.scores import authors_mae
 from harness_ext.tasks.eibench.aspects import EI_ASPECTS, ei_scores
+from harness_ext.tasks.mbtibench.scores import authors_mae
 
 DATE = "2026-05-01T10-00-00.000001"
 Aggregation = Callable[[Sequence[Any]], float]
