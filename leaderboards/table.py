@@ -172,7 +172,8 @@ def number(value: float, digits: int = 2, *, best: bool = False) -> Cell:
 
 
 INTERVALS = (
-    "[low, high]: 95 % bootstrap interval over docs; none where all docs are alike: drawing them again shows nothing."
+    "[low, high]: 95 % bootstrap interval over docs; none where all docs are alike, because drawing them again then "
+    "shows nothing."
 )
 
 

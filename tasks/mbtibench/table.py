@@ -72,10 +72,9 @@ class _Line:
         self.rows = [row for row in rows if row.level == "task" and row.part in DIMENSIONS]
         self.values = {(row.metric, row.part): row.value for row in self.rows}
         self.intervals = {row.part: bounds(row) for row in self.rows if row.metric == "s_rmse"}
-        means = (row for row in rows if row.level == "group" and row.metric == "s_rmse")
-        self.intervals["Mean"] = next(
-            (bounds(row) for row in means if math.isclose(row.value, self.mean("s_rmse"))), ""
-        )
+        for row in rows:
+            if row.level == "group" and row.metric == "s_rmse" and math.isclose(row.value, self.mean("s_rmse")):
+                self.intervals["Mean"] = bounds(row)
         self.rank = next((row.value for row in rows if row.metric == "rank"), math.nan)
         self.whole = not any(row.n < row.n_total for row in self.rows)
 

@@ -30,8 +30,8 @@ _SAME = {
 # Switches that those columns tell, and metadata that says nothing of the questions.
 _ELSEWHERE = frozenset(
     {
-        "version", "bench", "variant", "part", "source", "language", "chance", "direction", "config_source", "data", "cap",
-        "prompt_pack", "prompt_pack_sha256", "judge", "judges",
+        "version", "bench", "variant", "part", "source", "language", "chance", "direction", "config_source", "data",
+        "cap", "prompt_pack", "prompt_pack_sha256", "judge", "judges",
     }
 )  # fmt: skip
 # Fields of a task's configuration that make its prompts.
