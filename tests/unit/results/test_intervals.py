@@ -54,16 +54,14 @@ def test_an_interval_is_scipys_on_the_same_draws(metric: CorpusMetric[Any]) -> N
     assert (found.low, found.high) == pytest.approx(reference([items], metric, drawn.draws))
 
 
-def test_the_draws_are_values_of_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    del monkeypatch
+def test_the_draws_are_values_of_resamples() -> None:
     items = soft(12, 2)
     drawn = draw(soft_labels.agg_s_rmse.resampled(items), Units.of(names(12)), draws=4000)
-    independent = stats.bootstrap(
-        (np.arange(12),),
-        lambda own: soft_labels.agg_s_rmse([items[i] for i in own]),
-        vectorized=False,
-        n_resamples=4000,
-    ).bootstrap_distribution
+
+    def value(own: Any) -> float:
+        return soft_labels.agg_s_rmse([items[i] for i in own])
+
+    independent = stats.bootstrap((np.arange(12),), value, vectorized=False, n_resamples=4000).bootstrap_distribution
     assert drawn.draws.mean() == pytest.approx(independent.mean(), abs=4 * independent.std() / 60)
     assert drawn.draws.std() == pytest.approx(independent.std(), rel=0.1)
 
