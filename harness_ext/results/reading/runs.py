@@ -51,6 +51,8 @@ class TaskRun:
     """The reported number of each (metric, filter), in the file's order."""
     backend: object = None
     """What the run gave as ``--model``."""
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    """The task's metadata and what its loader recorded."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -273,13 +275,9 @@ def _keep(runs: Runs, content: Mapping[str, Any], rows: Sequence[Row], file: Pat
                 {key: sys.intern(str(value)) for key, value in entry.items() if key in ("metric", "aggregation")}
                 for entry in task.config.get("metric_list") or ()
             ],
-            "metadata": {
-                key: value
-                for key, value in (task.config.get("metadata") or {}).items()
-                if key == "source" and isinstance(task.config.get("metadata"), dict)
-            },
         }
-        runs._tasks[str(file), name] = replace(task, config=kept, rows={})
+        source = {key: value for key, value in task.switches.items() if key == "source"}
+        runs._tasks[str(file), name] = replace(task, config=kept, rows={}, switches=source)
     if tasks:
         groups = groups_of(content)
         for name in groups:
@@ -441,7 +439,7 @@ def _tasks(content: Mapping[str, Any], rows: Sequence[Row], file: Path, beside: 
         config = configs.get(task)
         config = {**(config if isinstance(config, dict) else {}), **run_wide}
         samples = logged.get(task) or (file if task in held else None)
-        found[task] = TaskRun(task, file, samples, config, own, backend)
+        found[task] = TaskRun(task, file, samples, config, own, backend, identity.switches(content, config))
     return found
 
 
