@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from harness_ext.results.reading.samples import DATE, SAMPLES_NAME, Scores, name
 _RESULTS = re.compile(rf".+_(?P<date>{DATE})\.json(?:\.gz)?")  # not only "results": --output_path may name a file
 
 _ROWS_AT_ONCE = 4096
+
+Seeds = Literal["each", "mean"]
+"""Whether results that differ in nothing but seeds stand by themselves, or as their mean."""
 
 Place = tuple[str, str]
 """A results file and a task in it."""
@@ -210,7 +213,7 @@ Visit = Callable[[Sequence[Row], Runs], tuple[Sequence[Row | None], Sequence[Row
 each (None: it is left out), and what is added."""
 
 
-def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
+def read(paths: Iterable[Path], visit: Visit | None = None, *, seeds: Seeds = "each") -> Runs:
     """Read result files and folders of them.
 
     Two results are the same run only if everything that was recorded is the same but time, machine and order: then the
@@ -220,6 +223,7 @@ def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
     Args:
         paths: files and folders.
         visit: called for each model asked in one way, with all its numbers.
+        seeds: ``mean`` makes one of results that differ in nothing but seeds.
 
     Raises:
         InputError: a path does not exist.
@@ -253,7 +257,7 @@ def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
                 frames.append(to_frame(rows))
                 rows = []
     frame, repeated = repeats.newest(_concatenated([*frames, to_frame(rows)]))
-    runs.frame = records.named(frame)
+    runs.frame = records.named(records.over_seeds(frame) if seeds == "mean" else frame)
     if bypassed:
         runs.notes.append(f"{bypassed} scores of --predict_only runs (bypass) are no scores and were left out.")
     runs.notes += repeated
