@@ -178,7 +178,7 @@ def from_file(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} does not exist; give a YAML file of `key: value` lines.")
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise InputError(f"{path} cannot be read as YAML ({' '.join(str(error).split())}).") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no settings. Write one 'key: value' on each line.")
@@ -189,13 +189,18 @@ def _parsed(raw: str, hint: Any) -> Any:
     """A text as YAML, or as it is if the setting takes it only so: a path may look like a number."""
     try:
         value = yaml.load(raw, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, ValueError):  # ValueError: what looks like a date and is none
+    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: what looks like a date and is none
         return raw
     return raw if not _fits(hint, value) and _fits(hint, raw) else value
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as of version 1.2 where it matters: 1e-5 is a number."""
+    """YAML as of version 1.2 where it matters: 1e-5 is a number. Nobody's settings need aliases, which can be bombs."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not read")
+        return super().compose_node(parent, index)
 
 
 _Loader.add_implicit_resolver(

@@ -282,7 +282,7 @@ def read_json(file: Path) -> dict[str, Any]:
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{file} cannot be read ({error}). Fetch or save it again.") from error
     if not isinstance(content, dict):
         raise DataError(f"{file} holds no JSON object. Fetch or save it again.")
