@@ -28,7 +28,7 @@ def newest(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     with ``--log_samples``: a run without that hash repeats one that has it.
     """
     hashes = frame[frame.task_hash != ""].groupby(["identity", "task"]).task_hash.nunique()
-    several = pd.MultiIndex.from_frame(frame[["identity", "task"]]).map(hashes).to_numpy() > 1
+    several = hashes.reindex(pd.MultiIndex.from_frame(frame[["identity", "task"]])).to_numpy() > 1
     ordered = frame.assign(same_hash=frame.task_hash.where(several, "")).sort_values(
         ["date", "run"], kind="stable", na_position="first"
     )
@@ -116,11 +116,11 @@ class Records:
         for run, *line in frame[["run", *_LINE]].drop_duplicates().itertuples(index=False, name=None):
             runs_of_lines.setdefault(tuple(line), {})[run] = None
         told: dict[tuple[object, ...], list[str]] = {}
-        for line, runs in runs_of_lines.items():
+        for key, runs in runs_of_lines.items():
             differing = identity.differing(self._runs.get(run, ()) for run in runs)
             names = [name for name in differing if name not in identity.INCIDENTAL]
             for run in runs if names else ():
-                told[(run, *line)] = identity.words(self._runs.get(run, ()), names, Path(run).name)
+                told[(run, *key)] = identity.words(self._runs.get(run, ()), names, Path(run).name)
         frame = _with_words(frame, told)
         return self._apart(self._apart(frame, self._task_words), self._file_words)
 
@@ -133,8 +133,8 @@ class Records:
         for run, task, *line in clashing[["run", "task", *_LINE]].itertuples(index=False, name=None):
             lines.setdefault(tuple(line), {}).setdefault(run, set()).add(task)
         told: dict[tuple[object, ...], list[str]] = {}
-        for line, runs in lines.items():
-            told |= {(run, *line): found for run, found in words(frame, runs).items()}
+        for key, concerned in lines.items():
+            told |= {(run, *key): found for run, found in words(frame, concerned).items()}
         return _with_words(frame, told)
 
     def _task_words(self, frame: pd.DataFrame, runs: Mapping[str, set[str]]) -> dict[str, list[str]]:

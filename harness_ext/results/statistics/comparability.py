@@ -84,8 +84,8 @@ def _differences(a: Side, b: Side) -> Iterator[tuple[str, str]]:
         values = [_value(getattr(row, column)) for row in rows]
         if values[0] != values[1]:
             yield column, f"{name} is {values[0]} in {a.label} and {values[1]} in {b.label}"
-    for name, values in _switched(a.run, b.run):
-        yield "setting", f"{name} is {values[0]} in {a.label} and {values[1]} in {b.label}"
+    for name, (in_a, in_b) in _switched(a.run, b.run):
+        yield "setting", f"{name} is {in_a} in {a.label} and {in_b} in {b.label}"
     for metric, name in a.run.rows if rows[0].judge == rows[1].judge else ():
         if metric in JUDGED_METRICS and (metric, name) in b.run.rows:
             judges = [side.run.rows[metric, name] for side in (a, b)]
