@@ -79,17 +79,20 @@ def write_runs(folder: Path, runs: int, docs: int) -> None:
 
 def read_frame(folder: Path) -> int:
     """What every table needs: read and check all files."""
-    from harness_ext.results.reading.reader import read
+    from harness_ext.results.reading.runs import read
 
     return len(read([folder]).frame)
 
 
 def our_page(folder: Path) -> int:
     """The page with tables, intervals, plots and the viewer; its size in bytes."""
-    from harness_ext.leaderboards import page
-    from harness_ext.results.reading.reader import read
+    from harness_ext.leaderboards import build, page
+    from harness_ext.leaderboards.evidence import Evidence
+    from harness_ext.results.reading.runs import read
 
-    return len(page.render(read([folder]).frame).encode())
+    evidence = Evidence()
+    runs = read([folder], evidence.visit)
+    return len(page.render(runs.frame, build.tables(runs.frame), runs, evidence).encode())
 
 
 def plain_page(folder: Path) -> int:

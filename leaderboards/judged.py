@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from harness_ext.leaderboards.table import Entry
 from harness_ext.results.derived import rank_changes
-from harness_ext.results.judging.judges import JUDGED_METRICS, UNMEASURED, in_short
 from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.judges import JUDGED_METRICS, UNMEASURED, in_short
 
 _MOST_PAIRS = 6
 _AND = " + "

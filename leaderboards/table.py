@@ -102,6 +102,10 @@ class Entry(NamedTuple):
         """
         return f"{self.name} ({self.words()})" if self.words() else self.name
 
+    def called(self, name: str) -> bool:
+        """Whether a table names the line so, with its settings or without."""
+        return name in (self.model, self.name, self.label)
+
     def words(self, rows: Sequence[Row] = ()) -> str:
         """The settings in words, with a warning where ``rows`` do not cover all docs.
 
@@ -169,6 +173,36 @@ def number(value: float, digits: int = 2, *, best: bool = False) -> Cell:
     ('2.66', '–')
     """
     return Cell(f"{value:.{digits}f}", value, best) if math.isfinite(value) else NOTHING
+
+
+INTERVALS = (
+    "[low, high]: 95 % bootstrap interval over docs; none where all docs are alike, because drawing them again then "
+    "shows nothing."
+)
+
+
+def base_of(mine: Row, rows: Iterable[Row]) -> Row | None:
+    """The same number of the model that a number's own started from, under the same settings."""
+    settings = ("task", "part", "metric", "filter", "variant", "cap", "prompt_pack", "judge", "n", "data")
+    for row in rows if mine.base else ():
+        if row.origin == "measured" and all(getattr(row, name) == getattr(mine, name) for name in settings):
+            entry = Entry.of(row)  # a base that is named with its settings need not share them
+            if mine.base == entry.label or (row.setting == mine.setting and entry.called(mine.base)):
+                return row
+    return None
+
+
+def bounds(row: Row, *, sign: str = "") -> str:
+    """The interval of a number as it stands behind it in a cell; empty where there is none.
+
+    >>> row = Row(origin="measured", model="m", bench="b", task="t", metric="acc", value=0.5, low=0.412, high=0.588)
+    >>> f"{row.value:.4f}{bounds(row)}", bounds(row.model_copy(update={"low": 41.2, "high": 58.84}))
+    ('0.5000 [0.41, 0.59]', ' [41.2, 58.8]')
+    """
+    if not row.low < row.high:
+        return ""
+    digits = 2 if max(abs(row.low), abs(row.high)) < 10 else 1
+    return f" [{row.low:{sign}.{digits}f}, {row.high:{sign}.{digits}f}]"
 
 
 def percent(share: float) -> Cell:

@@ -142,7 +142,7 @@ def _check_kind(name: str, kind: str, positive: Positive) -> None:
 
 def _notes(labelled: Labelled, judged: Sequence[str], who: Mapping[str, Any]) -> list[str]:
     from harness_ext.results.judging.judge_agreement import INVALID
-    from harness_ext.results.judging.judges import words
+    from harness_ext.results.reading.judges import words
 
     notes = []
     if labelled.left_out:

@@ -115,7 +115,7 @@ def _description(asked: Judge, items: Sequence[Item]) -> dict[str, Any]:
 def _table(written: Written, judge: Mapping[str, Any], spent: Statistics) -> Table:
     """The judge's numbers beside those that the run had before."""
     from harness_ext.leaderboards.table import NOTHING, Cell, Column, Table
-    from harness_ext.results.judging.judges import words
+    from harness_ext.results.reading.judges import words
 
     others = list(dict.fromkeys(name for number in written.numbers for name in number.others))
     columns = (

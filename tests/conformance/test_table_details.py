@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from harness_ext.leaderboards.build import tables
-from harness_ext.results.reading.reader import read
-from harness_ext.tasks.mbtibench.details import with_details
+from harness_ext.leaderboards.evidence import Evidence
+from harness_ext.results.reading.runs import read
 
 DATE = "2026-01-01T00-00-00.0"
 PARTS = {"ei": "E/I", "sn": "S/N", "tf": "T/F", "jp": "J/P"}
@@ -49,13 +50,18 @@ def _gives_away(post: str) -> bool:
     return any(word in post.lower() for word in words)
 
 
+def with_details(*folders: Path) -> tuple[pd.DataFrame, list[str]]:
+    runs = read(folders, Evidence(details=True).visit)
+    return runs.frame, runs.notes
+
+
 def polar(gold: float) -> float:
     return 0.875 if gold > 0.5 else 0.125
 
 
 def test_all_metrics_recalibration_and_subsets(tmp_path: Path, golden: Path, records: list[dict[str, Any]]) -> None:
     write_run(tmp_path, records, "zero_shot", polar)
-    frame, notes = with_details(read([tmp_path]).frame)
+    frame, notes = with_details(tmp_path)
     expected = json.loads((golden / "mbtibench" / "metrics.json").read_text())
     assert notes == []
     for part in PARTS.values():
@@ -81,19 +87,19 @@ def test_a_model_that_answers_the_reversed_scale_alike_has_no_order_bias(
 ) -> None:
     write_run(tmp_path, records, "zero_shot", polar)
     write_run(tmp_path, records, "swap", polar)
-    frame, _ = with_details(read([tmp_path]).frame)
+    frame, _ = with_details(tmp_path)
     assert frame[frame.metric == "order_bias"].value.tolist() == [0.0] * 4
     both = frame[frame.metric == "s_rmse_both_orders"].set_index("part").value
     expected = json.loads((golden / "mbtibench" / "metrics.json").read_text())["dims"]
     assert both.to_dict() == pytest.approx({part: expected[part]["polar_2_8"]["s_rmse"] for part in PARTS.values()})
     write_run(tmp_path / "other", records, "swap", lambda gold: polar(gold) + 0.125)
-    frame, _ = with_details(read([tmp_path / "zero_shot", tmp_path / "other"]).frame)
+    frame, _ = with_details(tmp_path / "zero_shot", tmp_path / "other")
     assert frame[frame.metric == "order_bias"].value.tolist() == pytest.approx([0.125] * 4)
 
 
 def test_details_are_a_table_of_their_own(tmp_path: Path, records: list[dict[str, Any]]) -> None:
     write_run(tmp_path, records, "zero_shot", polar)
-    frame, _ = with_details(read([tmp_path]).frame)
+    frame, _ = with_details(tmp_path)
     main, details = tables(frame)
     assert len(main.rows) == 1
     shown = {column.name: cell.text for column, cell in zip(details.columns, details.rows[0], strict=True)}
@@ -105,7 +111,7 @@ def test_a_run_without_samples_is_named(tmp_path: Path, records: list[dict[str, 
     write_run(tmp_path, records, "zero_shot", polar)
     for file in tmp_path.rglob("samples_*"):
         file.unlink()
-    frame, notes = with_details(read([tmp_path]).frame)
+    frame, notes = with_details(tmp_path)
     assert len(frame) == 4
     assert len(notes) == 4
     assert "no details of mbtibench_zero_shot_ei" in notes[0]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness_ext.leaderboards.build import tables
-from harness_ext.results.reading.reader import read
+from harness_ext.results.reading.runs import read
 from harness_ext.tasks.safety.docs import load
 
 LEAF = "safety_advbench_judged"

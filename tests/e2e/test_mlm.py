@@ -13,7 +13,7 @@ import pytest
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from harness_ext.results.reading.samples import load_run
+from harness_ext.results.reading.runs import load_run
 
 TOY_TASKS = Path(__file__).parent / "toy_tasks"
 

@@ -1,1 +1,1 @@
-"""Who judged a number, judging saved answers again, and agreement of judges with people."""
+"""Judging saved answers again, and agreement of judges with people."""

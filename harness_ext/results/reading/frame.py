@@ -24,7 +24,7 @@ class Row(BaseModel):
     model: str = Field(description="name of the model as a reader knows it; a local path is cut to its last part")
     method: str = Field("", description="what was done to the base model, from method.json or the paper")
     base: str = Field("", description="the model the method started from")
-    bench: str = Field(description="benchmark, e.g. mbtibench; an unknown task's outermost group or its own name")
+    bench: str = Field(description="benchmark, as the task says; an unknown task's outermost group or its own name")
     variant: str = Field("", description="how the benchmark asks, e.g. zero_shot or psycot_ll; empty for the default")
     task: str = Field(description="lm-eval's task or group name without the groups above it")
     part: str = Field("", description="the part of the benchmark: a dimension, a data set, a language")
@@ -36,6 +36,10 @@ class Row(BaseModel):
     stderr: float = Field(float("nan"), description="standard error over docs as lm-eval printed it; NaN for N/A")
     low: float = Field(float("nan"), description="lower end of the 95 % bootstrap interval, where one was computed")
     high: float = Field(float("nan"), description="upper end of that interval")
+    delta_low: float = Field(
+        float("nan"), description="lower end of the 95 % interval of the difference to the base model on the same docs"
+    )
+    delta_high: float = Field(float("nan"), description="upper end of that interval")
     std: float = Field(float("nan"), description="spread over reruns, where a source prints one")
     unit: str = Field("", description="percent, count, fraction or the metric's own; empty where not stated")
     n: float = Field(float("nan"), description="docs that were scored; for unit count the total")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from harness_ext.results.benches import declared
-from harness_ext.results.judging.judges import JUDGED_METRICS, JudgeRecord, judge_of
 from harness_ext.results.reading import identity
 from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.judges import JUDGED_METRICS, JudgeRecord, judge_of
 from harness_ext.results.reading.placement import bare_name, place
 from harness_ext.results.reading.prompt_format import warning
 from harness_ext.results.reading.pseudo_likelihood import reported_name
@@ -269,7 +269,7 @@ def model_name(content: Mapping[str, Any]) -> str:
         return str(config.get("model") or content.get("model_source") or "unknown")
     base = next((arguments[key] for key in ("pretrained", "model", "path", "engine") if key in arguments), "")
     changes = [arguments[key] for key in ("delta", "peft") if key in arguments]
-    return " + ".join(_short(name) for name in (base, *changes) if name)
+    return " + ".join(short(name) for name in (base, *changes) if name)
 
 
 def _method(arguments: Mapping[str, str], path: Path) -> tuple[str, str]:
@@ -284,7 +284,7 @@ def _method(arguments: Mapping[str, str], path: Path) -> tuple[str, str]:
             if not (isinstance(record, dict) and isinstance(record.get("method"), str)):
                 raise ValueError(f"{file}, which belongs to it, names no method")
             base = record.get("base")  # a name, or what our own methods write: path and checksums
-            return record["method"], _short(_text(base.get("path") if isinstance(base, dict) else base))
+            return record["method"], short(_text(base.get("path") if isinstance(base, dict) else base))
     return "", ""
 
 
@@ -301,10 +301,15 @@ def _pack(metadata: Mapping[str, Any]) -> str:
     return f"{Path(name).name} {_text(metadata.get('prompt_pack_sha256'))[:12]}".strip()
 
 
-def _short(name: str) -> str:
-    """A hub name stays whole, a local path is cut to its last part."""
+def short(name: str) -> str:
+    """A hub name stays whole, a local path is cut to its last part.
+
+    >>> short("meta/llama"), short("/data/models/llama"), short("./llama")
+    ('meta/llama', 'llama', 'llama')
+    """
     path = Path(name)
-    return path.name if path.is_absolute() or name.startswith(".") or len(path.parts) > 2 else name
+    local = path.is_absolute() or name.startswith((".", "~")) or len(path.parts) > 2 or path.is_dir()
+    return path.name if local else name
 
 
 def load(path: Path) -> tuple[object, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,42 @@ class Records:
             known = self._known[record] = tuple(self._known.setdefault(item, item) for item in record)
         return known
 
+    def over_seeds(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Results that differ in nothing but seeds as one, with their mean and their spread.
+
+        Such a mean belongs to no single file, so it has no samples and no interval over docs.
+        """
+        asked = {
+            run: (
+                tuple(item for item in record if not identity.is_seed(item[0])),
+                tuple(own for (of, _), own in self._tasks.items() if of == run),
+            )
+            for run, record in self._runs.items()
+        }
+        places: dict[tuple[object, ...], list[int]] = {}
+        columns = [*_LINE, "task", "metric", "filter", "judge", "judge_version"]
+        for at, (run, *cell) in enumerate(frame[["run", *columns]].itertuples(index=False, name=None)):
+            places.setdefault((asked[run], *cell), []).append(at)
+        kept = []
+        for own in places.values():
+            rows = frame.iloc[own]
+            first = rows.iloc[[0]]
+            if len(own) > 1:
+                setting = ", ".join(filter(None, (first.setting.iloc[0], f"mean of {len(own)} seeds")))
+                first = first.assign(
+                    run="", run_hash="", identity="", value=rows.value.mean(), std=rows.value.std(), stderr=math.nan,
+                    setting=setting,
+                )  # fmt: skip
+            kept.append(first)
+        return pd.concat(kept, ignore_index=True) if kept else frame
+
     def by_model(self, frame: pd.DataFrame) -> Iterator[list[int]]:
         """Places of the numbers of each model asked in one way, in the order in which they first come."""
         found: dict[tuple[object, ...], list[int]] = {}
         ways: dict[str, object] = {}
         for at, (run, *model) in enumerate(frame[["run", *_MODEL]].itertuples(index=False, name=None)):
             if run not in ways:
-                ways[run] = tuple(item for item in self._runs[run] if item[0] not in identity.INCIDENTAL)
+                ways[run] = tuple(item for item in self._runs.get(run, ()) if item[0] not in identity.INCIDENTAL)
             found.setdefault((ways[run], *model), []).append(at)
         yield from found.values()
 
@@ -87,11 +117,10 @@ class Records:
             runs_of_lines.setdefault(tuple(line), {})[run] = None
         told: dict[tuple[object, ...], list[str]] = {}
         for line, runs in runs_of_lines.items():
-            names = [
-                name for name in identity.differing(self._runs[run] for run in runs) if name not in identity.INCIDENTAL
-            ]
+            differing = identity.differing(self._runs.get(run, ()) for run in runs)
+            names = [name for name in differing if name not in identity.INCIDENTAL]
             for run in runs if names else ():
-                told[(run, *line)] = identity.words(self._runs[run], names, Path(run).name)
+                told[(run, *line)] = identity.words(self._runs.get(run, ()), names, Path(run).name)
         frame = _with_words(frame, told)
         return self._apart(self._apart(frame, self._task_words), self._file_words)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from harness_ext.results.reading.samples import DATE, SAMPLES_NAME, Scores, name
 _RESULTS = re.compile(rf".+_(?P<date>{DATE})\.json(?:\.gz)?")  # not only "results": --output_path may name a file
 
 _ROWS_AT_ONCE = 4096
+
+Seeds = Literal["each", "mean"]
+"""Whether results that differ in nothing but seeds stand by themselves, or as their mean."""
 
 Place = tuple[str, str]
 """A results file and a task in it."""
@@ -51,6 +54,8 @@ class TaskRun:
     """The reported number of each (metric, filter), in the file's order."""
     backend: object = None
     """What the run gave as ``--model``."""
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    """The task's metadata and what its loader recorded."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -203,12 +208,12 @@ class Derived(NamedTuple):
     notes: Sequence[str] = ()
 
 
-Visit = Callable[[Sequence[Row], Runs], Iterable[Row]]
-"""What is done with the numbers of one model asked in one way while its samples are at hand: they come back as rows
-that take their place (the first as many) and rows that are added."""
+Visit = Callable[[Sequence[Row], Runs], tuple[Sequence[Row | None], Sequence[Row]]]
+"""What is done with the numbers of one model asked in one way while its samples are at hand: what takes the place of
+each (None: it is left out), and what is added."""
 
 
-def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
+def read(paths: Iterable[Path], visit: Visit | None = None, *, seeds: Seeds = "each") -> Runs:
     """Read result files and folders of them.
 
     Two results are the same run only if everything that was recorded is the same but time, machine and order: then the
@@ -218,6 +223,7 @@ def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
     Args:
         paths: files and folders.
         visit: called for each model asked in one way, with all its numbers.
+        seeds: ``mean`` makes one of results that differ in nothing but seeds.
 
     Raises:
         InputError: a path does not exist.
@@ -251,7 +257,7 @@ def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
                 frames.append(to_frame(rows))
                 rows = []
     frame, repeated = repeats.newest(_concatenated([*frames, to_frame(rows)]))
-    runs.frame = records.named(frame)
+    runs.frame = records.named(records.over_seeds(frame) if seeds == "mean" else frame)
     if bypassed:
         runs.notes.append(f"{bypassed} scores of --predict_only runs (bypass) are no scores and were left out.")
     runs.notes += repeated
@@ -273,13 +279,9 @@ def _keep(runs: Runs, content: Mapping[str, Any], rows: Sequence[Row], file: Pat
                 {key: sys.intern(str(value)) for key, value in entry.items() if key in ("metric", "aggregation")}
                 for entry in task.config.get("metric_list") or ()
             ],
-            "metadata": {
-                key: value
-                for key, value in (task.config.get("metadata") or {}).items()
-                if key == "source" and isinstance(task.config.get("metadata"), dict)
-            },
         }
-        runs._tasks[str(file), name] = replace(task, config=kept, rows={})
+        source = {key: value for key, value in task.switches.items() if key == "source"}
+        runs._tasks[str(file), name] = replace(task, config=kept, rows={}, switches=source)
     if tasks:
         groups = groups_of(content)
         for name in groups:
@@ -307,12 +309,12 @@ def _visit(runs: Runs, records: repeats.Records, visit: Visit) -> None:
         own = to_rows(frame.iloc[at])
         if not any(runs.task(row) for row in own) and not any(module(row.bench, "derived") for row in own):
             continue
-        found = list(visit(own, runs))
+        instead, extra = visit(own, runs)
         runs._scores.clear()
         kept[at] = False
-        waiting += found[: len(own)]
-        places += at
-        more += found[len(own) :]
+        waiting += [row for row in instead if row is not None]
+        places += [place for place, row in zip(at, instead, strict=True) if row is not None]
+        more += extra
         if len(waiting) >= _ROWS_AT_ONCE:
             settle()
     settle()
@@ -441,7 +443,7 @@ def _tasks(content: Mapping[str, Any], rows: Sequence[Row], file: Path, beside: 
         config = configs.get(task)
         config = {**(config if isinstance(config, dict) else {}), **run_wide}
         samples = logged.get(task) or (file if task in held else None)
-        found[task] = TaskRun(task, file, samples, config, own, backend)
+        found[task] = TaskRun(task, file, samples, config, own, backend, identity.switches(content, config))
     return found
 
 

@@ -72,24 +72,30 @@ def _found(metric: str, runs: Sequence[Answers], aggregation: str | None, bench:
         raise NotResampledError(f"{metric}: there are no documents")
     recorded = f"agg_{metric}" if aggregation is None else aggregation
     sure = AGGREGATIONS.get(recorded) or _at(recorded)
+    told = all(reported is not None for _, reported in runs)
     wrong: list[tuple[float, float]] = []
     for group in [[sure]] if sure else _by_name(metric, recorded, bench, runs[0][0]):
-        built = [(one, own) for one in group if (own := _built(one, runs))]
-        misses = [_first_miss(own, runs) for _, own in built]
-        fitting = [found for found, miss in zip(built, misses, strict=True) if miss is None]
-        if len(fitting) == 1 or (fitting and all(reported is not None for _, reported in runs)):
+        fitting: list[tuple[Metric, list[Built]]] = []
+        for one in group:
+            built = _built(one, runs)
+            miss = _first_miss(built, runs) if built else None
+            if built and miss is None:
+                if told:
+                    return one, built
+                fitting.append((one, built))
+            wrong += [miss] if miss else []
+        if len(fitting) == 1:
             return fitting[0]
         if fitting:
             raise NotResampledError(
                 f"{metric}: several aggregations have this name; the result file beside the samples would tell which"
             )
-        wrong += [miss for miss in misses if miss]
     if not wrong:
         raise NotResampledError(f"{metric}: no aggregation for documents of this form is known")
-    value, told = wrong[0]
+    value, reported = wrong[0]
     doubt = "" if sure else ", or the aggregation is not known here"
     raise NotResampledError(
-        f"{metric}: the samples give {value:.6g}, the result file {told:.6g}; they do not belong together{doubt}"
+        f"{metric}: the samples give {value:.6g}, the result file {reported:.6g}; they do not belong together{doubt}"
     )
 
 
@@ -131,8 +137,9 @@ def _by_name(metric: str, recorded: str, bench: str, items: Sequence[Any]) -> It
     """Metrics that may be meant: the benchmark's, then those of scoring, then, for plain numbers, their mean."""
     name = _function_name(recorded)
     own = benches.module(bench, "scores")
-    yield _of_bench(own, name, metric) if own else []
+    yield _of_bench(own, name) if own else []
     yield _of_scoring(name)
+    yield _after(own, metric) if own else []
     yield [AGGREGATIONS["mean"]] if all(isinstance(item, int | float) for item in items) else []
 
 
@@ -146,13 +153,19 @@ def _function_name(recorded: str) -> str:
     return defined[1] if defined else recorded.rpartition(":")[2]
 
 
-def _of_bench(module: ModuleType, name: str, metric: str) -> list[Metric]:
-    """What the benchmark calls so, or after the metric: old result files name the function that an own one wraps."""
+def _of_bench(module: ModuleType, name: str) -> list[Metric]:
+    """What the benchmark calls so."""
     found = getattr(module, name, None)
     if inspect.isfunction(found) and found.__module__ == module.__name__:
         found = one_draw_at_a_time(found)
-    own = [each for key, each in vars(module).items() if key.endswith(f"_{metric}")]
-    return list(dict.fromkeys(each for each in (found, *own) if isinstance(each, CorpusMetric)))
+    return [found] if isinstance(found, CorpusMetric) else []
+
+
+@functools.cache
+def _after(module: ModuleType, metric: str) -> list[Metric]:
+    """What the benchmark calls after the metric: old result files name the function that an own one wraps."""
+    own = (each for key, each in vars(module).items() if key.endswith(f"_{metric}"))
+    return list(dict.fromkeys(each for each in own if isinstance(each, CorpusMetric)))
 
 
 @functools.cache

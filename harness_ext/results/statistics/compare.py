@@ -12,8 +12,8 @@ import numpy as np
 
 from harness_ext.errors import InputError
 from harness_ext.results import benches
-from harness_ext.results.judging.judges import JUDGED_METRICS
 from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.judges import JUDGED_METRICS
 from harness_ext.results.reading.runs import Run, load_run
 from harness_ext.results.statistics.aggregations import recorded_metric
 from harness_ext.results.statistics.bootstrap import DRAWS, SEED

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from harness_ext.results.reading.runs import Run, TaskRun
+from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.runs import Run, Runs, TaskRun
 from harness_ext.results.reading.samples import Scores
 from harness_ext.results.statistics.aggregations import resampled
 from harness_ext.results.statistics.bootstrap import CONFIDENCE, SEED, Interval, Method
@@ -98,6 +99,11 @@ def draw(statistic: Resampled, units: Units, *, draws: int = DRAWS, seed: int = 
     (0.6, (1000,), [np.float64(0.596), np.float64(0.606)])
     """
     n_units, n_rows = len(units.names), statistic.n_rows
+    alone = len(statistic.rows) == n_units
+    if n_rows == 1 and alone:  # all documents are alike to the metric, and so are all resamples
+        with np.errstate(all="ignore"):
+            whole, fewer = statistic.of_counts(np.array([[n_units], [n_units - 1.0]]))
+        return Drawn(float(whole), np.full(draws, whole), {units.key: np.full(n_units, fewer)})
     # Documents in the order of their rows: the counts of a row are a sum over neighbouring columns.
     order = np.argsort(statistic.rows, kind="stable")
     unit, row = units.of_documents[order], statistic.rows[order]
@@ -113,7 +119,6 @@ def draw(statistic: Resampled, units: Units, *, draws: int = DRAWS, seed: int = 
         return found
 
     counts = _counts(units.key, n_units, draws, seed)
-    alone = len(order) == n_units
     # Units that are one document each are left out with the same effect where their documents lie in one row.
     left_out = n_rows if alone else n_units
     values, effects = np.empty(draws), np.empty(left_out)
@@ -193,12 +198,26 @@ def _corrected(value: float, draws: Floats, left_out: Mapping[str, Floats], tail
     return np.asarray(ndtr(bias + shifted / (1 - acceleration * shifted)))
 
 
+def of_row(row: Row, runs: Runs) -> Drawn | None:
+    """A task's number on resamples, while its model is visited; None without samples that give it."""
+    scores, task = runs.scores(row), runs.task(row)
+    if task is None or scores is None or row.metric not in scores.items:
+        return None
+    recorded = task.aggregations.get(row.metric)
+    try:
+        statistic = resampled(
+            row.metric, scores.items[row.metric], aggregation=recorded, reported=row.value, bench=row.bench
+        )
+        return draw(statistic, Units.of_scores(scores))
+    except NotResampledError:
+        return None
+
+
 class RunIntervals(NamedTuple):
-    """Intervals by (task or group, metric, filter), why some numbers have none, and the draws behind them."""
+    """Intervals by (task or group, metric, filter), and why some numbers have none."""
 
     intervals: dict[tuple[str, str, str], Interval]
     notes: list[str]
-    drawn: dict[tuple[str, str, str], Drawn]
 
 
 def run_intervals(
@@ -208,7 +227,19 @@ def run_intervals(
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> RunIntervals:
-    """An interval for every reported number that has one.
+    """An interval for every reported number that has one; arguments and errors as for :func:`run_drawn`."""
+    found, notes = run_drawn(run, scores=scores, draws=draws, seed=seed)
+    return RunIntervals({key: interval_of(one) for key, one in found.items()}, notes)
+
+
+def run_drawn(
+    run: Run,
+    *,
+    scores: Callable[[TaskRun], Mapping[str, Scores]] = TaskRun.scores,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> tuple[dict[tuple[str, str, str], Drawn], list[str]]:
+    """Every reported number on resamples, by (task or group, metric, filter), and why some are not.
 
     Documents are resampled, or whole clusters of them (dialogues) where docs name their cluster. For a group, the tasks
     are resampled independently of one another; tasks about the same documents (four questions about one author)
@@ -246,4 +277,4 @@ def run_intervals(
                 found[(name, *measure)] = weighted([found[(leaf, *measure)] for leaf in group.leaves], ways[0])
             else:
                 notes.append(f"{name}, {measure[0]}: no interval, because it is not the mean of its tasks.")
-    return RunIntervals({key: interval_of(one) for key, one in found.items()}, notes, found)
+    return found, notes

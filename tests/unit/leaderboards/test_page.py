@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -16,8 +17,9 @@ from harness_ext.cli.app import app
 from harness_ext.errors import InputError
 from harness_ext.leaderboards import build, page
 from harness_ext.leaderboards.build import with_published
+from harness_ext.leaderboards.evidence import Evidence
 from harness_ext.results.reading.frame import Row, to_frame
-from harness_ext.results.reading.reader import read
+from harness_ext.results.reading.runs import Runs, read
 from harness_ext.scoring.soft_labels import agg_s_rmse
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'<!-- \u202e\x00\u2028 {{ 7*7 }}"
@@ -64,7 +66,14 @@ class Document(HTMLParser):
 
 
 def rendered(*folders: Path, **settings: Any) -> str:
-    return page.render(read(folders).frame, **settings)
+    evidence = Evidence()
+    runs = read(folders, evidence.visit)
+    return page.render(runs.frame, build.tables(runs.frame), runs, evidence, **settings)
+
+
+def drawn(frame: pd.DataFrame) -> str:
+    """The page of numbers without files."""
+    return page.render(frame, build.tables(frame), Runs(), Evidence())
 
 
 @pytest.fixture
@@ -142,7 +151,7 @@ def test_sensitive_text_is_nowhere_on_the_page_until_it_is_unlocked(write_run: A
 
 def test_tables_and_notes_of_the_terminal_are_all_on_the_page(write_run: Any) -> None:
     frame = read([write_run("m", [{"acc": 1.0}, {"acc": 0.0}]).parent]).frame
-    text = Document(page.render(frame)).text
+    text = Document(drawn(frame)).text
     for table in build.tables(frame):
         for row in table.rows:
             assert all(cell.text in text for cell in row)
@@ -151,7 +160,7 @@ def test_tables_and_notes_of_the_terminal_are_all_on_the_page(write_run: Any) ->
 
 def test_published_numbers_alone_make_no_figure_but_a_table() -> None:
     row = Row(origin="published", model="gpt", bench="toy", task="toy", metric="acc", value=0.5)
-    document = Document(page.render(to_frame([row])))
+    document = Document(drawn(to_frame([row])))
     assert len(document.all("table")) == 1
     assert document.all("figure") == [] and "Samples" not in document.text
 
@@ -185,7 +194,10 @@ def test_soft_labels_of_real_results_are_drawn_beside_published_models(write_run
                 metadata={"source": "mbtibench"},
                 aggregations={"s_rmse": agg_s_rmse},
             )
-    html = page.render(with_published(read([folder.parent]).frame))
+    evidence = Evidence()
+    runs = read([folder.parent], evidence.visit)
+    frame = with_published(runs.frame)
+    html = page.render(frame, build.tables(frame), runs, evidence)
     assert html.count('aria-label="Predicted and gold labels: ') == 8
     assert html.count('aria-label="Gold against predictions: ') == 8
     assert "By way of asking" in html and "Grey: published models." in html
@@ -237,5 +249,5 @@ def test_sections_are_named_by_what_their_tables_share_and_sample_data_comes_las
 @pytest.mark.parametrize("date", [-1e300, 1e300, 1e12])
 def test_an_impossible_date_of_a_run_is_left_out(write_run: Any, date: float) -> None:
     frame = read([write_run("m", [{"acc": 1.0}] * 3)]).frame
-    assert "1 January 1970" in page.render(frame.assign(date=1.0))
-    assert "1 result file · lm-eval" in page.render(frame.assign(date=date))
+    assert "1 January 1970" in drawn(frame.assign(date=1.0))
+    assert "1 result file · lm-eval" in drawn(frame.assign(date=date))

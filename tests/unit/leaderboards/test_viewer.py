@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness_ext.leaderboards import viewer
-from harness_ext.leaderboards.evidence import Runs
 from harness_ext.leaderboards.printable import shortened, visible
 from harness_ext.leaderboards.viewer import MOST_CHARACTERS, MOST_SAMPLES, Viewer, collect, withheld
 from harness_ext.results.reading.frame import to_rows
-from harness_ext.results.reading.reader import read
+from harness_ext.results.reading.runs import read
 from harness_ext.scoring.soft_labels import agg_parse_failure
 
 
@@ -26,7 +25,8 @@ def content(folder: Path, *, show_samples: bool = False) -> dict[str, Any]:
     def refuse(name: str) -> float:
         raise ValueError(f"{name} is no JSON")
 
-    found = collect(to_rows(read([folder]).frame), Runs(), unlocked=show_samples)
+    runs = read([folder])
+    found = collect(to_rows(runs.frame), runs, unlocked=show_samples)
     parsed: dict[str, Any] = json.loads(found.as_json(), parse_constant=refuse)
     return parsed
 
@@ -108,7 +108,8 @@ def test_data_cannot_leave_the_script_element_it_stands_in(write_run: Any) -> No
     name = "</script><script>alert(1)</script><!-- \u2028\u2029\x00 &amp;"
     nasty = name + "\ud800"
     folder = write_run(name, [{"prompt": nasty, "answer": nasty, "gold": nasty, "id": nasty}] * 2)
-    text = collect(to_rows(read([folder]).frame), Runs()).as_json()
+    runs = read([folder])
+    text = collect(to_rows(runs.frame), runs).as_json()
     text.encode()
     assert not set(text) & set("<>&\u2028\u2029\x00")
     shown = json.loads(text)

@@ -9,18 +9,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
 from harness_ext.judges.judge import load_judge
+from harness_ext.leaderboards.evidence import Evidence
 from harness_ext.results.judging.judged_metrics import judged_metrics
-from harness_ext.results.judging.judges import judge_of
 from harness_ext.results.reading.frame import Row, to_rows
-from harness_ext.results.reading.reader import read
+from harness_ext.results.reading.judges import judge_of
+from harness_ext.results.reading.runs import read
 from harness_ext.results.statistics.comparability import NotComparableError
 from harness_ext.results.statistics.compare import plan
 from harness_ext.scoring.refusal_rules import AGREEMENT, RULES
-from harness_ext.tasks.safety.suites import HARM_SETS, with_safety_suites
+from harness_ext.tasks.safety.derived import HARM_SETS
 
 DATE = "2026-05-01T10-00-00.000001"
 Doc = tuple[str, str, Mapping[str, str]]
@@ -75,8 +77,13 @@ def docs(*labels: str, judge: str = "xstest", prefix: str = "request") -> list[D
     return [("unsafe", f"{prefix} {number}", {judge: label}) for number, label in enumerate(labels)]
 
 
+def with_safety_suites(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    runs = read([folder], Evidence().visit)
+    return runs.frame, runs.notes
+
+
 def suites(folder: Path) -> list[Row]:
-    frame, _ = with_safety_suites(read([folder]).frame)
+    frame, _ = with_safety_suites(folder)
     return [row for row in to_rows(frame) if row.level == "group"]
 
 
@@ -188,7 +195,7 @@ def test_a_request_that_sets_share_counts_once_in_the_rate_over_distinct_request
 
 def test_a_suite_with_a_missing_set_has_no_mean_and_says_so(tmp_path: Path) -> None:
     tasks = {f"safety_{part}": docs("refusal", prefix=part) for part in HARM_SETS[:-1]}
-    frame, notes = with_safety_suites(read([write(tmp_path, tasks)]).frame)
+    frame, notes = with_safety_suites(write(tmp_path, tasks))
     assert not (frame.level == "group").any()
     assert any("safety_maliciousinstruct" in note for note in notes)
 
@@ -209,6 +216,6 @@ def test_the_macro_over_languages_names_the_judge_of_each(tmp_path: Path) -> Non
 def test_without_samples_numbers_stay_and_have_no_interval(tmp_path: Path) -> None:
     folder = write(tmp_path, {"safety_jbb": docs("refusal", "compliance")})
     next(folder.glob("samples*")).unlink()
-    frame, _ = with_safety_suites(read([folder]).frame)
+    frame, _ = with_safety_suites(folder)
     assert frame.low.isna().all()
     assert frame[frame.metric == "unsafe_compliance"].value.tolist() == [0.5]

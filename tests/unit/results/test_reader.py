@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from harness_ext.errors import InputError
 from harness_ext.results.reading.frame import COLUMNS, Row, to_frame, to_rows
 from harness_ext.results.reading.placement import place
-from harness_ext.results.reading.reader import model_name, newest, read, rows_of, sample_lines
-from harness_ext.results.reading.samples import load_run
+from harness_ext.results.reading.reader import model_name, rows_of
+from harness_ext.results.reading.repeats import newest
+from harness_ext.results.reading.runs import load_run, read
+from harness_ext.results.reading.samples import sample_lines
 
 FIXTURES = Path(__file__).parent / "lm_eval_results"
 VERSIONS = ("0.4.3", "0.4.5", "0.4.7", "0.4.8", "0.4.9.2", "0.4.9.2-file", "0.4.11", "0.4.12", "0.4.12-limit", "0.4.13")
@@ -74,9 +76,8 @@ def test_the_newest_of_repeated_runs_counts_and_the_others_are_counted() -> None
     one, both = read([FIXTURES / "0.4.9.2"]), read([FIXTURES / "0.4.9.2", FIXTURES / "0.4.9.2-file"])
     assert len(both.frame) == len(one.frame)
     assert set(both.frame.run) == {str(results_file("0.4.9.2-file"))}
-    assert both.notes == [
-        f"{len(one.frame)} numbers of repeated runs were left out: the newest run of each task is shown."
-    ]
+    older, newer = results_file("0.4.9.2"), results_file("0.4.9.2-file")
+    assert both.notes == [f"{older} was left out with {len(one.frame)} numbers: {newer} repeats it and is newer."]
 
 
 def test_runs_with_different_settings_are_not_repetitions() -> None:
@@ -101,7 +102,7 @@ def damaged(tmp_path: Path) -> Path:
     (tmp_path / "results_corrupt.json").write_text('{"results": {"toy"')
     whole = next(file for file in (FIXTURES / "0.4.13").rglob("samples_toy_write*")).read_text()
     (tmp_path / "samples_cut.jsonl").write_text(whole[:-40])
-    (tmp_path / "notes.txt").write_text("lunch at noon")
+    (tmp_path / "notes.txt").write_text("lunch at noon")  # nobody asked for it
     return tmp_path
 
 
@@ -110,7 +111,6 @@ def test_what_cannot_be_used_is_named_with_its_reason(damaged: Path) -> None:
     assert {problem.path.name: problem.reason.partition(":")[0] for problem in reading.problems} == {
         "results_corrupt.json": "broken or cut-off JSON",
         "samples_cut.jsonl": "cut off or broken after line 5",
-        "notes.txt": "not a result file of lm-eval",
     }
     assert len(reading.frame) == 7
 
@@ -136,6 +136,11 @@ def test_a_gzip_file_that_ends_early_is_named(tmp_path: Path) -> None:
     (tmp_path / "results_x.json.gz").write_bytes(b"no gzip")
     reasons = {problem.path.name: problem.reason for problem in read([tmp_path]).problems}
     assert set(reasons) == {"samples_x.jsonl.gz", "results_x.json.gz"}
+
+
+def test_a_file_that_was_asked_for_is_named_whatever_it_is(damaged: Path) -> None:
+    (problem,) = read([damaged / "notes.txt"]).problems
+    assert problem == (damaged / "notes.txt", "not a result file of lm-eval")
 
 
 def test_a_missing_path_is_an_error() -> None:
@@ -262,9 +267,9 @@ def test_frames_and_rows_convert_both_ways() -> None:
 
 
 def test_an_empty_frame_has_nothing_to_supersede() -> None:
-    frame, superseded = newest(to_frame([]))
+    frame, notes = newest(to_frame([]))
     assert frame.empty
-    assert superseded == 0
+    assert notes == []
 
 
 @pytest.mark.parametrize("version", VERSIONS)

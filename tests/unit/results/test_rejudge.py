@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 
 from harness_ext.cli.app import app
 from harness_ext.errors import DataError, HarnessExtError, InputError
-from harness_ext.results.reading.reader import read
-from harness_ext.results.reading.samples import load_run
+from harness_ext.results.reading.runs import load_run, read
 from harness_ext.results.statistics.intervals import run_intervals
 from harness_ext.scoring import safety
 from harness_ext.scoring.soft_labels import agg_nanmean

@@ -9,7 +9,7 @@ from harness_ext.leaderboards.build import tables, with_published
 from harness_ext.leaderboards.table import Cell, Table
 from harness_ext.results.published.tables import load
 from harness_ext.results.reading.frame import Row, to_rows
-from harness_ext.results.reading.reader import read
+from harness_ext.results.reading.runs import read
 from harness_ext.tasks.mbtibench.table import DIMENSIONS, build
 
 DUMMY = Path(__file__).parents[2] / "results" / "table_results" / "mbtibench_dummy"

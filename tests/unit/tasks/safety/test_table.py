@@ -13,12 +13,12 @@ from rich.console import Console
 
 from harness_ext.leaderboards import latex, markdown, terminal
 from harness_ext.leaderboards.build import tables
-from harness_ext.leaderboards.evidence import Evidence, Runs
+from harness_ext.leaderboards.evidence import Evidence
 from harness_ext.leaderboards.figures import figures
 from harness_ext.leaderboards.table import Table
 from harness_ext.results.derived import harmonic_mean
-from harness_ext.results.judging.judges import JUDGED_METRICS, judge_of
 from harness_ext.results.reading.frame import Row, to_frame
+from harness_ext.results.reading.judges import JUDGED_METRICS, judge_of
 from harness_ext.scoring.safety import HARM_METRICS
 from harness_ext.tasks.safety.table import build
 
@@ -180,7 +180,7 @@ def test_figures_keep_judges_apart_and_name_them() -> None:
         for own in xstest(0.1, 0.2, judge)
     ]
     rows += xstest(0.1, 0.2) + xstest(0.2, 0.2, "default_en")
-    drawn = figures(rows, "benchmark", Evidence(Runs()))
+    drawn = figures(rows, "benchmark", Evidence())
     markup = "".join(panel.drawing for figure in drawn for choice in figure.choices for panel in choice.panels)
     assert "safety_harm (xstest)" in markup
     assert "m (judge default_en)" in markup

@@ -1,0 +1,1 @@
+"""Tasks of a package that harness-ext has never heard of."""
