@@ -84,8 +84,8 @@ def _differences(a: Side, b: Side) -> Iterator[tuple[str, str]]:
         values = [_value(getattr(row, column)) for row in rows]
         if values[0] != values[1]:
             yield column, f"{name} is {values[0]} in {a.label} and {values[1]} in {b.label}"
-    for name, (in_a, in_b) in _switched(a.run, b.run):
-        yield "setting", f"{name} is {in_a} in {a.label} and {in_b} in {b.label}"
+    for name, set_to in _switched(a.run, b.run):
+        yield "setting", f"{name} is {_value(set_to[0])} in {a.label} and {_value(set_to[1])} in {b.label}"
     for metric, name in a.run.rows if rows[0].judge == rows[1].judge else ():
         if metric in JUDGED_METRICS and (metric, name) in b.run.rows:
             judges = [side.run.rows[metric, name] for side in (a, b)]
@@ -168,9 +168,11 @@ def _plain(value: object) -> str:
 def _value(value: object) -> str:
     """A column's value as a sentence says it.
 
-    >>> _value(float("nan")), _value(10.0), _value("words:67"), _value("")
+    >>> _value(float("nan")), _value(10.0), _value("words:67"), _value(None)
     ('the default', '10', 'words:67', 'the default')
     """
+    if value is None:
+        return "the default"
     if isinstance(value, float):
         return "the default" if math.isnan(value) else f"{value:g}"
     return str(value) or "the default"
