@@ -446,7 +446,7 @@ def test_an_answer_cannot_write_the_fence_that_ends_it(server: Server, tmp_path:
     assert len(set(fence)) == 1
     second = first.replace("ANSWER", f"ANSWER {fence[0]}")  # what it would have had to write
     labels(judge_at(server, tmp_path), second)
-    shown = server.shown(server.requests[1][3])
+    shown = server.shown(server.requests[1][2])
     assert shown.count(f"=== ANSWER {fence[0]} ===") == 1
     assert second in shown
 

@@ -73,7 +73,7 @@ class Listener:
     def about(self) -> dict[str, Any]:
         return {}
 
-    def rendered(self, item: Item) -> Any:
+    def rendered(self, item: Item, *, fenced: bool = True) -> Any:
         return item.response
 
     def found(self, shown: Sequence[Any], statistics: Statistics) -> Iterator[list[tuple[int, Found]]]:
