@@ -126,8 +126,7 @@ def json_lines(path: Path, *, most: int = MOST_BYTES) -> Iterator[tuple[int, Any
     Raises:
         FileError: the file cannot be read or a line is not JSON; the message says from which line on.
     """
-    number = 0
-    for number, line in enumerate(_lines(path, most), 1):
+    for number, line in enumerate(text_lines(path, most=most), 1):
         if not line or line.isspace():
             continue
         try:
@@ -136,8 +135,12 @@ def json_lines(path: Path, *, most: int = MOST_BYTES) -> Iterator[tuple[int, Any
             raise FileError(f"line {number}: {error}") from error
 
 
-def _lines(path: Path, most: int) -> Iterator[str]:
-    """Lines without their ends: at line feeds only, since other separators of text may stand inside a JSON string."""
+def text_lines(path: Path, *, most: int = MOST_BYTES) -> Iterator[str]:
+    """Lines without their ends: at line feeds only, since other separators of text may stand inside a JSON string.
+
+    Raises:
+        FileError: the file cannot be read; the message says from which line on.
+    """
     require_plain(path)
     number, left = 0, most
     try:

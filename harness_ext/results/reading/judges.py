@@ -63,9 +63,11 @@ def judge_of(config: Mapping[str, Any], filter_: str) -> JudgeRecord:
 
 def _descriptions(config: Mapping[str, Any], metadata: Mapping[str, Any], filter_: str) -> Iterator[Mapping[str, Any]]:
     """What was recorded of the judge: with its filter, or by the task."""
-    for entry in config.get("filter_list") or ():
+    listed = config.get("filter_list")
+    for entry in listed if isinstance(listed, list) else ():
         if isinstance(entry, Mapping) and entry.get("name") == filter_:
-            steps = entry.get("filter") or ()
+            steps = entry.get("filter")
+            steps = steps if isinstance(steps, list) else ()
             yield from (step["judge"] for step in steps if isinstance(step, Mapping) and _is_told(step.get("judge")))
     recorded = metadata.get("recorded")
     judges = recorded.get("judges") if isinstance(recorded, Mapping) else None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import math
-import zlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness_ext.files import parse_json, read_text
 from harness_ext.results.benches import declared
 from harness_ext.results.reading import identity
 from harness_ext.results.reading.frame import Row
@@ -276,7 +275,7 @@ def _method(arguments: Mapping[str, str], path: Path) -> tuple[str, str]:
     """Method and base model from the ``method.json`` in the model's folder or beside the result file."""
     folders = [Path(arguments[key]) for key in _NAMING_ARGUMENTS if arguments.get(key)]
     for file in (folder / METHOD_FILE for folder in (*folders, path.parent)):
-        if file.is_file():
+        if os.path.isfile(file):  # noqa: PTH113 - False for what is no path, too
             try:
                 record, _ = load(file)
             except ValueError as error:
@@ -311,26 +310,10 @@ def load(path: Path) -> tuple[object, str]:
     """The parsed JSON file and the sha256 of its text, packed or not.
 
     Raises:
-        OSError, EOFError, ValueError: it cannot be read, or is no JSON.
+        FileError: it cannot be read, or is no JSON.
     """
-    raw = path.read_bytes()
-    try:
-        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
-        content = json.loads(raw.decode("utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"broken or cut-off JSON: {error}") from error
-    except zlib.error as error:
-        raise ValueError(f"broken gzip: {error}") from error
-    except RecursionError as error:
-        raise ValueError("JSON that is nested too deeply") from error
-    if rb"\ud" in raw.lower():  # half a surrogate pair is valid JSON but no text: no table or page could hold it
-        try:
-            json.dumps(content, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"has half of a surrogate pair, which is no text: {error.object[error.start]!a}"
-            ) from error
-    return content, hashlib.sha256(raw).hexdigest()
+    text = read_text(path)
+    return parse_json(text), hashlib.sha256(text.encode()).hexdigest()
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -55,15 +55,14 @@ class TaskRun:
     @property
     def filters(self) -> tuple[str, ...]:
         """The names of the task's filters, in their order."""
-        return tuple(str(entry["name"]) for entry in self.config.get("filter_list") or () if "name" in entry)
+        return tuple(str(entry["name"]) for entry in _entries(self.config, "filter_list") if "name" in entry)
 
     @cached_property
     def aggregations(self) -> dict[str, str]:
         """How each metric is aggregated, as lm-eval recorded it, in the order in which the task lists its metrics."""
-        listed = self.config.get("metric_list") or []
         return {
             reported_name(str(entry["metric"]), self.backend): str(entry.get("aggregation", "mean"))
-            for entry in listed
+            for entry in _entries(self.config, "metric_list")
             if "metric" in entry
         }
 
@@ -99,6 +98,12 @@ class TaskRun:
             return None
         content, _ = load(self.results)
         return list(_embedded(content).get(self.task, ()))
+
+
+def _entries(config: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    """The descriptions in a list of a task's configuration."""
+    listed = config.get(key)
+    return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,7 @@ class Runs:
         self._opened.add(task.samples)
         try:
             found = task.scores(hashes=False)
-        except (DataError, OSError, EOFError, ValueError) as error:
+        except (DataError, ValueError) as error:
             reason = str(error).removeprefix(f"{task.samples}: ").removesuffix(".")
             self.problems.append(Problem(task.samples, reason))
             return {}
@@ -238,7 +243,7 @@ def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
             try:
                 content, digest = load(path)
                 found, left_out = rows_of(content, path, digest)
-            except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 runs.problems.append(Problem(path, str(error)))
                 continue
             assert isinstance(content, dict)  # noqa: S101 - rows_of has checked
@@ -267,17 +272,15 @@ def _keep(runs: Runs, content: Mapping[str, Any], rows: Sequence[Row], file: Pat
     """Note the tasks of a results file that have samples, with no more of their configuration than is needed."""
     tasks = {name: task for name, task in _tasks(content, rows, file, beside).items() if task.samples}
     for name, task in tasks.items():
+        metadata = task.config.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
         kept = {
             "filter_list": [{"name": name} for name in task.filters],
             "metric_list": [
                 {key: sys.intern(str(value)) for key, value in entry.items() if key in ("metric", "aggregation")}
-                for entry in task.config.get("metric_list") or ()
+                for entry in _entries(task.config, "metric_list")
             ],
-            "metadata": {
-                key: value
-                for key, value in (task.config.get("metadata") or {}).items()
-                if key == "source" and isinstance(task.config.get("metadata"), dict)
-            },
+            "metadata": {"source": metadata["source"]} if "source" in metadata else {},
         }
         runs._tasks[str(file), name] = replace(task, config=kept, rows={})
     if tasks:
@@ -358,7 +361,7 @@ def load_run(path: Path) -> Run:
         try:
             content, _ = load(file)
             rows, _ = rows_of(content, file)
-        except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+        except (OSError, ValueError) as error:
             if path.is_dir() and not _RESULTS.fullmatch(file.name):
                 continue  # any other JSON that lies in the folder
             raise DataError(f"{file}: {error}.") from error
@@ -489,7 +492,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
                 _stem(file).endswith((".json", ".jsonl"))
                 and not any(part.startswith(".") for part in file.relative_to(path).parts)
             )
-            if ours and file.is_file() and file not in seen:
+            if ours and not file.is_dir() and file not in seen:
                 seen.add(file)
                 yield file
 
