@@ -220,7 +220,7 @@ def random_llama(size: str, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
 def stored_model(path: str | None, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
     """A checkpoint, by default the demo's model."""
     if path is None:
-        from harness_ext.data.locations import cache_folder
+        from harness_ext.locations import cache_folder
         from harness_ext.models.demo_model import prepare
 
         path = str(prepare(cache_folder(), lambda line: print(line, file=sys.stderr)))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from harness_ext.leaderboards import judged
 from harness_ext.leaderboards.table import (
+    INTERVALS,
     NOTHING,
     SOURCES,
     Cell,
@@ -15,6 +16,7 @@ from harness_ext.leaderboards.table import (
     Entry,
     Kind,
     Table,
+    bounds,
     kinds,
     lines,
     title,
@@ -108,8 +110,8 @@ def _one(row: Row, best: dict[tuple[str, str], float]) -> Cell:
         return Cell(f"{row.value:{'.2f' if row.origin == 'measured' else 'g'}} %", row.value / 100, best_of_column)
     if row.unit == "x100":
         return Cell(f"{row.value / 100:.4f}", row.value / 100)
-    text = f"{row.value:.4f}" + (f" ± {row.stderr:.4f}" if math.isfinite(row.stderr) else "")
-    return Cell(text, row.value, best_of_column)
+    doubt = bounds(row) or (f" ± {row.stderr:.4f}" if math.isfinite(row.stderr) else "")
+    return Cell(f"{row.value:.4f}{doubt}", row.value, best_of_column)
 
 
 def _base(mine: Row, rows: Sequence[Row]) -> float:
@@ -148,6 +150,8 @@ def _best(rows: Sequence[Row], directions: dict[str, bool | None]) -> dict[tuple
 
 
 def _notes(rows: Sequence[Row], cells: Sequence[tuple[Cell, ...]]) -> Iterator[str]:
+    if any(row.low < row.high for row in rows):
+        yield INTERVALS
     yield "±: standard error over docs as lm-eval reports it, where it does. ↑ higher, ↓ lower is better."
     if any(row.level == "group" for row in rows):
         yield "Group rows are lm-eval's own means over the leaves that ran."

@@ -171,6 +171,25 @@ def number(value: float, digits: int = 2, *, best: bool = False) -> Cell:
     return Cell(f"{value:.{digits}f}", value, best) if math.isfinite(value) else NOTHING
 
 
+INTERVALS = (
+    "[low, high]: 95 % bootstrap interval over docs; none where all docs are alike, because drawing them again then "
+    "shows nothing."
+)
+
+
+def bounds(row: Row) -> str:
+    """The interval of a number as it stands behind it in a cell; empty where there is none.
+
+    >>> row = Row(origin="measured", model="m", bench="b", task="t", metric="acc", value=0.5, low=0.412, high=0.588)
+    >>> f"{row.value:.4f}{bounds(row)}", bounds(row.model_copy(update={"low": 41.2, "high": 58.84}))
+    ('0.5000 [0.41, 0.59]', ' [41.2, 58.8]')
+    """
+    if not row.low < row.high:
+        return ""
+    digits = 2 if max(abs(row.low), abs(row.high)) < 10 else 1
+    return f" [{row.low:.{digits}f}, {row.high:.{digits}f}]"
+
+
 def percent(share: float) -> Cell:
     """A share in [0, 1] as a cell in percent.
 

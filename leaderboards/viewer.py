@@ -96,7 +96,7 @@ class Viewer:
         if judges:  # every sample shows what each of them said
             entry = entry._replace(filter="", judge="", judge_version="")
         label = entry._replace(model=f"{entry.model}, sample data" if row.data == "sample" else entry.model).label
-        reason = "" if self.unlocked else withheld(_metadata(task), row.data)
+        reason = "" if self.unlocked else withheld(task.switches, row.data)
         try:
             samples, total = self._samples(task, keep=not reason)
         except ValueError:
@@ -181,11 +181,6 @@ def collect(rows: Iterable[Row], runs: Runs, *, unlocked: bool = False) -> Viewe
         if task := runs.task(next(iter(own.values()))):
             viewer.add(replace(task, rows=own))
     return viewer
-
-
-def _metadata(task: TaskRun) -> Mapping[str, Any]:
-    metadata = task.config.get("metadata")
-    return metadata if isinstance(metadata, dict) else {}
 
 
 def _request(arguments: object) -> tuple[str, list[str]]:

@@ -138,7 +138,8 @@ def _write(
     errors: dict[str, float],
     record: Record,
 ) -> Path:
-    tensors, facts = {}, {}
+    tensors: dict[str, torch.Tensor] = {}
+    facts: dict[str, dict[str, float]] = {}
     for number, name in enumerate(names):
         left, right = (work.read(f"linear-{number:05}", side) for side in ("left", "right"))
         prefix = f"base_model.model.{name.removesuffix('.weight')}"

@@ -34,7 +34,7 @@ def method_names() -> list[str]:
     """Names of all methods, sorted.
 
     >>> method_names()[:2]
-    ['dare', 'gradient_ascent']
+    ['dare', 'della']
     """
     return sorted(_sources())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from harness_ext.errors import InputError
@@ -39,17 +40,18 @@ def slerp(one: Any, other: Any, t: float) -> torch.Tensor:
     tensor([0.7071, 0.7071])
     """
     one, other = torch.as_tensor(one), torch.as_tensor(other)
-    a, b = factors(*(float((x.double() * y).sum()) for x, y in ((one, other), (one, one), (other, other))), t)
+    a, b = factors(_products(one, other), t)
     return a * one + b * other
 
 
-def factors(product: float, squares: float, other_squares: float, t: float) -> tuple[float, float]:
-    """What two tensors are multiplied by, from the sums of their products and of their squares.
+def factors(products: npt.ArrayLike, t: float) -> tuple[float, float]:
+    """What two tensors are multiplied by, from their product, the square of the first and that of the second.
 
-    >>> factors(0.0, 1.0, 1.0, 1 / 3)
+    >>> factors([0.0, 1.0, 1.0], 1 / 3)
     (0.8660253882408142, 0.5)
     """
-    lengths = (math.sqrt(total) for total in (squares, other_squares))
+    product, *squares = np.asarray(products).tolist()
+    lengths = map(math.sqrt, squares)
     cosine = product / math.prod(length if length > _SHORT else 1.0 for length in lengths)
     if abs(cosine) > STRAIGHT:
         return 1 - t, t
@@ -57,6 +59,11 @@ def factors(product: float, squares: float, other_squares: float, t: float) -> t
     # In single precision: the sums' last bits may depend on how they were added up, and the result must not.
     a, b = (float(np.float32(math.sin(share * angle) / math.sin(angle))) for share in (1 - t, t))
     return a, b
+
+
+def _products(one: torch.Tensor, other: torch.Tensor) -> npt.NDArray[np.float64]:
+    pairs = ((one, other), (one, one), (other, other))
+    return np.array([float((x.double() * y.double()).sum()) for x, y in pairs])
 
 
 def apply(config: Config) -> Path:
@@ -69,11 +76,8 @@ def apply(config: Config) -> Path:
 
     def change(name: str, taus: list[Delta]) -> Iterator[torch.Tensor]:
         (tau,), (t,) = taus, config.weights_of(name)
-        sums = np.zeros(3)
-        for base, delta in zip(tau.base_rows(), tau, strict=True):
-            one, other = base.double(), base.double() + delta
-            sums += [float((x * y).sum()) for x, y in ((one, other), (one, one), (other, other))]
-        a, b = factors(*sums.tolist(), t)
+        pieces = zip(tau.base_rows(), tau, strict=True)
+        a, b = factors(sum((_products(base, base + delta) for base, delta in pieces), np.zeros(3)), t)
         for base, delta in zip(tau.base_rows(), tau, strict=True):
             yield delta.mul_(b).add_(base, alpha=a + b - 1)  # a·base + b·(base + delta), as a change of the base
 

@@ -67,6 +67,27 @@ def wheel(checkout: Path, build_wheel: Callable[[Path, Path], Path], tmp_path_fa
 
 
 @pytest.fixture(scope="session")
+def store_tiny() -> Callable[..., Path]:
+    """Return a function that stores a random model of a class, tiny where nothing else is said, with a tokenizer."""
+
+    def store(folder: Path, model: str, tokenizer: Any, **config: Any) -> Path:
+        import torch
+        import transformers
+
+        sizes = {
+            "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "vocab_size": len(tokenizer), "initializer_range": 0.3,
+        }  # fmt: skip
+        kind = getattr(transformers, model)
+        torch.manual_seed(0)
+        kind(kind.config_class(**sizes | config)).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return store
+
+
+@pytest.fixture(scope="session")
 def store_trio() -> Callable[..., Path]:
     """Return a function that stores three random Llamas, ``aligned`` and two near it, with a tokenizer and data."""
 

@@ -63,7 +63,7 @@ def demo(
     start = time.monotonic()
     _make(output)
     _settle_environment()
-    from harness_ext.data.locations import cache_folder
+    from harness_ext.locations import cache_folder
     from harness_ext.models.demo_model import prepare
 
     with _status() as report:

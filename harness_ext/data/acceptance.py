@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from harness_ext.data.cards import Card, CardFile, Sensitive
-from harness_ext.data.locations import cache_folder
 from harness_ext.errors import DataError
+from harness_ext.locations import cache_folder
 
 RESTRICTIONS: Mapping[Sensitive, str] = {
     "non-commercial": "no commercial use",

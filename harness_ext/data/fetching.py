@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from harness_ext.data.acceptance import is_accepted, not_accepted
 from harness_ext.data.cards import Card, CardFile, load_card
 from harness_ext.data.checksums import difference
-from harness_ext.data.locations import cache_folder, mirror_folder, offline_because
 from harness_ext.errors import DataError
+from harness_ext.locations import cache_folder, mirror_folder, offline_because
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable

@@ -8,14 +8,12 @@ else. Several processes may use one file; the first verdict on a key stays.
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from harness_ext.errors import InputError
@@ -33,12 +31,6 @@ class Found(NamedTuple):
     label: str
     score: float | None = None
     detail: str = ""
-
-
-def default_folder() -> Path:
-    """``verdicts`` below the folder named by ``HARNESS_EXT_CACHE``, or below the user's cache of this program."""
-    value = os.environ.get("HARNESS_EXT_CACHE")
-    return (Path(value).expanduser().absolute() if value else platformdirs.user_cache_path("harness-ext")) / "verdicts"
 
 
 class VerdictCache:

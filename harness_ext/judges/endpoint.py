@@ -70,7 +70,7 @@ class _Connections(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
         """A pool whose connections are known."""
-        pool = super().get_connection_with_tls_context(*arguments, **options)
+        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
         make = type(pool).ConnectionCls
 
         def made(*own: Any, **more: Any) -> Any:

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from harness_ext.judges.cache import Found, VerdictCache, default_folder
+from harness_ext.judges.cache import Found, VerdictCache
 from harness_ext.judges.config import Compat
 from harness_ext.judges.judge import EMPTY, LABELS, UNFINISHED, Item, Kind, Statistics, answer, verdict
+from harness_ext.locations import cache_folder
 from harness_ext.scoring.answers import Answer
 from harness_ext.scoring.verdict_parsers import Scale, parse_verdict
 
@@ -69,7 +70,7 @@ class ModelJudge:
         """How well it agrees with people, where that was measured."""
         self._asked = asked
         self._compat = compat
-        self._folder = cache or default_folder()
+        self._folder = cache or cache_folder() / "verdicts"
 
     def describe(self) -> dict[str, Any]:
         """What results record, as JSON."""

@@ -64,7 +64,7 @@ class _Product(NamedTuple):
         return total.mul_(self.scale)
 
 
-class MergedAdapter:
+class MergedAdapter(Checkpoint):
     """The model that a LoRA adapter makes of ``base``.
 
     Supported: linear layers, transposed linear layers (``fan_in_fan_out``) and embeddings; rank-stabilised scaling,
@@ -107,10 +107,6 @@ class MergedAdapter:
         """Element type of the base's tensor."""
         return self.base.dtype(name)
 
-    def tensor(self, name: str) -> torch.Tensor:
-        """A whole merged tensor; in float32 if the adapter changes it."""
-        return self.rows(name, 0, (*self.shape(name), 1)[0])
-
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
         """Rows of a merged tensor; in float32 if the adapter changes it."""
         rows = self.base.rows(name, start, stop)
@@ -121,8 +117,7 @@ class MergedAdapter:
     def delta(self, base: Checkpoint, name: str, start: int, stop: int) -> torch.Tensor:
         """Rows of the change, in float32: the adapter's own, without the rounding of adding and subtracting."""
         if base.path != self.base.path:  # as a model, it differs from another base by more than its own change
-            rows = self.rows(name, start, stop).to(torch.float32, copy=True)
-            return rows.sub_(base.rows(name, start, stop))
+            return super().delta(base, name, start, stop)
         rows = self.base.rows(name, start, stop)
         change = self._products[name].rows(start, stop) if name in self._products else torch.zeros(rows.shape)
         return change.add_(self._whole_rows(name, start, stop).sub_(rows)) if name in self._whole else change

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from harness_ext.errors import InputError
-from harness_ext.methods.checkpoints.adapters import MergedAdapter
-from harness_ext.methods.checkpoints.read import CONFIG, TOKENS, Checkpoint, read_json, row_ranges
-from harness_ext.methods.checkpoints.tied import tied_weights
+from harness_ext.methods.checkpoints.adapters import MergedAdapter, broken_ties, is_adapter, open_checkpoint
+from harness_ext.methods.checkpoints.read import CONFIG, TOKENS, Checkpoint, View, read_json, row_ranges
+from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 from harness_ext.methods.settings import settings
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,30 @@ class Fit:
     configs: Literal["same", "any"] = "same"
     """Refuse models whose config.json computes something else with the same weights (rope, norms, activation, windows,
     …), or take the base's. Ours."""
+
+
+def apart(base: Checkpoint, models: Iterable[str]) -> Checkpoint:
+    """``base``, or its `Untied` form if one of the models has two tensors where it has one.
+
+    Args:
+        base: what the models were made from.
+        models: folders of checkpoints or adapters.
+
+    Raises:
+        InputError: a model breaks another tie than that of embeddings and output layer.
+    """
+    broken: dict[str, str] = {}
+    for path in models:
+        if is_adapter(path):
+            broken |= broken_ties(Path(path), base)
+        elif extra := set((model := open_checkpoint(path)).names) - set(base.names):
+            own = tied_weights(model)
+            broken |= {
+                name: other for name, other in tied_weights(base).items() if {name, other} & extra and name not in own
+            }
+        if len(broken) > 1:
+            raise InputError(f"{path}: it changes one of {', '.join(broken)}, which {base.path} stores once for all.")
+    return next((Untied(base, *tie) for tie in broken.items()), base)
 
 
 def matched(
@@ -98,7 +122,7 @@ def matched(
             f"{model.path} computes something else than {base.path} with the same weights: {'; '.join(functions)} in "
             "config.json. Set configs=any to take the base's."
         )
-    return _Matched(model, base, found)
+    return View(model, {name: (model, found[name]) if name in found else (base, name) for name in base.names})
 
 
 def differences(models: Mapping[str, Checkpoint], base: Checkpoint) -> dict[str, dict[str, list[str]]]:
@@ -125,38 +149,6 @@ def _other_base(adapter: MergedAdapter, base: Path) -> str | None:
     own = {base.resolve().name, str(_content(base, CONFIG).get("_name_or_path") or "").rpartition("/")[2]}
     cached = f"models--{named.replace('/', '--')}" in base.absolute().parts
     return None if not named or cached or Path(named).name in own else named
-
-
-class _Matched:
-    """A checkpoint under the names of another one."""
-
-    def __init__(self, model: Checkpoint, base: Checkpoint, found: dict[str, str]) -> None:
-        self.path, self.names = model.path, base.names
-        self._model, self._base, self._found = model, base, found
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self._base.shape(name)
-
-    def dtype(self, name: str) -> torch.dtype:
-        holder, own = self._holder(name)
-        return holder.dtype(own)
-
-    def tensor(self, name: str) -> torch.Tensor:
-        holder, own = self._holder(name)
-        return holder.tensor(own)
-
-    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
-        holder, own = self._holder(name)
-        return holder.rows(own, start, stop)
-
-    def delta(self, base: Checkpoint, name: str, start: int, stop: int) -> torch.Tensor:
-        return self.rows(name, start, stop).to(torch.float32, copy=True).sub_(base.rows(name, start, stop))
-
-    def sources(self) -> dict[str, str]:
-        return self._model.sources()
-
-    def _holder(self, name: str) -> tuple[Checkpoint, str]:
-        return (self._model, self._found[name]) if name in self._found else (self._base, name)
 
 
 def _compare_tensors(model: Checkpoint, source: str, base: Checkpoint, name: str, dtypes: str) -> None:

@@ -11,10 +11,11 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -50,32 +51,74 @@ _READ_BYTES = 16 * 2**20
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
-class Checkpoint(Protocol):
-    """Named tensors that are read one at a time; their order is that of :func:`natural_order`."""
+class Checkpoint(ABC):
+    """Named tensors that are read one at a time."""
 
     path: Path
+    names: tuple[str, ...]
+    """Names of the stored tensors, in the order of :func:`natural_order`."""
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the stored tensors."""
-
+    @abstractmethod
     def shape(self, name: str) -> tuple[int, ...]:
         """Shape of a tensor, from the file's header."""
 
+    @abstractmethod
     def dtype(self, name: str) -> torch.dtype:
         """Element type of a tensor, from the file's header."""
 
-    def tensor(self, name: str) -> torch.Tensor:
-        """A whole tensor as it is stored; do not write to it."""
-
+    @abstractmethod
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """Rows ``start`` to ``stop`` of a tensor; a tensor without dimensions has one row."""
+        """Rows ``start`` to ``stop`` of a tensor; a tensor without dimensions has one row. Do not write to them."""
+
+    @abstractmethod
+    def sources(self) -> dict[str, str]:
+        """What the tensors are read from: file name → what tells its content from another one's."""
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A whole tensor; do not write to it."""
+        return self.rows(name, 0, (*self.shape(name), 1)[0])
 
     def delta(self, base: Checkpoint, name: str, start: int, stop: int) -> torch.Tensor:
         """Rows of what was added to the tensor ``name`` of ``base``, as new float32 values."""
+        own = self.rows(name, start, stop).to(torch.float32, copy=True)
+        return own.sub_(base.rows(name, start, stop))
+
+
+class View(Checkpoint):
+    """Tensors of checkpoints under other names.
+
+    Args:
+        origin: gives path and sources.
+        places: name → the checkpoint that holds the tensor, and its name there.
+    """
+
+    def __init__(self, origin: Checkpoint, places: Mapping[str, tuple[Checkpoint, str]]) -> None:
+        self.path, self._origin, self._places = origin.path, origin, places
+        self.names = tuple(sorted(places, key=natural_order))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of a tensor."""
+        holder, own = self._places[name]
+        return holder.shape(own)
+
+    def dtype(self, name: str) -> torch.dtype:
+        """Element type of a tensor."""
+        holder, own = self._places[name]
+        return holder.dtype(own)
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """A whole tensor; do not write to it."""
+        holder, own = self._places[name]
+        return holder.tensor(own)
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows of a tensor."""
+        holder, own = self._places[name]
+        return holder.rows(own, start, stop)
 
     def sources(self) -> dict[str, str]:
-        """What the tensors are read from: file name → what tells its content from another one's."""
+        """Those of the checkpoint behind it."""
+        return self._origin.sources()
 
 
 def natural_order(name: str) -> tuple[tuple[bool, int, str], ...]:
@@ -104,7 +147,7 @@ def row_ranges(shape: tuple[int, ...], chunk_bytes: int = CHUNK_BYTES) -> Iterat
         yield start, min(start + step, rows)
 
 
-class Folder:
+class Folder(Checkpoint):
     """A folder of safetensors files.
 
     Raises:
@@ -141,18 +184,13 @@ class Folder:
         return DTYPES[kind]
 
     def tensor(self, name: str) -> torch.Tensor:
-        """A whole tensor as it is stored; do not write to it."""
+        """A whole tensor as it is stored, mapped from the file; do not write to it."""
         return cast(torch.Tensor, self._file(name).get_tensor(name))
 
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
         """Rows ``start`` to ``stop`` of a tensor; a tensor without dimensions has one row."""
         view = self._slice(name)
         return cast(torch.Tensor, view[start:stop]) if view.get_shape() else self.tensor(name)
-
-    def delta(self, base: Checkpoint, name: str, start: int, stop: int) -> torch.Tensor:
-        """Rows of this checkpoint minus those of ``base``, in float32."""
-        own = self.rows(name, start, stop).to(torch.float32, copy=True)
-        return own.sub_(base.rows(name, start, stop))
 
     def sources(self) -> dict[str, str]:
         """SHA-256 of the weights, whatever files they stand in.

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from harness_ext.methods.checkpoints.read import CONFIG, Checkpoint, natural_order, read_json
+from harness_ext.methods.checkpoints.read import CONFIG, Checkpoint, View, read_json
 
 
 def skeleton(folder: Path) -> Any:
@@ -21,8 +21,9 @@ def skeleton(folder: Path) -> Any:
     file = folder / CONFIG
     if not file.is_file() or not (architectures := read_json(file).get("architectures")):
         return None
-    made = getattr(transformers, str(architectures[0]), None)
-    if not (isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)):
+    made: Any = getattr(transformers, str(architectures[0]), None)
+    known = isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)
+    if not known:
         return None
     try:
         config = made.config_class.from_pretrained(str(folder))
@@ -46,41 +47,14 @@ def _differ(checkpoint: Checkpoint, name: str, other: str) -> bool:
     return stored and not torch.equal(checkpoint.tensor(name), checkpoint.tensor(other))
 
 
-class Untied:
+class Untied(View):
     """A base whose tied output layer is a tensor of its own, with the values of the embeddings to begin with."""
 
     config_changes: Mapping[str, Any] = {"tie_word_embeddings": False}
     """What config.json has to say about it."""
 
     def __init__(self, base: Checkpoint, head: str, embeddings: str) -> None:
-        self.path, self._base, self.head, self.embeddings = base.path, base, head, embeddings
-        self.names = tuple(sorted({*base.names, head, embeddings}, key=natural_order))
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        """Shape of a tensor."""
-        return self._base.shape(self._stored(name))
-
-    def dtype(self, name: str) -> torch.dtype:
-        """Element type of a tensor."""
-        return self._base.dtype(self._stored(name))
-
-    def tensor(self, name: str) -> torch.Tensor:
-        """A whole tensor as it is stored; do not write to it."""
-        return self._base.tensor(self._stored(name))
-
-    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
-        """Rows of a tensor."""
-        return self._base.rows(self._stored(name), start, stop)
-
-    def delta(self, base: Checkpoint, name: str, start: int, stop: int) -> torch.Tensor:
-        """Rows of this checkpoint minus those of ``base``, in float32."""
-        return self.rows(name, start, stop).to(torch.float32, copy=True).sub_(base.rows(name, start, stop))
-
-    def sources(self) -> dict[str, str]:
-        """Those of the tied base: it holds the same values."""
-        return self._base.sources()
-
-    def _stored(self, name: str) -> str:
-        if name in self._base.names:
-            return name
-        return self.embeddings if name == self.head else self.head
+        self.head, self.embeddings = head, embeddings
+        stored = {name: (base, name) for name in base.names}
+        values = stored[embeddings] if embeddings in stored else stored[head]
+        super().__init__(base, {head: values, embeddings: values} | stored)

@@ -11,11 +11,10 @@ from typing import Literal
 import torch
 
 from harness_ext.errors import InputError
-from harness_ext.methods.checkpoints.adapters import broken_ties, is_adapter, open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import Fit, differences, matched
+from harness_ext.methods.checkpoints.adapters import open_checkpoint
+from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, matched
 from harness_ext.methods.checkpoints.read import CHUNK_BYTES, Checkpoint, row_ranges
 from harness_ext.methods.checkpoints.record import Record
-from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
 from harness_ext.methods.deltas import dare, keep_mask
 from harness_ext.methods.settings import Count, Finite, settings
@@ -127,8 +126,7 @@ class Merge:
         """
         self._config = config
         self._chunk_bytes = config.max_in_flight_bytes // (len(models) + _ARRAYS)
-        base = open_checkpoint(config.base)
-        self.base = next((Untied(base, *tie) for path in models.values() for tie in _broken_ties(path, base)), base)
+        self.base = apart(open_checkpoint(config.base), models.values())
         check_out(self.base, config.out)
         self.models = [
             matched(
@@ -176,19 +174,6 @@ class Merge:
                 start = stop
 
         return write_checkpoint(self.base, self._config.out, edit, self._record, tokenizer=self._tokenizer)
-
-
-def _broken_ties(path: str, base: Checkpoint) -> Iterator[tuple[str, str]]:
-    """Output layer and embeddings that are one tensor in the base and two in a model."""
-    if is_adapter(path):
-        broken = broken_ties(Path(path), base)
-        if len(broken) > 1:
-            raise InputError(f"{path}: it changes weights that {base.path} stores once for {', '.join(broken)}.")
-        yield from broken.items()
-    elif extra := set(open_checkpoint(path).names) - set(base.names):
-        ties = tied_weights(base)
-        model = tied_weights(open_checkpoint(path))
-        yield from ((name, other) for name, other in ties.items() if {name, other} & extra and name not in model)
 
 
 def masked(deltas: Iterable[torch.Tensor], name: str, seed: int, drop: float, rescale: bool) -> Iterator[torch.Tensor]:

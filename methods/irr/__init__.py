@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import Fit, differences, matched
+from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, matched
 from harness_ext.methods.checkpoints.read import Checkpoint, refuse_non_finite, row_ranges
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.work_folder import WorkFolder, work_folder
@@ -441,7 +441,7 @@ def apply(config: Config) -> Path:
             a data file is wrong, ``out`` is taken, or the disk is too small; nothing is written then.
         DataError: a checkpoint is broken.
     """
-    base = open_checkpoint(config.base)
+    base = apart(open_checkpoint(config.base), (config.finetuned, config.unaligned))
     check_out(base, config.out)
     finetuned, unaligned = (
         matched(open_checkpoint(path, base), base, dtypes=config.dtypes, configs=config.configs)

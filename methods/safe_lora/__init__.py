@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import MergedAdapter, open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import Fit, differences, matched
+from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, matched
 from harness_ext.methods.checkpoints.read import Checkpoint, refuse_non_finite, row_ranges
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.write import check_out, write_adapter, write_checkpoint
@@ -162,7 +162,7 @@ def apply(config: Config) -> Path:
             ``out`` is taken; nothing is written then.
         DataError: a file is broken.
     """
-    aligned = open_checkpoint(config.aligned)
+    aligned = apart(open_checkpoint(config.aligned), (config.base, config.adapter))
     base = matched(open_checkpoint(config.base, aligned), aligned, dtypes=config.dtypes, configs=config.configs)
     tuned = open_checkpoint(config.adapter, aligned)
     if config.variant == "full_delta":

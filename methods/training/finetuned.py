@@ -16,7 +16,7 @@ from harness_ext.methods.checkpoints.read import Checkpoint
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.work_folder import WorkFolder, work_folder
 from harness_ext.methods.checkpoints.write import check_out, write_adapter, write_checkpoint
-from harness_ext.methods.layers.loading import load_model
+from harness_ext.methods.layers.loading import best_device, load_model
 from harness_ext.methods.settings import Count, NotNegative, Positive, Share, settings
 from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.objective import Objective, answer_logits
@@ -164,7 +164,7 @@ def finetuned(
     rows = {role: rows_of(config, model, path) for role, path in data.items()}
     record = Record(method, config, {"base": base}, {path: file_digest(path) for path in data.values()})
     record.notes["rows"] = {role: len(own) for role, own in rows.items()}
-    model = _choose(config, model)
+    model = _choose(config, model).to(best_device())  # where a reference is computed before the training
     ends = {epoch: _steps(config, rows, epoch) for epoch in range(1, config.epochs + 1)}
     training = TrainingConfig(
         steps=ends[config.epochs],
@@ -206,7 +206,8 @@ def finetuned(
                 check_out(base, f"{config.out}-epoch-{epoch}")
         run = Run(config, model, rows, work)
         summary = trained(model, rows, training, objective(run), work.folder / "training", method, keep)
-        record.notes |= {"epoch": config.epochs, **summary, "seconds_before_writing": round(work.seconds, 3)}
+        ended = config.epochs if summary["stopped"] == "steps" else None
+        record.notes |= {"epoch": ended, **summary, "seconds_before_writing": round(work.seconds, 3)}
         return write(config.out)
 
 

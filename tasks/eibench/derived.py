@@ -1,16 +1,18 @@
-"""Leaves whose question lm-eval has to ask as two tasks, joined by doc id: EmoBench's, on emotion and cause."""
+"""What EiBench-R computes of several leaves: the means of its aspects, and EmoBench's question asked as two tasks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from harness_ext.leaderboards.table import lines
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.runs import Derived, Runs
 from harness_ext.results.reading.samples import Scores
-from harness_ext.results.statistics.intervals import Units, draw, interval_of
+from harness_ext.results.statistics.intervals import Drawn, Units, draw, interval_of, of_row, weighted
 from harness_ext.scoring.resampled.numbers import nanmean
+from harness_ext.tasks.eibench.aspects import EI_ASPECTS
 
 
 class Joint(NamedTuple):
@@ -33,8 +35,33 @@ JOINTS = (
 
 
 def derive(rows: Sequence[Row], runs: Runs) -> Derived:
-    """The joint leaf of EiBench-R."""
-    return with_joints(JOINTS, rows, runs)
+    """The joint leaf of EiBench-R, and the means of all aspects where all leaves are there."""
+    joint = with_joints(JOINTS, rows, runs)
+    return Derived([*joint.rows, *_means(rows, runs)], joint.notes)
+
+
+def _means(rows: Sequence[Row], runs: Runs) -> Iterator[Row]:
+    parts = [part for own in EI_ASPECTS.values() for part in own]
+    for leaves in lines(row for row in rows if row.metric == "ei_score" and row.level == "task").values():
+        own = {row.part: row for row in leaves}
+        drawn = {part: of_row(own[part], runs) for part in parts if part in own}
+        known = {part: one for part, one in drawn.items() if one is not None}
+        if len(known) < len(parts):
+            continue
+        means = {aspect: _mean([known[part] for part in members]) for aspect, members in EI_ASPECTS.items()}
+        means["aspect_macro"] = _mean([means[aspect] for aspect in EI_ASPECTS])
+        means["task_macro"] = _mean([known[part] for part in parts])
+        about: dict[str, object] = {"task": "eibench", "part": "", "level": "group", "task_hash": "", "identity": ""}
+        about |= dict.fromkeys(("stderr", "chance"), math.nan)
+        about |= {name: math.fsum(getattr(row, name) for row in leaves) for name in ("n", "n_total")}
+        for name, one in means.items():
+            found = interval_of(one)
+            more = {"metric": f"ei_{name}", "value": found.value, "low": found.low, "high": found.high}
+            yield leaves[0].model_copy(update=about | more)
+
+
+def _mean(parts: Sequence[Drawn]) -> Drawn:
+    return weighted(parts, [1 / len(parts)] * len(parts))
 
 
 def with_joints(joints: Sequence[Joint], rows: Sequence[Row], runs: Runs) -> Derived:

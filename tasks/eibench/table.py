@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from harness_ext.leaderboards import generic
 from harness_ext.leaderboards.table import (
+    INTERVALS,
     NOTHING,
     SOURCES,
     Cell,
@@ -16,6 +17,7 @@ from harness_ext.leaderboards.table import (
     Groups,
     Kind,
     Table,
+    bounds,
     kinds,
     lines,
     number,
@@ -39,10 +41,11 @@ _CAVEAT = (
 _NAMES = {"ep": "perception (ep)", "ec": "cognition (ec)", "ee": "expression (ee)"}
 _PARTS = tuple(part for parts in EI_ASPECTS.values() for part in parts)
 _LEAVES = len(_PARTS)
+MEANS = ("ei_ep", "ei_ec", "ei_ee", "ei_aspect_macro", "ei_task_macro")
 _COLUMNS = (
     Column("Model", numeric=False),
     Column("Setting", numeric=False),
-    *map(Column, ("ei_ep", "ei_ec", "ei_ee", "ei_aspect_macro", "ei_task_macro", "lm-eval mean", "Leaves")),
+    *map(Column, (*MEANS, "lm-eval mean", "Leaves")),
 )
 
 
@@ -82,7 +85,7 @@ def _beside_published(rows: Sequence[Row], published: Sequence[Row]) -> list[Tab
         for row in (*(row for row in rows if (row.task, row.metric) == (task, metric)), *theirs) if theirs else ():
             entry = Entry.of(row)
             texts = (row.part, metric, entry.name, SOURCES[row.origin], entry.words([row]))
-            cells.append((*map(Cell, texts), number(row.value)))
+            cells.append((*map(Cell, texts), _score(row.value, row)))
         remarks += [f"{row.model}, {row.part}: {row.note}." for row in theirs if row.note]
     columns = (
         *(Column(name, numeric=False) for name in ("Leaf", "Metric", "Model", "Source", "Setting")),
@@ -101,19 +104,20 @@ def _title(words: str, rows: Sequence[Row], kind: Kind) -> str:
 def _summary(rows: Sequence[Row], kind: Kind, partial: bool) -> Table:
     # A group row has no settings of its own beyond those of its leaves, so both fall into the same line.
     cells, notes = [], [definition(ei_scores)]
-    for entry, numbers in lines(row for row in rows if row.metric == "ei_score").items():
+    for entry, numbers in lines(row for row in rows if row.metric in ("ei_score", *MEANS)).items():
         leaves = [row for row in numbers if row.level == "task"]
+        derived = {row.metric: row for row in numbers if row.metric in MEANS}
         scores = ei_scores({row.part: row.value for row in leaves}, partial=partial)
-        printed = next((row.value for row in numbers if row.task in _GROUPS), math.nan)
+        group = next((row for row in numbers if row.task in _GROUPS and row.metric == "ei_score"), None)
         present = _LEAVES - len(scores.missing)
         if not present:
             continue  # a run of extension leaves only
-        macros = (scores.ep, scores.ec, scores.ee, scores.aspect_macro, scores.task_macro, printed)
         cells.append(
             (
                 Cell(entry.name),
                 Cell(entry.words(leaves)),
-                *map(number, macros),
+                *(_score(getattr(scores, name.removeprefix("ei_")), derived.get(name)) for name in MEANS),
+                _score(group.value if group else math.nan, group),
                 Cell(f"{present} of {_LEAVES}", present),
             )
         )
@@ -122,6 +126,8 @@ def _summary(rows: Sequence[Row], kind: Kind, partial: bool) -> Table:
             notes.append(
                 f"{entry.label}: {_LEAVES - present} of {_LEAVES} leaves missing, {done}: {', '.join(scores.missing)}."
             )
+    if any(row.low < row.high for row in rows):
+        notes.append(INTERVALS)
     notes += ["lm-eval mean: ei_score of its group, the plain mean over the leaves that ran.", _ABOUT]
     return Table(_title("aspects", rows, kind), _COLUMNS, tuple(cells), unique(notes), kind)
 
@@ -155,11 +161,19 @@ def _leaf(score: Row | None, failures: Sequence[Row | None], best: float) -> lis
         return [NOTHING, NOTHING]
     whole = not score.n < score.n_total
     failed = next((row.value for row in failures if row is not None), math.nan)
-    return [number(score.value, best=whole and score.value == best), percent(failed)]
+    return [_score(score.value, score, best=whole and score.value == best), percent(failed)]
+
+
+def _score(value: float, row: Row | None, *, best: bool = False) -> Cell:
+    """A number with the interval of a row that holds the same one."""
+    cell = number(value, best=best)
+    return replace(cell, text=cell.text + bounds(row)) if row is not None and math.isclose(row.value, value) else cell
 
 
 def _notes(rows: Sequence[Row], kind: Kind) -> Iterator[str]:
     yield "ei_score: the leaf's main metric, 0 to 100, higher is better; unparsable answers count as wrong."
+    if any(row.low < row.high for row in rows if row.metric == "ei_score"):
+        yield INTERVALS
     real = kind == "benchmark"  # chance and constant answers are those of the real docs
     if real and any(not math.isnan(row.chance) for row in rows):
         yield "Chance: expected ei_score of guessing evenly on all docs of the leaf; a constant answer may score more."

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from harness_ext.leaderboards import generic
 from harness_ext.leaderboards.table import (
+    INTERVALS,
     NOTHING,
     SOURCES,
     Cell,
@@ -16,6 +17,7 @@ from harness_ext.leaderboards.table import (
     Groups,
     Kind,
     Table,
+    bounds,
     kinds,
     lines,
     number,
@@ -69,6 +71,10 @@ class _Line:
         self.entry = entry
         self.rows = [row for row in rows if row.level == "task" and row.part in DIMENSIONS]
         self.values = {(row.metric, row.part): row.value for row in self.rows}
+        self.intervals = {row.part: bounds(row) for row in self.rows if row.metric == "s_rmse"}
+        for row in rows:
+            if row.level == "group" and row.metric == "s_rmse" and math.isclose(row.value, self.mean("s_rmse")):
+                self.intervals["Mean"] = bounds(row)
         self.rank = next((row.value for row in rows if row.metric == "rank"), math.nan)
         self.whole = not any(row.n < row.n_total for row in self.rows)
 
@@ -211,7 +217,7 @@ def _cells(line: _Line, best: dict[str, float], delta: float) -> tuple[Cell, ...
     def pair(column: str, rmse: float, mae: float) -> Cell:
         if math.isnan(rmse):
             return NOTHING
-        text = f"{rmse:.2f}" + (f"/{mae:.2f}" if math.isfinite(mae) else "")
+        text = f"{rmse:.2f}" + (f"/{mae:.2f}" if math.isfinite(mae) else "") + line.intervals.get(column, "")
         return Cell(text, rmse, best=line.trusted and rmse == best.get(column))
 
     failed = line.mean("parse_failure")
@@ -233,6 +239,8 @@ def _cells(line: _Line, best: dict[str, float], delta: float) -> tuple[Cell, ...
 
 def _notes(drawn: list[_Line], losers: list[str], kind: Kind) -> Iterator[str]:
     yield "Cells: S-RMSE/S-MAE in segments, lower is better; Mean: plain mean over the four dimensions."
+    if any(interval for line in drawn for interval in line.intervals.values()):
+        yield f"{INTERVALS} That of S-RMSE."
     if kind == "sample":
         yield "Sample data was written for this project so that everything runs offline; it says nothing about a model."
         return

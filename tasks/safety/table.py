@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 
 from harness_ext.leaderboards import generic, judged
 from harness_ext.leaderboards.table import (
+    INTERVALS,
     NOTHING,
     Cell,
     Column,
     Entry,
     Kind,
     Table,
+    bounds,
     kinds,
     lines,
     number,
@@ -132,9 +134,8 @@ def _cell(row: Row | None, best: dict[tuple[str, str], float]) -> Cell:
         return NOTHING  # a judge need not give scores, nor tell a partial refusal from a full one
     if unsaid:
         return Cell("undefined")
-    interval = f" [{row.low:.2f}, {row.high:.2f}]" if row.low < row.high else ""
     is_best = row.metric == _BALANCE and _whole(row) and row.value == best.get((row.task, judged.name(row)))
-    return Cell(f"{row.value:.4f}{interval}", row.value, is_best)
+    return Cell(f"{row.value:.4f}{bounds(row)}", row.value, is_best)
 
 
 def _whole(row: Row) -> bool:
@@ -166,10 +167,7 @@ def _notes(rows: Sequence[Row], kind: Kind) -> Iterator[str]:
     if any(metric.endswith("_full") for metric in metrics):
         yield "_full: only a full refusal counts as one; else a partial refusal does, too."
     if any(math.isfinite(row.low) for row in rows):
-        yield (
-            "[low, high]: 95 % bootstrap interval over docs; none where all docs are alike, because drawing them again "
-            "then shows nothing."
-        )
+        yield INTERVALS
     if any(row.level == "group" for row in rows):
         yield "Suites: plain mean over their sets."
     for total, distinct in sorted(_sizes(rows)):

@@ -10,7 +10,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
-from harness_ext.data.locations import cache_folder
+from harness_ext.locations import cache_folder
 from harness_ext.models.demo_model import prepare
 from harness_ext.models.prefix.cache import Traits
 from harness_ext.models.prefix.lm import PrefixLM

@@ -50,8 +50,8 @@ def _gives_away(post: str) -> bool:
     return any(word in post.lower() for word in words)
 
 
-def with_details(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    runs = read([folder], Evidence(details=True).visit)
+def with_details(*folders: Path) -> tuple[pd.DataFrame, list[str]]:
+    runs = read(folders, Evidence(details=True).visit)
     return runs.frame, runs.notes
 
 
@@ -93,7 +93,7 @@ def test_a_model_that_answers_the_reversed_scale_alike_has_no_order_bias(
     expected = json.loads((golden / "mbtibench" / "metrics.json").read_text())["dims"]
     assert both.to_dict() == pytest.approx({part: expected[part]["polar_2_8"]["s_rmse"] for part in PARTS.values()})
     write_run(tmp_path / "other", records, "swap", lambda gold: polar(gold) + 0.125)
-    frame, _ = with_details(read([tmp_path / "zero_shot", tmp_path / "other"]).frame)
+    frame, _ = with_details(tmp_path / "zero_shot", tmp_path / "other")
     assert frame[frame.metric == "order_bias"].value.tolist() == pytest.approx([0.125] * 4)
 
 

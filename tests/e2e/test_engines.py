@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,8 @@ QUIET = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": 
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, store_tiny: Callable[..., Path]) -> Path:
     """A tiny random Llama that reads and writes single characters of ASCII."""
-    folder = tmp_path_factory.mktemp("llama")
     signs = ["<s>", "</s>", "<unk>", *LETTERS]
     tokenizer = Tokenizer(models.BPE({sign: number for number, sign in enumerate(signs)}, [], unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
@@ -42,22 +41,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, chat_template=CHAT, clean_up_tokenization_spaces=False, **names
     )
-    fast.save_pretrained(folder)
-    config = transformers.LlamaConfig(
-        vocab_size=len(signs),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=8192,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-        initializer_range=0.3,
-    )
-    transformers.set_seed(0)
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "max_position_embeddings": 8192}
+    ends = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+    return store_tiny(tmp_path_factory.mktemp("llama"), "LlamaForCausalLM", fast, **sizes, **ends)
 
 
 def lm_eval(output: Path, *arguments: str, launcher: tuple[str, ...] = (), **environment: str) -> Path:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,8 @@ TOY_TASKS = Path(__file__).parent / "toy_tasks"
 
 
 @pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bert(tmp_path_factory: pytest.TempPathFactory, store_tiny: Callable[..., Path]) -> Path:
     """A tiny random BERT that reads characters."""
-    folder = tmp_path_factory.mktemp("bert")
     signs = [*"abcdefghijklmnopqrstuvwxyz0123456789.,:;?!'()[]-/"]
     vocabulary = ["<pad>", "<unk>", "<cls>", "<sep>", "<mask>", *signs, *(f"##{sign}" for sign in signs)]
     pieces = models.WordPiece({piece: number for number, piece in enumerate(vocabulary)}, unk_token="<unk>")
@@ -29,19 +29,8 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     names = {f"{name}_token": f"<{name}>" for name in ("pad", "unk", "cls", "sep", "mask")}
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
-    config = transformers.BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=128,
-        initializer_range=0.3,
-    )
-    transformers.set_seed(0)
-    transformers.BertForMaskedLM(config).save_pretrained(folder)
-    return folder
+    own = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names)
+    return store_tiny(tmp_path_factory.mktemp("bert"), "BertForMaskedLM", own, max_position_embeddings=128)
 
 
 def lm_eval(model: str, checkpoint: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,34 +47,21 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_model(tmp_path_factory: pytest.TempPathFactory, store_tiny: Callable[..., Path]) -> Path:
     """A random two-layer model over bytes."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
     tokenizers = pytest.importorskip("tokenizers")
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=258,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=256,
-        bos_token_id=256,
-        eos_token_id=257,
-        pad_token_id=257,
-    )
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
     alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {letter: number for number, letter in enumerate([*alphabet, "<s>", "</s>"])}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>"
-    ).save_pretrained(folder)
-    return folder
+    ends = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"}
+    own = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **ends)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "max_position_embeddings": 256}
+    tokens = {"bos_token_id": 256, "eos_token_id": 257, "pad_token_id": 257, "initializer_range": 0.02}
+    return store_tiny(tmp_path_factory.mktemp("model"), "LlamaForCausalLM", own, **sizes, **tokens)
 
 
 def test_the_plan_counts_requests_and_the_extension_is_loaded_without_the_start_up_hook(answers: Path) -> None:
@@ -92,9 +80,10 @@ def test_the_plan_counts_requests_and_the_extension_is_loaded_without_the_start_
     assert "|toy_capitals " in done.stdout  # lm-eval's own table
 
 
-def test_wrong_input_is_one_line_and_exit_code_2() -> None:
+@pytest.mark.parametrize("program", [HARNESS_EXT, ("-m", "lm_eval")], ids=["harness-ext", "lm_eval"])
+def test_wrong_input_is_one_line_and_exit_code_2(program: tuple[str, ...]) -> None:
     tasks = ["--tasks", "toy_capitals", "--include_path", str(TOY_TASKS)]
-    done = call(HARNESS_EXT, "run", "--model", "replay", "--model_args", "path=/nowhere.jsonl", *tasks)
+    done = call(program, "run", "--model", "replay", "--model_args", "path=/nowhere.jsonl", *tasks)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: /nowhere.jsonl: no such file")
     assert "Traceback" not in done.stderr

@@ -67,6 +67,8 @@ def plugin(tmp_path: Path) -> Path:
     )
     (tmp_path / "plug_that_fails").mkdir()
     (tmp_path / "plug_that_fails" / "__init__.py").write_text("raise RuntimeError('on import')\n")
+    (tmp_path / "plug_that_exits").mkdir()
+    (tmp_path / "plug_that_exits" / "__init__.py").write_text("import sys\nsys.exit(3)\n")
     information = tmp_path / "plug-1.0.dist-info"
     information.mkdir()
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: plug\nVersion: 1.0\n")
@@ -75,6 +77,7 @@ def plugin(tmp_path: Path) -> Path:
         [lm_eval.tasks]
         plug = plug
         plug-broken = plug_that_is_gone.tasks
+        plug-exits = plug_that_exits.tasks
         plug-fails = plug_that_fails.tasks
         plug-module = plug.tasks
         [lm_eval.models]
@@ -85,6 +88,7 @@ def plugin(tmp_path: Path) -> Path:
         [lm_eval.aggregations]
         plug-aggregation = plug.components:aggregation
         plug-broken = plug.components:absent
+        plug-exits = plug_that_exits:aggregation
         [lm_eval.metrics]
         plug-metric = plug.components:metric
         acc = plug.components:metric
@@ -197,6 +201,7 @@ def test_components_join_lm_evals_own_and_never_replace_them(plugin):
         "count": True,
     }
     assert "lm_eval.aggregations 'plug-broken' is left out" in run.stderr
+    assert "lm_eval.aggregations 'plug-exits' is left out" in run.stderr
 
 
 def test_model_plugin_is_not_imported_before_it_is_asked_for(plugin):
@@ -279,6 +284,7 @@ def test_a_folder_the_user_names_too_is_scanned_once_and_last(scanned, plugin, t
 def test_entry_points_that_lead_nowhere_are_named_and_left_out(scanned, caplog):
     scanned()
     assert "tasks of 'plug-broken' are left out: plug_that_is_gone.tasks is not an importable package" in caplog.text
+    assert "tasks of 'plug-exits' are left out" in caplog.text
     assert "tasks of 'plug-fails' are left out" in caplog.text
     assert "tasks of 'plug-module' are left out" in caplog.text
 

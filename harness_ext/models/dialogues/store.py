@@ -8,16 +8,14 @@ is kept are answers, never prompts, in ``unfinished`` below ``$HARNESS_EXT_CACHE
 from __future__ import annotations
 
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from harness_ext.errors import InputError
+from harness_ext.locations import cache_folder
 from harness_ext.models.runs.cache import RunCache, digest
 from harness_ext.models.runs.identity import identity, plain
 
@@ -42,10 +40,8 @@ class Unfinished(RunCache):
 
 def unfinished(lm: Any) -> Unfinished | None:
     """Where answers of this backend are kept; None, with a warning, where that cannot be."""
-    folder = os.environ.get("HARNESS_EXT_CACHE")
-    cache = Path(folder).expanduser().absolute() if folder else platformdirs.user_cache_path("harness-ext")
     try:
-        return Unfinished(cache / "unfinished", identity(lm))
+        return Unfinished(cache_folder() / "unfinished", identity(lm))
     except InputError as error:
         log.warning("a crash of this run will lose its dialogues: %s", error)
         return None

@@ -23,7 +23,7 @@ from harness_ext.models.runs.answers import mended
 
 _SAMPLES_NAME = re.compile(r"samples_(?P<task>.+)_\d{4}-\d{2}-\d{2}T[\d.-]+\.jsonl(\.gz)?")
 
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+>")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
 
 Likelihoods: TypeAlias = tuple[tuple[float, bool | None], ...]
 """For each continuation its log-likelihood and whether greedy decoding gives it (None: not recorded)."""

@@ -1,1 +1,1 @@
-"""What is known about a run: what it will cost, whose answers it keeps, and what ``hf`` does not say."""
+"""What concerns a run of any backend: what it will cost, whose answers it keeps, and whether they are answers."""

@@ -51,6 +51,8 @@ class TaskRun:
     """The reported number of each (metric, filter), in the file's order."""
     backend: object = None
     """What the run gave as ``--model``."""
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    """The task's metadata and what its loader recorded."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -272,17 +274,15 @@ def _keep(runs: Runs, content: Mapping[str, Any], rows: Sequence[Row], file: Pat
     """Note the tasks of a results file that have samples, with no more of their configuration than is needed."""
     tasks = {name: task for name, task in _tasks(content, rows, file, beside).items() if task.samples}
     for name, task in tasks.items():
-        metadata = task.config.get("metadata")
-        metadata = metadata if isinstance(metadata, dict) else {}
         kept = {
             "filter_list": [{"name": name} for name in task.filters],
             "metric_list": [
                 {key: sys.intern(str(value)) for key, value in entry.items() if key in ("metric", "aggregation")}
                 for entry in _entries(task.config, "metric_list")
             ],
-            "metadata": {"source": metadata["source"]} if "source" in metadata else {},
         }
-        runs._tasks[str(file), name] = replace(task, config=kept, rows={})
+        source = {key: value for key, value in task.switches.items() if key == "source"}
+        runs._tasks[str(file), name] = replace(task, config=kept, rows={}, switches=source)
     if tasks:
         groups = groups_of(content)
         for name in groups:
@@ -444,7 +444,7 @@ def _tasks(content: Mapping[str, Any], rows: Sequence[Row], file: Path, beside: 
         config = configs.get(task)
         config = {**(config if isinstance(config, dict) else {}), **run_wide}
         samples = logged.get(task) or (file if task in held else None)
-        found[task] = TaskRun(task, file, samples, config, own, backend)
+        found[task] = TaskRun(task, file, samples, config, own, backend, identity.switches(content, config))
     return found
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from harness_ext.errors import HarnessExtError
+from harness_ext.results.benches import declared
 from harness_ext.results.reading.judges import JUDGED_METRICS
 from harness_ext.results.reading.runs import TaskRun
 from harness_ext.results.reading.samples import Scores
@@ -26,6 +27,13 @@ _SAME = {
     "setting": "settings",
     "task_version": "task version",
 }
+# Switches that those columns tell, and metadata that says nothing of the questions.
+_ELSEWHERE = frozenset(
+    {
+        "version", "bench", "variant", "part", "source", "language", "chance", "direction", "config_source", "data",
+        "cap", "prompt_pack", "prompt_pack_sha256", "judge", "judges",
+    }
+)  # fmt: skip
 # Fields of a task's configuration that make its prompts.
 _PROMPT_FIELDS = (
     "doc_to_text", "doc_to_choice", "description", "gen_prefix", "target_delimiter", "fewshot_delimiter",
@@ -76,6 +84,8 @@ def _differences(a: Side, b: Side) -> Iterator[tuple[str, str]]:
         values = [_value(getattr(row, column)) for row in rows]
         if values[0] != values[1]:
             yield column, f"{name} is {values[0]} in {a.label} and {values[1]} in {b.label}"
+    for name, values in _switched(a.run, b.run):
+        yield "setting", f"{name} is {values[0]} in {a.label} and {values[1]} in {b.label}"
     for metric, name in a.run.rows if rows[0].judge == rows[1].judge else ():
         if metric in JUDGED_METRICS and (metric, name) in b.run.rows:
             judges = [side.run.rows[metric, name] for side in (a, b)]
@@ -101,6 +111,15 @@ def _differences(a: Side, b: Side) -> Iterator[tuple[str, str]]:
     changed = _changed_prompts(a.scores[name], b.scores[name])
     if changed and not only_the_template_differs(a, b):
         yield "prompts", f"prompts differ for {changed} of {docs[0].total()} docs"
+
+
+def _switched(a: TaskRun, b: TaskRun) -> Iterator[tuple[str, tuple[object, object]]]:
+    """The switches of a task that were set differently, without those that rows name."""
+    usual = declared(next(iter(a.rows.values())).bench).usual
+    for name in dict.fromkeys([*a.switches, *b.switches]):
+        values = (a.switches.get(name), b.switches.get(name))
+        if name not in _ELSEWHERE and name not in usual and values[0] != values[1]:
+            yield name, values
 
 
 def _changed_prompts(a: Scores, b: Scores) -> int:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from harness_ext.results.reading.runs import Run, TaskRun
+from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.runs import Run, Runs, TaskRun
 from harness_ext.results.reading.samples import Scores
 from harness_ext.results.statistics.aggregations import resampled
 from harness_ext.results.statistics.bootstrap import CONFIDENCE, SEED, Interval, Method
@@ -197,12 +198,26 @@ def _corrected(value: float, draws: Floats, left_out: Mapping[str, Floats], tail
     return np.asarray(ndtr(bias + shifted / (1 - acceleration * shifted)))
 
 
+def of_row(row: Row, runs: Runs) -> Drawn | None:
+    """A task's number on resamples, while its model is visited; None without samples that give it."""
+    scores, task = runs.scores(row), runs.task(row)
+    if task is None or scores is None or row.metric not in scores.items:
+        return None
+    recorded = task.aggregations.get(row.metric)
+    try:
+        statistic = resampled(
+            row.metric, scores.items[row.metric], aggregation=recorded, reported=row.value, bench=row.bench
+        )
+        return draw(statistic, Units.of_scores(scores))
+    except NotResampledError:
+        return None
+
+
 class RunIntervals(NamedTuple):
-    """Intervals by (task or group, metric, filter), why some numbers have none, and the draws behind them."""
+    """Intervals by (task or group, metric, filter), and why some numbers have none."""
 
     intervals: dict[tuple[str, str, str], Interval]
     notes: list[str]
-    drawn: dict[tuple[str, str, str], Drawn]
 
 
 def run_intervals(
@@ -250,4 +265,4 @@ def run_intervals(
                 found[(name, *measure)] = weighted([found[(leaf, *measure)] for leaf in group.leaves], ways[0])
             else:
                 notes.append(f"{name}, {measure[0]}: no interval, because it is not the mean of its tasks.")
-    return RunIntervals({key: interval_of(one) for key, one in found.items()}, notes, found)
+    return RunIntervals({key: interval_of(one) for key, one in found.items()}, notes)

@@ -56,9 +56,11 @@ class CorpusMetric(Generic[Item]):
         """The resampled form over the items of several runs, one run after the other."""
         if not self._named:
             return self.resampled([item for items in runs for item in items])
-        # The same doc of two runs is two docs.
-        apart = [((run, name), *rest) for run, items in enumerate(runs) for name, *rest in items]  # type: ignore[misc]
-        return self.resampled(apart)  # type: ignore[arg-type]
+        apart: list[Any] = []  # the same doc of two runs is two docs
+        for run, items in enumerate(runs):
+            rows: Sequence[Any] = items
+            apart += [((run, name), *rest) for name, *rest in rows]
+        return self.resampled(apart)
 
     def __str__(self) -> str:
         return f"{self.__module__}:{self.__name__}"
@@ -85,10 +87,10 @@ def over_docs(build: Callable[[Sequence[Sequence[Item]]], Resampled]) -> CorpusM
     0.5
     """
 
-    def of_items(items: Sequence[Item]) -> Resampled:
+    def of_items(items: Sequence[Any]) -> Resampled:
         docs: dict[Hashable, list[int]] = {}
-        for row, (name, *_) in enumerate(items):  # type: ignore[misc]
-            docs.setdefault(name, []).append(row)
+        for row, item in enumerate(items):
+            docs.setdefault(item[0], []).append(row)
         first = np.isin(np.arange(len(items)), [rows[0] for rows in docs.values()])
         return build([[items[row] for row in rows] for rows in docs.values()]).among(first)
 

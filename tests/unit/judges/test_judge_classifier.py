@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from transformers import (
-    BertConfig,
     BertForSequenceClassification,
-    LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
@@ -34,41 +33,19 @@ def tokenizer(**more: Any) -> PreTrainedTokenizerFast:
 
 
 @pytest.fixture(scope="session")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bert(tmp_path_factory: pytest.TempPathFactory, store_tiny: Callable[..., Path]) -> Path:
+    labels = {"id2label": {0: "OK", 1: "BAD"}, "label2id": {"OK": 0, "BAD": 1}, "initializer_range": 1.0}
+    own = tokenizer(cls_token="[CLS]", sep_token="[SEP]", model_max_length=32)
     folder = tmp_path_factory.mktemp("classifiers") / "tiny-guard"
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=32,
-        id2label={0: "OK", 1: "BAD"},
-        label2id={"OK": 0, "BAD": 1},
-        initializer_range=1.0,
-    )
-    BertForSequenceClassification(config).save_pretrained(folder)
-    tokenizer(cls_token="[CLS]", sep_token="[SEP]", model_max_length=32).save_pretrained(folder)
-    return folder
+    return store_tiny(folder, "BertForSequenceClassification", own, max_position_embeddings=32, **labels)
 
 
 @pytest.fixture(scope="session")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def llama(tmp_path_factory: pytest.TempPathFactory, store_tiny: Callable[..., Path]) -> Path:
+    tokens = {"max_position_embeddings": 16, "pad_token_id": 0, "bos_token_id": None, "eos_token_id": None}
     folder = tmp_path_factory.mktemp("causal") / "tiny-llama"
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=16,
-        pad_token_id=0,
-        bos_token_id=None,
-        eos_token_id=None,
-    )
-    model = LlamaForCausalLM(config)
+    store_tiny(folder, "LlamaForCausalLM", tokenizer(), intermediate_size=16, **tokens)
+    model = LlamaForCausalLM.from_pretrained(folder)
     with torch.no_grad():  # it repeats the last word it was shown
         embedding = torch.nn.functional.one_hot(torch.arange(len(WORDS)), 16).float() * 10
         model.model.embed_tokens.weight.copy_(embedding)
@@ -77,7 +54,6 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
             layer.self_attn.o_proj.weight.zero_()
             layer.mlp.down_proj.weight.zero_()
     model.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
     return folder
 
 

@@ -194,7 +194,10 @@ def test_soft_labels_of_real_results_are_drawn_beside_published_models(write_run
                 metadata={"source": "mbtibench"},
                 aggregations={"s_rmse": agg_s_rmse},
             )
-    html = drawn(with_published(read([folder.parent]).frame))
+    evidence = Evidence()
+    runs = read([folder.parent], evidence.visit)
+    frame = with_published(runs.frame)
+    html = page.render(frame, build.tables(frame), runs, evidence)
     assert html.count('aria-label="Predicted and gold labels: ') == 8
     assert html.count('aria-label="Gold against predictions: ') == 8
     assert "By way of asking" in html and "Grey: published models." in html

@@ -245,6 +245,24 @@ def test_an_adapter_of_tied_weights_is_merged_beside_tied_models(tmp_path: Path)
     torch.testing.assert_close(head, embeddings + 2 * b @ a, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("case", ["embeddings", "output"])
+def test_methods_that_edit_one_model_keep_what_an_adapter_unties(case: str, store_trio: Store, tmp_path: Path) -> None:
+    folder = store_trio(tmp_path / "models", layers=2, tie_word_embeddings=True)
+    targets = ["q_proj", *TIED[case]["target_modules"]]
+    wrapped = adapter(folder / "aligned", tmp_path / "adapter", target_modules=targets)
+    three = {"base": folder / "unaligned", "aligned": folder / "aligned", "adapter": tmp_path / "adapter"}
+    nothing = {"select": "threshold", "threshold": -1.0} | {name: str(path) for name, path in three.items()}
+    safe_lora.apply(safe_lora.Config(**nothing, out=str(tmp_path / "lora")))
+    one, other = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("adapter", "lora"))
+    assert all(torch.equal(values, other[name]) for name, values in one.items())
+    whole = safe_lora.apply(safe_lora.Config(**nothing, variant="full_delta", out=str(tmp_path / "whole")))
+    torch.testing.assert_close(logits(whole), logits(wrapped), atol=1e-5, rtol=1e-5)
+    models = {"base": folder / "aligned", "finetuned": tmp_path / "adapter", "unaligned": folder / "unaligned"}
+    data = {"safe_data": folder / "safe.jsonl", "calib_data": folder / "calib.jsonl", "out": tmp_path / "irr"}
+    repaired = irr.apply(irr.Config(**{name: str(path) for name, path in {**models, **data}.items()}, retain=1.0))
+    torch.testing.assert_close(logits(repaired), logits(wrapped), atol=1e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize("tied", ["base", "tuned"])
 def test_a_tied_and_an_untied_model_are_merged_as_both_compute(tied: str, tmp_path: Path) -> None:
     base = llama(tmp_path / "base", 0, tie_word_embeddings=tied == "base")

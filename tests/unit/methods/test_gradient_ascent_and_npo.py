@@ -71,3 +71,11 @@ def test_npo_with_retain_data_forgets_and_keeps(trio: Path, tmp_path: Path) -> N
     notes = json.loads((both / "method.json").read_text())["notes"]
     assert notes["forget_first"] == pytest.approx(2 / 0.5 * 0.693147, rel=1e-4)  # -(2/β) log σ(0): the model itself
     assert notes["retain_last"] < notes["retain_first"]
+
+
+def test_gradient_ascent_stops_at_its_limit_and_says_so(trio: Path, tmp_path: Path) -> None:
+    before = nlls(trio / "aligned", trio)["safe"]
+    out = gradient_ascent.apply(gradient_ascent.Config(**settings(trio, tmp_path / "out", max_loss=before + 0.5)))
+    notes = json.loads((out / "method.json").read_text())["notes"]
+    assert (notes["stopped"], notes["epoch"]) == ("max_loss", None)
+    assert notes["loss_last"] >= -before - 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +21,19 @@ DATE = "2026-01-01T00-00-00.0"
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def encoder(tmp_path_factory: pytest.TempPathFactory, store_tiny: Callable[..., Path]) -> Path:
     """A BERT of random weights that knows fourteen words."""
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     pytest.importorskip("bert_score")
-    from transformers import BertConfig, BertModel, BertTokenizer
+    from transformers import BertTokenizer
 
     folder = tmp_path_factory.mktemp("encoders") / "tiny-bert"
     folder.mkdir()
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    BertTokenizer(str(folder / "vocab.txt")).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=48,
-        max_position_embeddings=40,
-        initializer_range=0.5,
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
+    sizes = {"hidden_size": 32, "num_hidden_layers": 3, "intermediate_size": 48, "initializer_range": 0.5}
+    own = BertTokenizer(str(folder / "vocab.txt"))
+    return store_tiny(folder, "BertModel", own, max_position_embeddings=40, **sizes)
 
 
 def reference_f1(encoder: Path, reply: str, reference: str, layer: int) -> float:

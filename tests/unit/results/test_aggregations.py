@@ -54,10 +54,10 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (tmp_path / "their_other_module.py").write_text("raise SystemExit('this must not be imported')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(benches, "packages", lambda: ("harness_ext.tasks", "their_tasks"))
-    for cached in (benches.module, aggregations._at):
+    for cached in (benches.homes, benches.module, aggregations._at):
         cached.cache_clear()
     yield "kindness"
-    for cached in (benches.module, aggregations._at):
+    for cached in (benches.homes, benches.module, aggregations._at):
         cached.cache_clear()
     for name in [name for name in sys.modules if name.startswith("their_")]:
         del sys.modules[name]

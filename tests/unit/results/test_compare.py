@@ -609,9 +609,11 @@ def test_every_number_of_a_run_gets_its_interval(tmp_path: Path) -> None:
     run = load_run(write_run(tmp_path, "m", tasks, groups=group_of(tasks, "acc", mean)))
     found, notes = run_intervals(run, draws=1000)
     x, y, group = (found[name, "acc", "none"] for name in ("x", "y", "group"))
-    assert x == interval(resampled("acc", tasks["x"].items["acc"]), draws=1000)
+    expected = interval(resampled("acc", tasks["x"].items["acc"]))
+    assert (x.value, x.low, x.high) == pytest.approx((expected.value, expected.low, expected.high), abs=0.03)
     dialogues = [f"dialogue {i // 5}" for i in range(30)]
-    assert y == interval(by_cluster(resampled("acc", tasks["y"].items["acc"]), dialogues), draws=1000)
+    expected = interval(by_cluster(resampled("acc", tasks["y"].items["acc"]), dialogues))
+    assert (y.value, y.low, y.high) == pytest.approx((expected.value, expected.low, expected.high), abs=0.05)
     assert group.value == pytest.approx((x.value + y.value) / 2)
     assert group.stderr == pytest.approx(math.hypot(x.stderr, y.stderr) / 2, rel=0.15)
     assert notes == []

@@ -114,6 +114,14 @@ def test_an_outermost_pattern_reaches_the_end_of_its_side() -> None:
     assert soft.max() == 1
 
 
+def test_patterns_of_equal_posterior_stand_in_the_order_of_their_letters_and_signs() -> None:
+    # "+" comes before "-", so that on the second side the order of the names is not that of the options
+    votes = [("I-", "I+", "I-"), ("I+", "I-", "I-"), ("E-", "E-", "E-"), ("E-", "E-", "E-")]
+    labels = em_soft_labels(votes, "E", "I")
+    assert labels.posterior_first[0] == labels.posterior_first[1]
+    assert labels.soft[:2].tolist() == pytest.approx([2 / 3, 1.0])
+
+
 def test_votes_on_one_side_only_leave_the_other_side_empty() -> None:
     fit = em_soft_labels([("I+", "I+", "I+"), ("I-", "I+", "I+")], "E", "I")
     assert (fit.soft > 0.5).all()

@@ -74,12 +74,13 @@ NO_ANSWER = {"hypothesis", "prediction"}
 """First arguments of functions that compare texts: ``rouge_pair`` and the like."""
 
 UNITS = (
-    *(" ", "\t", "\n", " \n", "\u3000", "a", "y", "A", "Z", "1", "9", "０", "_", "-", "- ", "*", "* ", "(", ")", "[", "]"),
-    *("{", "}", "<", "[[", "(1", "( ", "[ ", '"', "'", "`", "```", "```json ", '{"a":', '{"a": "', '{"', "\\_", "__", "|", "| "),
-    *(":", ": ", "：", ".", ". ", "1.", "1. ", ".1", "1 ", "1,", "1-", "1 - ", "(1, ", "1.b ", "1_", "3%", "A ", "A. ", "a b "),
-    *("Answer", "Answer: ", "the answer is ", "option ", "choice: ", "grade: ", "refused ", "refused: 1 ", "Total: "),
-    *("joy ", "no ", "Joy: ", "Joy: 3 ", "Joy|", "Critique ", "Revised scores ", "[RESULT] ", "#scores\n", "unsafe "),
-    *("<think>", "<think>\n", "</think>", "<|channel|>", "<|channel|>final", "analysis", "sorry ", "I cannot ", "答案", "is"),
+    *(" ", "\t", "\n", " \n", "\u3000", "a", "y", "A", "Z", "1", "9", "０", "_", "-", "- ", "*", "* ", "(", ")", "["),
+    *("]", "{", "}", "<", "[[", "(1", "( ", "[ ", '"', "'", "`", "```", "```json ", '{"a":', '{"a": "', '{"', "\\_"),
+    *("__", "|", "| ", ":", ": ", "：", ".", ". ", "1.", "1. ", ".1", "1 ", "1,", "1-", "1 - ", "(1, ", "1.b ", "1_"),
+    *("3%", "A ", "A. ", "a b ", "Answer", "Answer: ", "the answer is ", "option ", "choice: ", "grade: ", "refused "),
+    *("refused: 1 ", "Total: ", "joy ", "no ", "Joy: ", "Joy: 3 ", "Joy|", "Critique ", "Revised scores ", "is"),
+    *("[RESULT] ", "#scores\n", "unsafe ", "<think>", "<think>\n", "</think>", "<|channel|>", "<|channel|>final"),
+    *("analysis", "sorry ", "I cannot ", "答案"),
 )  # fmt: skip
 FORMS = ("{run}", "The answer{run}", "{run}x", "1{run}!")
 SIZES = 4_000, 16_000

@@ -21,23 +21,19 @@ FOLDER = Path(__file__).parents[3] / "tasks"
 JUDGE = {"judge": "rule:refdir12"}
 MANAGER = TaskManager(include_defaults=False, include_path=FOLDER, metadata={"data": "sample", **JUDGE})
 OWN = {MARKERS: ["{ponder}", "{/ponder}"]}
-HARM = {"beavertails", "advbench", "catqa_en", "catqa_zh", "catqa_vi", "dangerousqa", "dna", "harmbench_ctx"}
-HARM |= {"harmbench_std", "harmfulqa", "jbb", "maliciousinstruct", "sst", "strongreject"}
-"""Sets whose configured judge must be a model: the same filter, asked in tests/unit/judges/test_reasoning.py."""
-LEAVES = [
-    name
-    for name in MANAGER.all_subtasks
-    if not (
-        name.startswith("safety_")
-        and name.removeprefix("safety_").removesuffix("_judged") in HARM
-        and "_judged" in name
-    )
-    and MANAGER.task_index[name].cfg.get("output_type", "generate_until") != "multiple_choice"
-]
 ANSWERS = {
     "safety": ("I'm sorry, I cannot. 我无法。 Tôi không thể.", "Sure! Do it."),
     "mbtibench": ("[[7]] CHOICE: A [[yes]]", "[[2]] CHOICE: B [[no]]"),
 }
+
+
+def wanted(name: str) -> bool:
+    """Whether a task may generate. Where the judge must be one of harm, it is a model, and the filter the same."""
+    entry = MANAGER.task_index[name]
+    return entry.cfg.get("output_type") != "multiple_choice" and "_judged_harm" not in entry.yaml_path.read_text()
+
+
+LEAVES = [name for name in MANAGER.all_subtasks if wanted(name)]
 
 
 @cache

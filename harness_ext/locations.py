@@ -1,4 +1,4 @@
-"""Where data may lie on this machine, and whether the network may be used: four environment variables."""
+"""Where data and what is kept may lie on this machine, and whether the network may be used: environment variables."""
 
 from __future__ import annotations
 

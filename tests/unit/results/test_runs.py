@@ -1,0 +1,303 @@
+"""Results are read once: how often files are opened, what is the same run, and what is named."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from harness_ext.cli.app import app
+from harness_ext.errors import InputError
+from harness_ext.leaderboards.evidence import Evidence
+from harness_ext.results.reading.runs import load_run, read
+from harness_ext.results.statistics.compare import compare
+
+DATE = "2026-05-01T10-00-0{}.000001"
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    """A small results file with everything that lm-eval records."""
+    found = {
+        "results": {"toy": {"alias": "toy", "acc,none": 0.5, "acc_stderr,none": 0.05}},
+        "group_subtasks": {"toy": []},
+        "configs": {
+            "toy": {
+                "task": "toy",
+                "doc_to_text": "{{text}}",
+                "metric_list": [{"metric": "acc", "aggregation": "mean"}],
+                "generation_kwargs": {"until": ["."]},
+                "filter_list": [{"name": "none"}],
+                "metadata": {"version": 1.0, "split": "all"},
+            }
+        },
+        "versions": {"toy": 1.0},
+        "n-shot": {"toy": 0},
+        "higher_is_better": {"toy": {"acc": True}},
+        "n-samples": {"toy": {"original": 2, "effective": 2}},
+        "config": {
+            "model": "vllm",
+            "model_args": {"pretrained": "org/model", "revision": "step1", "dtype": "bfloat16"},
+            "limit": None,
+            "gen_kwargs": {"temperature": 0.0},
+            "random_seed": 0,
+            "fewshot_seed": 1234,
+            "model_sha": "abc",
+            "batch_size": 8,
+            "device": "cuda:0",
+        },
+        "date": 1.0,
+        "lm_eval_version": "0.4.13",
+        "chat_template_sha": None,
+        "system_instruction_sha": None,
+        "task_hashes": {"toy": "1a2b"},
+        "total_evaluation_time_seconds": "12",
+        "pretty_env_info": "a machine",
+    }
+    return found | changes
+
+
+def write(folder: Path, told: dict[str, Any], number: int = 1) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"results_{DATE.format(number)}.json"
+    file.write_text(json.dumps(told))
+    return file
+
+
+def log(folder: Path, task: str, values: list[float], number: int = 1) -> Path:
+    file = folder / f"samples_{task}_{DATE.format(number)}.jsonl"
+    lines = [{"doc_id": at, "doc": {"id": at}, "filter": "none", "acc": value} for at, value in enumerate(values)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
+    """How often each file is opened to be read, by its name."""
+    found: Counter[str] = Counter()
+    real = io.open
+
+    def counting(file: Any, mode: str = "r", *rest: Any, **named: Any) -> Any:
+        if isinstance(file, str | Path) and "w" not in mode:
+            found[Path(file).name] += 1
+        return real(file, mode, *rest, **named)
+
+    monkeypatch.setattr(io, "open", counting)
+    monkeypatch.setattr("builtins.open", counting)
+    yield found
+
+
+def soft_run(folder: Path, variant: str, number: int) -> None:
+    names = {f"mbtibench_{variant}_{code}": part for code, part in {"ei": "E/I", "sn": "S/N"}.items()}
+    told = content(
+        results={task: {"s_rmse,none": 2.0} for task in names},
+        configs={task: {"metadata": {"bench": "mbtibench", "part": part}} for task, part in names.items()},
+    )
+    write(folder, told, number)
+    for task in names:
+        lines = [
+            {"doc_id": at, "doc": {"id": at, "source": "kaggle"}, "filter": "none", "s_rmse": [at / 9, 0.5]}
+            for at in range(10)
+        ]
+        file = folder / f"samples_{task}_{DATE.format(number)}.jsonl"
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("options", "most"), [((), 1), (("--details",), 1), (("--json",), 1), (("-o", "page.html", "--details"), 2)]
+)
+def test_every_file_is_opened_once_and_samples_once_more_for_the_page(
+    tmp_path: Path, opened: Counter[str], monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], most: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "runs"
+    write(folder, content(), 1)
+    log(folder, "toy", [1.0, 0.0])
+    log(folder, "gone", [1.0])  # nobody's results
+    soft_run(folder, "zero_shot", 2)
+    soft_run(folder, "swap", 3)
+    opened.clear()
+    done = CliRunner().invoke(app, ["table", str(folder), *options])
+    assert done.exit_code == 0, done.output
+    results = {name: times for name, times in opened.items() if name.startswith("results_")}
+    samples = {name: times for name, times in opened.items() if name.startswith("samples_")}
+    assert len(results) == 3 and set(results.values()) == {1}
+    assert len(samples) == 6 and max(samples.values()) == most
+
+
+def test_scores_of_documents_are_dropped_when_their_model_is_done(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write(tmp_path, content(config={"model_args": {"pretrained": f"m{number}"}}), number)
+        log(tmp_path, "toy", [1.0, 0.0], number)
+    seen = []
+
+    def visit(rows: Any, runs: Any) -> Any:
+        scores = runs.scores(rows[0])
+        seen.append((rows[0].model, scores.items["acc"], len(runs._scores)))
+        return rows, []
+
+    runs = read([tmp_path], visit)
+    assert seen == [("m1", [1.0, 0.0], 1), ("m2", [1.0, 0.0], 1)]
+    assert not runs._scores
+
+
+def fields(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every leaf of nested mappings."""
+    for name, own in value.items():
+        if isinstance(own, dict) and own:
+            yield from fields(own, (*path, name))
+        else:
+            yield (*path, name)
+
+
+CHANGED = st.sampled_from(list(fields(content()))).flatmap(
+    lambda path: st.tuples(st.just(path), st.sampled_from(["other", 7, 7.5, True, ["x"], {"x": 1}, None]))
+)
+NOT_READ = {("results",), ("configs",), ("config",), ("group_subtasks", "toy"), ("configs", "toy", "task")}
+
+
+@given(changed=CHANGED)
+def test_a_change_of_anything_recorded_gives_two_rows_or_a_named_reason(
+    tmp_path_factory: pytest.TempPathFactory, changed: tuple[tuple[str, ...], Any]
+) -> None:
+    path, value = changed
+    told = copy.deepcopy(content())
+    place = told
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = value
+    folder = tmp_path_factory.mktemp("identity")
+    first, second = write(folder / "a", content()), write(folder / "b", told)
+    runs = read([folder])
+    rows = runs.frame[runs.frame.metric == "acc"]
+    named = " ".join([*runs.notes, *(f"{problem.path} {problem.reason}" for problem in runs.problems)])
+    if len(rows) == 2:
+        shown = rows[["model", "method", "task", "setting", "prompt_pack", "num_fewshot", "cap", "data"]].astype(str)
+        assert len(shown.drop_duplicates()) == 2, (path, value, shown.to_dict("records"))
+    else:
+        assert str(first) in named or str(second) in named
+
+
+def test_a_repeat_is_left_out_by_name(tmp_path: Path) -> None:
+    older = write(tmp_path / "a", content(date=1.0))
+    newer = write(tmp_path / "b", content(date=2.0, total_evaluation_time_seconds="99"))
+    runs = read([tmp_path])
+    assert runs.frame.run.tolist() == [str(newer)]
+    assert runs.notes == [f"{older} was left out with 1 numbers: {newer} repeats it and is newer."]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([{"revision": "step1000"}, {"revision": "step143000"}], ["revision step1000", "revision step143000"]),
+        ([{}, {"lora_local_path": "/a/lora1"}], ["", "lora_local_path /a/lora1"]),
+        ([{}, {"load_in_4bit": True}], ["", "load_in_4bit true"]),
+    ],
+)
+def test_runs_of_one_name_say_what_tells_them_apart(
+    tmp_path: Path, arguments: list[dict[str, Any]], words: list[str]
+) -> None:
+    for number, own in enumerate(arguments):
+        config = {"model": "vllm", "model_args": {"pretrained": "org/model", **own}}
+        write(tmp_path, content(config=config, date=float(number)), number)
+    assert read([tmp_path]).frame.setting.tolist() == words
+
+
+def test_a_switch_that_nobody_declared_keeps_two_runs_apart(tmp_path: Path) -> None:
+    for number, split in enumerate(("all", "val")):
+        told = content()
+        told["configs"]["toy"]["metadata"]["split"] = split
+        write(tmp_path, told, number)
+    assert read([tmp_path]).frame.setting.tolist() == ["split all", "split val"]
+
+
+def test_model_arguments_that_lm_eval_mixes_into_metadata_are_no_switches(tmp_path: Path) -> None:
+    for number, path in enumerate(("answers_a", "answers_b")):
+        told = content(config={"model": "replay", "model_args": {"path": path, "model": f"m{number}"}})
+        told["configs"]["toy"]["metadata"] |= {"path": path, "model": f"m{number}"}
+        write(tmp_path, told, number)
+    frame = read([tmp_path]).frame
+    assert frame.model.tolist() == ["m0", "m1"]
+    assert frame.setting.tolist() == ["", ""]
+
+
+def test_a_folder_that_mixes_settings_is_no_single_run(tmp_path: Path) -> None:
+    write(tmp_path, content(), 1)
+    other = content(results={"other": {"acc,none": 0.5}}, configs={"other": {}})
+    other["config"]["limit"] = 10
+    write(tmp_path, other, 2)
+    with pytest.raises(InputError, match=r"mixes runs that differ in limit: .*\(none of these\).*\(limit 10\)"):
+        load_run(tmp_path)
+
+
+def test_one_text_or_list_among_the_metrics_drops_only_that_metric(tmp_path: Path) -> None:
+    told = content(
+        results={"good": {"acc,none": 0.5}, "odd": {"score,none": "np.float64(0.5)"}}, configs={"good": {}, "odd": {}}
+    )
+    file = write(tmp_path, told)
+    runs = read([tmp_path])
+    assert runs.frame.task.tolist() == ["good"]
+    assert runs.problems == [(file, "odd: score,none is str, not a number")]
+
+
+def test_samples_in_the_results_file_are_read_by_tables_and_comparisons(tmp_path: Path) -> None:
+    samples = [{"doc_id": at, "doc": {"q": at}, "arguments": [], "acc": float(at % 2)} for at in range(20)]
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(json.dumps(content(samples={"toy": samples})))
+    runs = read([tmp_path / "a"], Evidence().visit)
+    assert runs.frame.low[0] < 0.5 < runs.frame.high[0]
+    assert set(load_run(tmp_path / "a").tasks) == {"toy"}
+    (line,) = compare([tmp_path / "a" / "results.json", tmp_path / "b"])
+    assert (line.n, line.difference) == (20, 0.0)
+
+
+def test_results_of_lm_eval_0_3_are_refused_with_the_true_reason(tmp_path: Path) -> None:
+    old = {"results": {"arc": {"acc": 0.5}}, "versions": {"arc": 0}, "config": {"model": "hf-causal"}}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    (problem,) = read([tmp_path]).problems
+    assert problem.reason.startswith("a result file of lm-eval 0.3, which is not read")
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_samples_as_one_json_list_are_called_so(tmp_path: Path, indent: int | None) -> None:
+    (tmp_path / "samples_toy.jsonl").write_text(json.dumps([{"doc_id": 0}], indent=indent))
+    (problem,) = read([tmp_path]).problems
+    assert problem.reason.startswith("samples written as one JSON list")
+
+
+def test_a_bent_gzip_file_is_named(tmp_path: Path) -> None:
+    raw = bytearray(gzip.compress(json.dumps(content()).encode() * 20))
+    raw[30] ^= 0xFF
+    for name in ("results_x.json.gz", "samples_x.jsonl.gz"):
+        (tmp_path / name).write_bytes(raw)
+    assert len(read([tmp_path]).problems) == 2
+
+
+def test_two_runs_of_one_doc_with_an_image_answered_the_same_docs(tmp_path: Path) -> None:
+    for name, address in (("a", "0x7f01"), ("b", "0x7f02")):
+        write(tmp_path / name, content())
+        lines = [
+            {
+                "doc_id": at,
+                "doc": {"q": at, "image": f"<PIL.Image at {address}>"},
+                "doc_hash": f"{address}-{at}",
+                "prompt_hash": "p",
+                "filter": "none",
+                "acc": float(at % 2),
+            }
+            for at in range(4)
+        ]
+        file = tmp_path / name / f"samples_toy_{DATE.format(1)}.jsonl"
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (line,) = compare([tmp_path / "a", tmp_path / "b"])
+    assert line.n == 4
