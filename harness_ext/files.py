@@ -31,8 +31,6 @@ MOST_NODES = 100_000
 """Of a YAML document after its aliases have been followed."""
 
 _DIGITS = 308  # a longer number is no finite float
-_LONG_NUMBER = re.compile(rf"\d{{{_DIGITS + 1}}}")
-_OPENING = re.compile(r"[\[{]")
 
 
 class FileError(DataError, ValueError):
@@ -104,7 +102,7 @@ def parse_json(text: str) -> Any:
     harness_ext.files.FileError: nested more than 100 deep
     """
     try:
-        value = json.loads(text, parse_int=_bounded) if _LONG_NUMBER.search(text) else json.loads(text)
+        value = _JSON.decode(text)
     except RecursionError:
         raise FileError(_TOO_DEEP) from None
     except json.JSONDecodeError as error:
@@ -206,6 +204,9 @@ def _bounded(digits: str) -> int:
     if len(digits) > _DIGITS:
         raise FileError(f"has a number of {len(digits)} digits, which no score has")
     return int(digits)
+
+
+_JSON = json.JSONDecoder(parse_int=_bounded)
 
 
 def _refuse_deep(value: Any) -> None:

@@ -63,8 +63,7 @@ def judge_of(config: Mapping[str, Any], filter_: str) -> JudgeRecord:
 
 def _descriptions(config: Mapping[str, Any], metadata: Mapping[str, Any], filter_: str) -> Iterator[Mapping[str, Any]]:
     """What was recorded of the judge: with its filter, or by the task."""
-    listed = config.get("filter_list")
-    for entry in listed if isinstance(listed, list) else ():
+    for entry in config.get("filter_list") or ():
         if isinstance(entry, Mapping) and entry.get("name") == filter_:
             steps = entry.get("filter")
             steps = steps if isinstance(steps, list) else ()

@@ -53,6 +53,7 @@ def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], L
                 "a result file of lm-eval 0.3, which is not read; run its tasks with lm-eval 0.4.3 or newer"
             )
         raise ValueError("JSON, but not a result file of lm-eval (no results and configs)")
+    _refuse_other_forms(content)
     run = _Run(content, path, digest)
     rows: list[Row] = []
     left_out = LeftOut(0, [])
@@ -74,6 +75,29 @@ def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], L
     if not rows and not left_out.bypassed:
         raise ValueError("a result file of lm-eval without a single score")
     return rows, left_out
+
+
+_FORMS: Mapping[str, type | None] = {
+    **{"config": None, "versions": None, "n-shot": None, "task_hashes": None},
+    **{"configs": dict, "groups": dict, "n-samples": dict, "higher_is_better": dict, "group_subtasks": list},
+}
+"""Parts of a results file that are mappings, and what they hold for each task where that must be of one form."""
+
+
+def _refuse_other_forms(content: Mapping[str, Any]) -> None:
+    """Refuse a file in which what is said of the tasks has another form than lm-eval's: it would be half understood."""
+    for part, form in _FORMS.items():
+        told = content.get(part)
+        if told is not None and not isinstance(told, dict):
+            raise ValueError(f"{part} is a {type(told).__name__}, not a mapping")
+        for task, own in (told or {}).items() if form else ():
+            if own is not None and not isinstance(own, form):
+                raise ValueError(f"{part} of {task} is a {type(own).__name__}, not a {form.__name__}")
+    for task, config in (content["configs"] or {}).items():
+        for key in ("filter_list", "metric_list"):
+            listed = (config or {}).get(key) or []
+            if not (isinstance(listed, list) and all(isinstance(entry, dict) for entry in listed)):
+                raise ValueError(f"{key} of {task} is no list of mappings")
 
 
 class _Run:

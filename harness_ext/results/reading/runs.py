@@ -57,14 +57,14 @@ class TaskRun:
     @property
     def filters(self) -> tuple[str, ...]:
         """The names of the task's filters, in their order."""
-        return tuple(str(entry["name"]) for entry in _entries(self.config, "filter_list") if "name" in entry)
+        return tuple(str(entry["name"]) for entry in self.config.get("filter_list") or () if "name" in entry)
 
     @cached_property
     def aggregations(self) -> dict[str, str]:
         """How each metric is aggregated, as lm-eval recorded it, in the order in which the task lists its metrics."""
         return {
             reported_name(str(entry["metric"]), self.backend): str(entry.get("aggregation", "mean"))
-            for entry in _entries(self.config, "metric_list")
+            for entry in self.config.get("metric_list") or ()
             if "metric" in entry
         }
 
@@ -100,12 +100,6 @@ class TaskRun:
             return None
         content, _ = load(self.results)
         return list(_embedded(content).get(self.task, ()))
-
-
-def _entries(config: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    """The descriptions in a list of a task's configuration."""
-    listed = config.get(key)
-    return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
 
 
 @dataclass(frozen=True)
@@ -278,7 +272,7 @@ def _keep(runs: Runs, content: Mapping[str, Any], rows: Sequence[Row], file: Pat
             "filter_list": [{"name": name} for name in task.filters],
             "metric_list": [
                 {key: sys.intern(str(value)) for key, value in entry.items() if key in ("metric", "aggregation")}
-                for entry in _entries(task.config, "metric_list")
+                for entry in task.config.get("metric_list") or ()
             ],
         }
         source = {key: value for key, value in task.switches.items() if key == "source"}

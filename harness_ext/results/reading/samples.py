@@ -148,6 +148,9 @@ def named(samples: Iterable[object], filters: Sequence[str]) -> Iterator[dict[st
             raise ValueError(f"line {number} is not a sample of lm-eval (no doc_id)")
         if not isinstance(sample["doc_id"], int | str):
             raise ValueError(f"line {number} is not a sample of lm-eval (doc_id is no number)")
+        names = sample.get("metrics")
+        if isinstance(names, list) and not all(isinstance(name, str) for name in names):
+            raise ValueError(f"line {number} is not a sample of lm-eval (metrics are no names)")
         if "filter" not in sample:
             turn = seen[str(sample["doc_id"])]
             seen[str(sample["doc_id"])] += 1
