@@ -87,8 +87,12 @@ def read_json(path: Path, *, most: int = MOST_BYTES) -> Any:
     return parse_json(read_text(path, most=most))
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, mend: bool = False) -> Any:
     """The JSON value of a text; NaN and infinities as lm-eval writes them.
+
+    Args:
+        text: one JSON value.
+        mend: put U+FFFD for half of a surrogate pair, which models and servers write now and then, and accept it.
 
     Raises:
         FileError: it is not JSON, is nested deeper than :data:`DEPTH`, holds a number that no float can hold, or half
@@ -111,11 +115,29 @@ def parse_json(text: str) -> Any:
         _refuse_deep(value)
     if "\\u" in text and re.search(r"\\u[dD][89a-fA-F]", text):
         try:
+            value = _mended(value) if mend else value
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError as error:
             half = f"{error.object[error.start]!a}"
             raise FileError(f"has half of a surrogate pair, which is no text: {half}") from error
     return value
+
+
+def mended(text: str) -> str:
+    r"""A text without lone surrogates, halves of a character that JSON can hold and no file can.
+
+    >>> mended("a\ud800b"), mended("\ud83d\ude00")
+    ('a\ufffdb', '😀')
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {mended(name): _mended(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [_mended(own) for own in value]
+    return mended(value) if isinstance(value, str) else value
 
 
 def json_lines(path: Path, *, most: int = MOST_BYTES) -> Iterator[tuple[int, Any]]:
