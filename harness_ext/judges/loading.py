@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from harness_ext.errors import InputError
-from harness_ext.files import FileError, read_json, read_yaml
+from harness_ext.files import MOST_SETTINGS, FileError, parse_yaml, read_json, read_text
 from harness_ext.judges import classifier, llm, rule
 from harness_ext.judges.config import JudgeConfig
 from harness_ext.judges.judge import Judge
@@ -103,9 +103,13 @@ def _read(source: Path | Mapping[str, Any], override: Mapping[str, Any]) -> Judg
 
 def _loaded(path: Path) -> dict[str, Any]:
     try:
-        content = read_yaml(path)
+        text = read_text(path, most=MOST_SETTINGS)
     except FileError as error:
-        raise InputError(f"{path}: no YAML that can be read ({error}).") from error
+        raise InputError(f"{path}: the judge's file cannot be read ({error}).") from error
+    try:
+        content = parse_yaml(text)
+    except FileError as error:
+        raise InputError(f"{path}: no YAML ({error}).") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a description of a judge; see docs/judges.md.")
     return content
