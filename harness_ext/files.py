@@ -31,8 +31,6 @@ MOST_NODES = 100_000
 """Of a YAML document after its aliases have been followed."""
 
 _DIGITS = 308  # a longer number is no finite float
-_LONG_NUMBER = re.compile(rf"\d{{{_DIGITS + 1}}}")
-_OPENING = re.compile(r"[\[{]")
 
 
 class FileError(DataError, ValueError):
@@ -89,8 +87,12 @@ def read_json(path: Path, *, most: int = MOST_BYTES) -> Any:
     return parse_json(read_text(path, most=most))
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, *, mend: bool = False) -> Any:
     """The JSON value of a text; NaN and infinities as lm-eval writes them.
+
+    Args:
+        text: one JSON value.
+        mend: put U+FFFD for half of a surrogate pair, which models and servers write now and then, and accept it.
 
     Raises:
         FileError: it is not JSON, is nested deeper than :data:`DEPTH`, holds a number that no float can hold, or half
@@ -104,7 +106,7 @@ def parse_json(text: str) -> Any:
     harness_ext.files.FileError: nested more than 100 deep
     """
     try:
-        value = json.loads(text, parse_int=_bounded) if _LONG_NUMBER.search(text) else json.loads(text)
+        value = _JSON.decode(text)
     except RecursionError:
         raise FileError(_TOO_DEEP) from None
     except json.JSONDecodeError as error:
@@ -113,11 +115,29 @@ def parse_json(text: str) -> Any:
         _refuse_deep(value)
     if "\\u" in text and re.search(r"\\u[dD][89a-fA-F]", text):
         try:
+            value = _mended(value) if mend else value
             json.dumps(value, ensure_ascii=False).encode("utf-8")
         except UnicodeEncodeError as error:
             half = f"{error.object[error.start]!a}"
             raise FileError(f"has half of a surrogate pair, which is no text: {half}") from error
     return value
+
+
+def mended(text: str) -> str:
+    r"""A text without lone surrogates, halves of a character that JSON can hold and no file can.
+
+    >>> mended("a\ud800b"), mended("\ud83d\ude00")
+    ('a\ufffdb', '😀')
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {mended(name): _mended(own) for name, own in value.items()}
+    if isinstance(value, list):
+        return [_mended(own) for own in value]
+    return mended(value) if isinstance(value, str) else value
 
 
 def json_lines(path: Path, *, most: int = MOST_BYTES) -> Iterator[tuple[int, Any]]:
@@ -126,8 +146,7 @@ def json_lines(path: Path, *, most: int = MOST_BYTES) -> Iterator[tuple[int, Any
     Raises:
         FileError: the file cannot be read or a line is not JSON; the message says from which line on.
     """
-    number = 0
-    for number, line in enumerate(_lines(path, most), 1):
+    for number, line in enumerate(text_lines(path, most=most), 1):
         if not line or line.isspace():
             continue
         try:
@@ -136,8 +155,12 @@ def json_lines(path: Path, *, most: int = MOST_BYTES) -> Iterator[tuple[int, Any
             raise FileError(f"line {number}: {error}") from error
 
 
-def _lines(path: Path, most: int) -> Iterator[str]:
-    """Lines without their ends: at line feeds only, since other separators of text may stand inside a JSON string."""
+def text_lines(path: Path, *, most: int = MOST_BYTES) -> Iterator[str]:
+    """Lines without their ends: at line feeds only, since other separators of text may stand inside a JSON string.
+
+    Raises:
+        FileError: the file cannot be read; the message says from which line on.
+    """
     require_plain(path)
     number, left = 0, most
     try:
@@ -203,6 +226,9 @@ def _bounded(digits: str) -> int:
     if len(digits) > _DIGITS:
         raise FileError(f"has a number of {len(digits)} digits, which no score has")
     return int(digits)
+
+
+_JSON = json.JSONDecoder(parse_int=_bounded)
 
 
 def _refuse_deep(value: Any) -> None:

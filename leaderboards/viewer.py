@@ -13,6 +13,7 @@ from typing import Any
 
 from harness_ext.data import load_card
 from harness_ext.errors import HarnessExtError
+from harness_ext.files import parse_json
 from harness_ext.leaderboards.printable import shortened, visible
 from harness_ext.leaderboards.table import Entry
 from harness_ext.results.reading.frame import Row
@@ -212,7 +213,7 @@ def _conversation(prompt: object) -> str:
     messages = prompt
     if isinstance(prompt, str) and prompt.startswith('[{"') and len(prompt) < 1_000_000:
         try:
-            messages = json.loads(prompt)
+            messages = parse_json(prompt)
         except ValueError:
             return prompt
     if isinstance(messages, list) and all(isinstance(turn, dict) and "role" in turn for turn in messages):

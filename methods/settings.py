@@ -19,6 +19,7 @@ from pydantic import Field
 from typing_extensions import dataclass_transform
 
 from harness_ext.errors import InputError
+from harness_ext.files import MOST_SETTINGS, FileError, parse_yaml, read_text
 
 T = TypeVar("T")
 
@@ -177,9 +178,9 @@ def from_file(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"{path} does not exist; give a YAML file of `key: value` lines.")
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise InputError(f"{path} cannot be read as YAML ({' '.join(str(error).split())}).") from error
+        content = parse_yaml(read_text(path, most=MOST_SETTINGS), _Loader)
+    except FileError as error:
+        raise InputError(f"{path} cannot be read as YAML ({error}).") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no settings. Write one 'key: value' on each line.")
     return {str(name): value for name, value in content.items()}
@@ -188,8 +189,8 @@ def from_file(path: Path) -> dict[str, Any]:
 def _parsed(raw: str, hint: Any) -> Any:
     """A text as YAML, or as it is if the setting takes it only so: a path may look like a number."""
     try:
-        value = yaml.load(raw, Loader=_Loader)  # noqa: S506 (a SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError):  # ValueError: what looks like a date and is none
+        value = parse_yaml(raw, _Loader)
+    except FileError:
         return raw
     return raw if not _fits(hint, value) and _fits(hint, raw) else value
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from harness_ext.cli.judge_options import BaseUrl, Cache, JudgeModel
+from harness_ext.cli.saying import say
 
 if TYPE_CHECKING:
     from harness_ext.judges.judge import Judge
@@ -165,4 +166,4 @@ def _write(path: Path, content: Mapping[str, Any]) -> None:
         path.write_text(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Give another --json.") from error
-    typer.echo(f"Wrote {path}.", err=True)
+    say(f"Wrote {path}.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from harness_ext.cli.saying import plain, warnings_said
 from harness_ext.methods.registry import load, method_names, summary
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def _run_method(
     values = from_file(config) if config else {}
     settings = method.config(**(values | from_text(method.config, set_ or [])))
     try:
-        typer.echo(method.apply(settings))
+        with warnings_said():
+            typer.echo(plain(str(method.apply(settings))))
     except KeyboardInterrupt:
         typer.echo("interrupted: repeat the command to go on.", err=True)
         raise typer.Exit(130) from None

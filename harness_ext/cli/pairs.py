@@ -81,14 +81,14 @@ def pairs(
 
 def _load(task: str, metadata: str | None, include_path: Path | None) -> list[Any]:
     """The leaves of a task, group or tag."""
-    import json
     import logging
 
     from harness_ext import _autoload
     from harness_ext.errors import InputError
+    from harness_ext.files import parse_json
 
     try:
-        given = json.loads(metadata or "{}")
+        given = parse_json(metadata or "{}")
     except ValueError as error:
         raise InputError(f"--metadata is no JSON ({error}).") from error
     if not isinstance(given, dict):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness_ext.cli.judge_options import BaseUrl, Cache, JudgeModel
+from harness_ext.cli.saying import say
 
 if TYPE_CHECKING:
     from harness_ext.judges.judge import Item, Judge, Statistics
@@ -84,7 +85,7 @@ def rejudge(
     written = [write(run, by, out, about) for run in said]
     terminal.show([_table(one, by.description, asked.statistics) for one in written], Console())
     for one in written:
-        typer.echo(f"Wrote {one.results} and {len(one.samples)} samples file{'s' * (len(one.samples) > 1)}.", err=True)
+        say(f"Wrote {one.results} and {len(one.samples)} samples file{'s' * (len(one.samples) > 1)}.")
 
 
 def _suffix(name: str | None) -> str | None:

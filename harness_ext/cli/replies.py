@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+
+from harness_ext.cli.saying import plain
 
 if TYPE_CHECKING:
     from harness_ext.results.reading.runs import TaskRun
@@ -68,15 +71,24 @@ def _stored(task: TaskRun) -> list[_Reply]:
     try:
         for sample in task.lines() if task.samples else ():
             doc = sample.get("doc")
-            answers = sample.get("filtered_resps") or []
-            if not (isinstance(doc, dict) and doc.get("refs") and answers and isinstance(answers[0], str)):
+            answers = sample.get("filtered_resps")
+            if not (isinstance(doc, dict) and doc.get("refs") and isinstance(answers, list) and answers):
                 return []
-            meta = doc.get("meta") or {}
+            if not isinstance(answers[0], str):
+                return []
             text = answer_of(answers[0], doc.get(MARKERS)).text.strip()
-            found.append(_Reply(text, doc["refs"][0], meta.get("emotion")))
+            found.append(_reply(text, doc))
     except ValueError as error:
         raise DataError(f"{task.samples}: {error}.") from error
     return found
+
+
+def _reply(text: str, doc: Mapping[str, Any]) -> _Reply:
+    refs, meta = doc["refs"], doc.get("meta") or {}
+    emotion = meta.get("emotion") if isinstance(meta, dict) else meta
+    if not (isinstance(refs, list) and isinstance(refs[0], str) and isinstance(emotion, str | None)):
+        raise ValueError("a doc has refs or an emotion that are no texts")
+    return _Reply(text, refs[0], emotion)
 
 
 def _scores(
@@ -112,4 +124,4 @@ def _show(scores: list[dict[str, Any]], json_: bool) -> None:
     for score in scores:
         beside = {"human_replies": "human replies {:.2f}", "layer": "layer {}"}
         notes = ", ".join(text.format(score[key]) for key, text in beside.items() if key in score)
-        typer.echo(f"{score['task']}  {score['metric']}  {score['value']:.2f}  ({notes}; {score['docs']} docs)")
+        typer.echo(f"{plain(score['task'])}  {score['metric']}  {score['value']:.2f}  ({notes}; {score['docs']} docs)")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from harness_ext.cli.saying import say
+
 if TYPE_CHECKING:
     from harness_ext.scoring.em import SoftLabels
 
@@ -88,23 +90,20 @@ def soft_labels(
 
 def _read(file: Path) -> list[AnnotatedRecord]:
     """Records of a JSONL file, each with an ``annotation`` mapping; blank lines are skipped."""
-    import json
-
     from harness_ext.errors import InputError
+    from harness_ext.files import FileError, parse_json, text_lines
 
     try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise InputError(f"{file} cannot be read ({error.strerror}). Give a JSONL file.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8 (byte {error.start}). Give a JSONL file in UTF-8.") from error
+        lines = list(text_lines(file))
+    except FileError as error:
+        raise InputError(f"{file} cannot be read ({error}). Give a JSONL file in UTF-8.") from error
     records: list[AnnotatedRecord] = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            record = parse_json(line)
+        except FileError as error:
             raise InputError(f"{file} line {number} is not JSON ({error}). Give one JSON object a line.") from error
         votes = record.get("annotation") if isinstance(record, dict) else None
         if not isinstance(votes, dict) or not votes or not all(isinstance(v, dict) for v in votes.values()):
@@ -168,7 +167,7 @@ def _report(dimension: str, fit: SoftLabels, tol: float) -> None:
     """Say on stderr how the fit ended; a fit that hit ``--max-iter`` is not one to use unnoticed."""
     change = fit.iterations[-1][0]
     end = f"last change {change:.2g}" if change < tol else f"stopped by --max-iter with a last change of {change:.2g}"
-    typer.echo(f"{dimension}: {len(fit.soft)} records, {len(fit.iterations)} steps, {end}", err=True)
+    say(f"{dimension}: {len(fit.soft)} records, {len(fit.iterations)} steps, {end}")
 
 
 def _write(output: Path, lines: Iterable[str]) -> None:
@@ -188,4 +187,4 @@ def _write(output: Path, lines: Iterable[str]) -> None:
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise InputError(f"{output} cannot be written ({error.strerror}). Give another path.") from error
-    typer.echo(f"Wrote {output}.", err=True)
+    say(f"Wrote {output}.")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
+from harness_ext.cli.saying import say
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -104,7 +106,7 @@ def table(
     if output:
         from rich.filesize import decimal
 
-        typer.echo(f"Wrote {output} ({decimal(len(text.encode()))}).", err=True)
+        say(f"Wrote {output} ({decimal(len(text.encode()))}).")
     if strict and runs.problems:
         raise typer.Exit(1)
 
@@ -143,13 +145,13 @@ _NAMED = 20
 def _warn(runs: Runs) -> None:
     if runs.problems:
         count = len(runs.problems)
-        typer.echo(f"warning: {count} {'file' if count == 1 else 'files'} could not be used:", err=True)
+        say(f"warning: {count} {'file' if count == 1 else 'files'} could not be used:")
         for problem in runs.problems[:_NAMED]:
-            typer.echo(f"  {problem.path}: {problem.reason}", err=True)
+            say(f"  {problem.path}: {problem.reason}")
         if count > _NAMED:
-            typer.echo(f"  … and {count - _NAMED} more; --json names all of them.", err=True)
+            say(f"  … and {count - _NAMED} more; --json names all of them.")
     for note in runs.notes:
-        typer.echo(f"note: {note}", err=True)
+        say(f"note: {note}")
 
 
 def _as_json(tables: list[Table], runs: Runs) -> str:

@@ -15,11 +15,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import quote, urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness_ext.data.row_counts import RowRule, default_row_rule
 from harness_ext.errors import DataError, InputError
+from harness_ext.files import FileError, parse_yaml
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -220,9 +220,9 @@ def parse_card(source: str, text: str) -> Card:
     if match is None:
         raise DataError(f"{place}: no YAML front matter between two lines '---' at the top.")
     try:
-        front = yaml.safe_load(match[1])
-    except yaml.YAMLError as error:
-        raise DataError(f"{place}: the front matter is not YAML: {' '.join(str(error).split())}.") from error
+        front = parse_yaml(match[1])
+    except FileError as error:
+        raise DataError(f"{place}: the front matter is not YAML: {error}.") from error
     block = front.pop("x-harness-ext", None) if isinstance(front, dict) else None
     if not isinstance(block, Mapping):
         raise DataError(f"{place}: the front matter has no block 'x-harness-ext'.")

@@ -9,6 +9,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from harness_ext.files import FileError, read_json
+
 
 def sha256_of(file: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes, read in pieces.
@@ -46,8 +48,8 @@ def difference(file: Path, *, size: int, sha256: str, memory: Path) -> str | Non
         return f"size is {status.st_size} bytes, expected {size}"
     note = {"file": str(file), "size": size, "mtime": status.st_mtime_ns, "ctime": status.st_ctime_ns, "sha256": sha256}
     place = memory / f"{hashlib.sha256(os.fsencode(file)).hexdigest()[:32]}.json"
-    with contextlib.suppress(OSError, ValueError):
-        if json.loads(place.read_text(encoding="utf-8")) == note:
+    with contextlib.suppress(FileError):
+        if read_json(place) == note:
             return None
     seen = sha256_of(file)
     if seen != sha256:

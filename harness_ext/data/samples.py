@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from importlib import resources
 from typing import Any
 
 from harness_ext.data.rows import lines_of
 from harness_ext.errors import DataError, InputError
+from harness_ext.files import FileError, parse_json
 
 
 def load_sample(bench: str) -> list[dict[str, Any]]:
@@ -31,8 +31,8 @@ def load_sample(bench: str) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except ValueError as error:
+            record = parse_json(line)
+        except FileError as error:
             raise DataError(f"tasks/{bench}/sample.jsonl line {number}: not JSON ({error}). Mend that line.") from error
         if not isinstance(record, dict):
             raise DataError(f"tasks/{bench}/sample.jsonl line {number}: not a JSON object. Mend that line.")

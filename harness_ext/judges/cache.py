@@ -58,16 +58,23 @@ class VerdictCache:
             raise InputError(f"{self.path}: cannot keep verdicts ({error}); give another folder.") from error
 
     def get(self, keys: Sequence[str]) -> dict[str, Found]:
-        """The kept verdicts on these keys; keys without one are absent."""
+        """The kept verdicts on these keys; keys without one are absent.
+
+        Raises:
+            InputError: they cannot be read.
+        """
         found: dict[str, Found] = {}
         for first in range(0, len(keys), _LOOKED_UP_AT_ONCE):
             some = keys[first : first + _LOOKED_UP_AT_ONCE]
             marks = ",".join("?" * len(some))
-            rows = self._connection.execute(
-                f"SELECT key, label, score, detail FROM verdicts WHERE key IN ({marks})",  # noqa: S608 - question marks
-                some,
-            )
-            found.update((key, Found(*values)) for key, *values in rows)
+            try:
+                rows = self._connection.execute(
+                    f"SELECT key, label, score, detail FROM verdicts WHERE key IN ({marks})",  # noqa: S608 - question marks
+                    some,
+                )
+                found.update((key, Found(*values)) for key, *values in rows)
+            except sqlite3.Error as error:
+                raise InputError(f"{self.path}: verdicts cannot be read ({error}); move the file away.") from error
         return found
 
     def put(self, verdicts: Iterable[tuple[str, Found]]) -> None:

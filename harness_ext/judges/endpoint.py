@@ -6,7 +6,6 @@ error message.
 
 from __future__ import annotations
 
-import json
 import socket
 import threading
 import time
@@ -26,6 +25,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from harness_ext.errors import InputError
+from harness_ext.files import parse_json
 
 FIRST_WAIT = 0.5
 """Seconds before the second try; doubled before each further one, with jitter."""
@@ -201,7 +201,7 @@ class Endpoint:
         finally:
             watch.cancel()
         try:
-            parsed = json.loads(content)
+            parsed = parse_json(content.decode("utf-8-sig"), mend=True)
         except ValueError:
             parsed = None
         if status == 400:

@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness_ext.errors import InputError
+from harness_ext.files import MOST_SETTINGS, FileError, parse_json, read_text
 from harness_ext.judges.judge import Item
 
 OWN = "harness-ext"
@@ -72,7 +73,7 @@ class JudgePrompt(NamedTuple):
                 Message(role=message["role"], content=_TEMPLATES.from_string(message["content"]).render(values))
                 for message in self.messages
             ]
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
             raise InputError(
                 f"the judge's prompt {self.name} cannot be filled in for doc {item.doc.get('id')} "
                 f"({type(error).__name__}); a template knows prompt, response and the fields of doc."
@@ -195,19 +196,19 @@ def read_prompt(path: Path) -> JudgePrompt:
         InputError: the file cannot be read, is no pack, or holds a template that is none.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, most=MOST_SETTINGS)
         pack = (
-            _Pack.model_validate_json(text)
+            _Pack.model_validate(parse_json(text))
             if path.suffix == ".json"
             else _Pack(messages=[_Message(role="user", content=text)])
         )
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the judge's prompt {path} cannot be read ({type(error).__name__}).") from error
+    except FileError as error:
+        raise InputError(f"the judge's prompt {path} cannot be read ({error}).") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise InputError(
-            f"the judge's prompt {path}: {place or 'JSON'}: {first['msg']}; "
+            f"the judge's prompt {path}: {place or 'the pack'}: {first['msg']}; "
             'give {"messages": [{"role": ..., "content": ...}]}.'
         ) from None
     messages: Sequence[Message] = [Message(role=one.role, content=one.content) for one in pack.messages]
@@ -217,7 +218,7 @@ def read_prompt(path: Path) -> JudgePrompt:
         )
     for message in messages:
         try:
-            _TEMPLATES.parse(message["content"])
-        except TemplateError as error:
+            _TEMPLATES.from_string(message["content"])
+        except (TemplateError, SyntaxError, ValueError, RecursionError) as error:
             raise InputError(f"the judge's prompt {path} is no Jinja2 template ({error}).") from None
     return JudgePrompt(path.name, tuple(messages))

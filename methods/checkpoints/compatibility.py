@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from pydantic import BaseModel
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import MergedAdapter, broken_ties, is_adapter, open_checkpoint
-from harness_ext.methods.checkpoints.read import CONFIG, TOKENS, Checkpoint, View, read_json, row_ranges
+from harness_ext.methods.checkpoints.read import CONFIG, TOKENS, Checkpoint, View, read_as, read_json, row_ranges
 from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 from harness_ext.methods.settings import settings
 
@@ -211,7 +212,7 @@ def _as_loaded(folder: Path) -> dict[str, Any]:
 
     try:
         loaded: dict[str, Any] = AutoConfig.from_pretrained(str(folder), trust_remote_code=False).to_dict()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except Exception:  # whatever transformers makes of settings of a wrong type
         return _content(folder, CONFIG)
     return loaded
 
@@ -277,11 +278,28 @@ def _compare_tokenizers(model: Path, base: Path) -> None:
 
 def _vocabulary(folder: Path) -> dict[str, int]:
     """Token → number, from tokenizer.json; empty without one."""
-    content = _content(folder, "tokenizer.json")
-    vocabulary: Any = (content.get("model") or {}).get("vocab") or {}
-    if isinstance(vocabulary, list):  # unigram: pairs of token and score
-        vocabulary = {pair[0]: number for number, pair in enumerate(vocabulary)}
-    return {**vocabulary, **{token["content"]: token["id"] for token in content.get("added_tokens") or []}}
+    if not (folder / "tokenizer.json").is_file():
+        return {}
+    found = read_as(_Tokenizer, folder / "tokenizer.json")
+    vocabulary = found.model.vocab if found.model else {}
+    if isinstance(vocabulary, list):  # unigram
+        vocabulary = {token: number for number, (token, _) in enumerate(vocabulary)}
+    return {**vocabulary, **{token.content: token.id for token in found.added_tokens or ()}}
+
+
+class _Token(BaseModel):
+    id: int
+    content: str
+
+
+class _Model(BaseModel):
+    vocab: dict[str, int] | list[tuple[str, float]] = {}
+    """Numbers of tokens, or tokens with scores in the order of their numbers."""
+
+
+class _Tokenizer(BaseModel):
+    model: _Model | None = None
+    added_tokens: list[_Token] | None = None
 
 
 def _content(folder: Path, name: str) -> dict[str, Any]:

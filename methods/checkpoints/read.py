@@ -8,19 +8,20 @@ what is read is held by the system's file cache, not by this process.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
+from pydantic import BaseModel, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
+from harness_ext import files
 from harness_ext.errors import DataError, InputError
 
 DTYPES = {
@@ -225,11 +226,9 @@ class Folder(Checkpoint):
 
     def _indexed(self, index: Path) -> dict[str, str]:
         """As transformers: all tensors of the files that an index names, whether it names them or not."""
-        places = read_json(index).get("weight_map")
-        if not isinstance(places, dict) or not places:
-            raise DataError(f"{index}: there is no weight_map. Fetch or save the checkpoint again.")
+        places = read_as(_Index, index).weight_map
         found: dict[str, str] = {}
-        for file in sorted(set(map(str, places.values()))):
+        for file in sorted(set(places.values())):
             if Path(file).name != file or file == ".." or "\\" in file:
                 raise DataError(f"{index} names {file}, which is no plain file name. Fetch the checkpoint again.")
             if not (self.path / file).is_file():
@@ -274,6 +273,29 @@ def raw_bytes(tensor: torch.Tensor) -> memoryview:
     return memoryview(tensor.contiguous().flatten().view(torch.uint8).numpy())
 
 
+class _Index(BaseModel):
+    """Which file each tensor is in."""
+
+    weight_map: dict[str, str] = Field(min_length=1)
+
+
+Form = TypeVar("Form", bound=BaseModel)
+
+
+def read_as(form: type[Form], file: Path) -> Form:
+    """The object in a JSON file of a known form.
+
+    Raises:
+        DataError: it holds something else.
+    """
+    try:
+        return form.model_validate(read_json(file))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(f"{file}: {place}: {first['msg'].lower()}. Fetch or save it again.") from None
+
+
 def read_json(file: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
@@ -281,8 +303,8 @@ def read_json(file: Path) -> dict[str, Any]:
         DataError: it holds something else.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = files.read_json(file)
+    except files.FileError as error:
         raise DataError(f"{file} cannot be read ({error}). Fetch or save it again.") from error
     if not isinstance(content, dict):
         raise DataError(f"{file} holds no JSON object. Fetch or save it again.")

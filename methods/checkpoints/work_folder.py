@@ -13,16 +13,18 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, NonNegativeFloat, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from harness_ext.errors import InputError
+from harness_ext.errors import DataError, InputError
+from harness_ext.files import FileError, json_lines, read_json
 
 _JOURNAL = "journal.jsonl"
 _LOCK = "lock"
@@ -75,9 +77,18 @@ class WorkFolder:
         self._rewrite(_read(self.folder)[0])
 
     def read(self, step: str, name: str) -> torch.Tensor:
-        """A tensor that a finished step stored."""
-        with safe_open(self._file(step), framework="pt") as file:
-            tensor: torch.Tensor = file.get_tensor(name)
+        """A tensor that a finished step stored.
+
+        Raises:
+            DataError: the step's file is broken.
+        """
+        try:
+            with safe_open(self._file(step), framework="pt") as file:
+                tensor: torch.Tensor = file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise DataError(
+                f"{self._file(step)} is broken ({error}). Delete {self.folder}: the run starts over."
+            ) from None
         return tensor
 
     @property
@@ -107,22 +118,44 @@ def _read(folder: Path) -> list[dict[str, Any]]:
     Version 0.1.0 noted the steps of a method in progress.json, and the facts of a file without a ``note`` around them.
     """
     if (folder / _JOURNAL).is_file():
-        entries = []
-        for line in (folder / _JOURNAL).read_text(encoding="utf-8").splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                break
-            if not isinstance(entry, dict) or not ({"run"} <= entry.keys() or {"file", "seconds"} <= entry.keys()):
-                break
-            entries.append(entry)
-        return [entry if {"run", "note"} & set(entry) else {**entry, "note": entry} for entry in entries]
+        entries: list[dict[str, Any]] = []
+        with suppress(FileError, ValidationError):
+            for _, line in json_lines(folder / _JOURNAL):
+                if not entries:
+                    entries.append(_Begun.model_validate(line).model_dump())
+                else:
+                    step = _Step.model_validate(line)
+                    entries.append({**step.model_dump(), "note": step.note if "note" in line else line})
+        return entries
     if (folder / "progress.json").is_file():
-        old = json.loads((folder / "progress.json").read_text(encoding="utf-8"))
-        share = old["seconds"] / max(1, len(old["finished"]))
-        steps = [{"file": step, "note": note, "seconds": share} for step, note in old["finished"].items()]
-        return [{"run": old["run"]}, *steps]
+        with suppress(FileError, ValidationError):
+            old = _Progress.model_validate(read_json(folder / "progress.json"))
+            share = old.seconds / max(1, len(old.finished))
+            steps = [{"file": step, "note": note, "seconds": share} for step, note in old.finished.items()]
+            return [{"run": old.run}, *steps]
     return []
+
+
+class _Begun(BaseModel):
+    """The first line of a journal."""
+
+    run: str
+
+
+class _Step(BaseModel):
+    """Any other line."""
+
+    file: str
+    seconds: NonNegativeFloat
+    note: Any = None
+
+
+class _Progress(BaseModel):
+    """What version 0.1.0 wrote instead."""
+
+    run: str
+    seconds: NonNegativeFloat
+    finished: dict[str, Any]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import logging
 import math
 import os
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import BaseModel, ValidationError
 from safetensors import safe_open
 from tqdm import tqdm
 
@@ -43,6 +45,8 @@ from harness_ext.methods.checkpoints.work_folder import WorkFolder, claimed, fre
 Edit = Callable[[str], Iterable[torch.Tensor] | None]
 """Name of a tensor → its new values, by rows in order (one piece may be the whole tensor), in any floating type; or
 ``None`` if it is copied from the base bit by bit."""
+
+log = logging.getLogger(__name__)
 
 SHARD_BYTES = 5 * 10**9
 _PIECE = 2**20
@@ -133,6 +137,22 @@ class _Shard(NamedTuple):
     """Size of the tensors; the header comes on top."""
 
 
+class _Written(BaseModel):
+    """What the journal notes of a file that is written."""
+
+    sha256: str
+    bytes: int
+    changes: dict[str, Change]
+
+
+def _written(work: WorkFolder, shard: _Shard) -> _Written | None:
+    """The note on a file; ``None`` if it is not finished, or the journal is damaged."""
+    try:
+        return _Written.model_validate(work.finished(shard.file))
+    except ValidationError:
+        return None
+
+
 def _size(checkpoint: Checkpoint, name: str) -> int:
     """Bytes of a tensor as it is stored."""
     size: int = checkpoint.dtype(name).itemsize
@@ -162,8 +182,8 @@ def _write_shards(base: Checkpoint, shards: list[_Shard], edit: Edit, record: Re
     total = sum(shard.bytes for shard in shards)
     with tqdm(total=total, unit="B", unit_scale=True, desc="Writing", disable=None) as bar:
         for shard in shards:
-            known, path = work.finished(shard.file), work.folder / shard.file
-            if known and path.is_file() and path.stat().st_size == known["bytes"]:
+            known, path = _written(work, shard), work.folder / shard.file
+            if known and path.is_file() and path.stat().st_size == known.bytes:
                 bar.update(shard.bytes)
                 continue
             changes: dict[str, Change] = {}
@@ -263,7 +283,8 @@ def _verify(base: Checkpoint, shards: list[_Shard], work: WorkFolder) -> None:
 
     for shard in tqdm(shards, desc="Verifying", unit="file", disable=None):
         path = work.folder / shard.file
-        if sha256_of(path) != work.finished(shard.file)["sha256"]:
+        known = _written(work, shard)
+        if known is None or sha256_of(path) != known.sha256:
             work.forget(shard.file)
             raise DataError(f"{path} does not read back as it was written. Check the disk and repeat the command.")
         with safe_open(path, framework="pt") as file:
@@ -279,9 +300,8 @@ def _complete(
     places = {name: shard.file for shard in shards for name in shard.names}
     index = {"metadata": {"total_size": sum(shard.bytes for shard in shards)}, "weight_map": places}
     (work.folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
-    changes = {
-        name: Change(**change) for shard in shards for name, change in work.finished(shard.file)["changes"].items()
-    }
+    written = [known for shard in shards if (known := _written(work, shard))]
+    changes = {name: change for known in written for name, change in known.changes.items()}
     write_record(work.folder, record, changes, wall_seconds=earlier_seconds + time.monotonic() - record.began)
     for file in _beside_the_weights(tokenizer):
         if _of_texts(file):
@@ -310,8 +330,19 @@ def _write_config(base: Checkpoint, tokenizer: Path, folder: Path) -> None:
 def _beside_the_weights(folder: Path) -> Iterator[Path]:
     for file in folder.iterdir():
         belongs = file.name.endswith(_COPIED) or file.name.startswith(_TERMS)
-        if file.is_file() and belongs and not file.name.endswith(".index.json") and file.name not in (RECORD, ADAPTER):
+        if not belongs or file.name.endswith(".index.json") or file.name in (RECORD, ADAPTER):
+            continue
+        if _leads_out(file):
+            log.warning("%s is a link out of its folder: it is not copied.", file)
+        elif file.is_file():
             yield file
+
+
+def _leads_out(file: Path) -> bool:
+    """Whether a link leads out of its folder; in a hub cache all files are links into the folder of blobs."""
+    folder = file.parent.resolve()
+    blobs = folder.parent.parent / "blobs" if folder.parent.name == "snapshots" else folder
+    return file.is_symlink() and not {folder, blobs} & {*file.resolve().parents}
 
 
 def _of_texts(file: Path) -> bool:
@@ -356,7 +387,7 @@ def write_adapter(
         write_whole(work.folder / WEIGHTS, tensors, metadata)
         write_record(work.folder, record, changes, wall_seconds=time.monotonic() - began)
         for path in sorted(source.iterdir(), key=lambda path: path.name == ADAPTER):  # without it nothing loads
-            if path.is_file() and path.name not in (WEIGHTS, RECORD):
+            if path.is_file() and path.name not in (WEIGHTS, RECORD) and not _leads_out(path):
                 shutil.copyfile(path, work.folder / path.name)
         publish(work.folder, target)
     return target

@@ -28,15 +28,15 @@ def load_model(folder: str) -> Any:
     import transformers
 
     try:
-        config = transformers.AutoConfig.from_pretrained(folder)
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         kind = transformers.AutoModelForCausalLM
         if config.is_encoder_decoder:
             kind = transformers.AutoModelForSeq2SeqLM
         elif any(name.endswith("ForMaskedLM") for name in config.architectures or ()):
             kind = transformers.AutoModelForMaskedLM
         with _bar_on_a_terminal_only():
-            model = kind.from_pretrained(folder, dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
+            model = kind.from_pretrained(folder, dtype=torch.float32, trust_remote_code=False, use_safetensors=True)
+    except Exception as error:  # whatever transformers makes of settings of a wrong type
         raise InputError(_cannot_load(folder, error)) from None
     model.config.use_cache = False  # keys and values of earlier tokens are of no use where nothing is generated
     return model.eval()
@@ -51,10 +51,10 @@ def empty_model(folder: str, device: torch.device) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         with init_empty_weights(include_buffers=False):
             model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:
         raise InputError(_cannot_load(folder, error)) from None
     for module in model.modules():
         for name, buffer in module.named_buffers(recurse=False):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_ext.errors import DataError, InputError
+from harness_ext.files import read_json
 
 _NAME = "checkpoint-"
 _IDENTITY = "run.json"
@@ -49,9 +50,9 @@ class Checkpoints:
             return 0
         step, folder = found[-1]
         try:
-            content = json.loads((folder / _IDENTITY).read_text(encoding="utf-8"))
+            content = read_json(folder / _IDENTITY)
             stored, files = dict(content["run"]), dict(content["bytes"])  # accelerate ignores lost random states
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder} is damaged ({error}): delete it, the run starts over") from error
         if lost := sorted(name for name, size in files.items() if _size(folder / name) != size):
             raise DataError(f"{folder} is damaged ({lost[0]} has another size): delete it, the run starts over")
@@ -100,7 +101,8 @@ class Checkpoints:
         self._accelerator.wait_for_everyone()
 
     def _found(self) -> list[tuple[int, Path]]:
-        return sorted((int(path.name.removeprefix(_NAME)), path) for path in self._folder.glob(f"{_NAME}*"))
+        numbers = ((path.name.removeprefix(_NAME), path) for path in self._folder.glob(f"{_NAME}*"))
+        return sorted((int(number), path) for number, path in numbers if number.isdecimal())
 
 
 def _size(path: Path) -> int | None:

@@ -7,7 +7,6 @@ instead, the tokens of the answer alone.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from harness_ext.errors import InputError
+from harness_ext.files import FileError, parse_json, text_lines
 from harness_ext.methods.losses import IGNORED
 
 Row = dict[str, list[int]]
@@ -40,15 +40,13 @@ def read_pairs(path: str | Path, limit: int | None = None) -> list[Pair]:
     """
     pairs: list[Pair] = []
     try:
-        with Path(path).open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if len(pairs) == limit:
-                    break
-                if line.strip():
-                    pairs.append(_pair(line, f"{path}, line {number}"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise InputError(f"{path} cannot be read ({reason}). Give a JSONL file of prompt and answer.") from None
+        for number, line in enumerate(text_lines(Path(path)), start=1):
+            if len(pairs) == limit:
+                break
+            if line.strip():
+                pairs.append(_pair(line, f"{path}, line {number}"))
+    except FileError as error:
+        raise InputError(f"{path} cannot be read ({error}). Give a JSONL file of prompt and answer.") from None
     if not pairs:
         raise InputError(f"{path} holds no record. Give at least one line with prompt and answer.")
     return pairs
@@ -56,9 +54,9 @@ def read_pairs(path: str | Path, limit: int | None = None) -> list[Pair]:
 
 def _pair(line: str, where: str) -> Pair:
     try:
-        record = json.loads(line)
-    except ValueError:
-        raise InputError(f"{where} is no JSON. Write one object a line.") from None
+        record = parse_json(line)
+    except FileError as error:
+        raise InputError(f"{where} is no JSON ({error}). Write one object a line.") from None
     if not isinstance(record, dict):
         raise InputError(f"{where} is no JSON object. Write one object with prompt and answer a line.")
     for field in Pair._fields:
@@ -82,8 +80,8 @@ def load_tokenizer(folder: str | Path) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
-    except (OSError, ValueError, KeyError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+    except Exception as error:  # whatever transformers makes of a broken file
         first_line = str(error).strip().partition("\n")[0]
         raise InputError(f"{folder}: its tokenizer cannot be loaded ({first_line})") from None
     if tokenizer.eos_token_id is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from datasets import Dataset
 
+from harness_ext import files
 from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments
 from harness_ext.data.reasoning import with_markers
@@ -142,12 +142,13 @@ def stored_answers(path: Path, task: str = "eqbench_v2_en") -> Iterator[dict[str
     Raises:
         DataError: the file has no raw answers.
     """
-    content = json.loads(path.read_text(encoding="utf-8"))
     try:
-        answers = next(iter(content["raw_results"].values()))["raw_inference"]
-    except (KeyError, StopIteration, AttributeError, TypeError) as error:
+        answers = dict(next(iter(files.read_json(path)["raw_results"].values()))["raw_inference"])
+    except (files.FileError, KeyError, StopIteration, AttributeError, TypeError) as error:
+        said = f" ({error})" if isinstance(error, files.FileError) else ""
         raise DataError(
-            f"{path}: no raw_results with raw_inference, so no answers to score. Give a result file of EQ-Bench v2."
+            f"{path}: no raw_results with raw_inference{said}, so no answers to score. Give a result file of EQ-Bench "
+            "v2."
         ) from error
     for id, response in answers.items():
         yield {"task": task, "id": id, "response": response}

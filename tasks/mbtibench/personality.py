@@ -14,8 +14,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from harness_ext.data.rows import json_lines
 from harness_ext.errors import DataError, InputError
+from harness_ext.files import FileError, json_lines
 from harness_ext.scoring.answers import MARKERS, answer_of
 from harness_ext.scoring.soft_labels import parse_choice, parse_score
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS, Dimension
@@ -139,7 +139,7 @@ def estimates_from_rows(rows: Sequence[Mapping[str, Any]], name: str) -> Estimat
     for number, row in enumerate(rows, start=1):
         try:
             record_id, cells = int(row["id"]), {name: row[name] for name in DIMENSIONS}
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(f"{name} row {number}: no id or no {'/'.join(DIMENSIONS)} value ({error}).") from None
         if record_id in by_id:
             raise DataError(f"{name} row {number}: id {record_id} is there twice.")
@@ -163,8 +163,8 @@ def _cell(cell: Any, dimension: Dimension, place: str) -> float | None:
 
 def _from_rows(path: Path) -> Estimates:
     try:
-        rows = json_lines(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        rows = [row for _, row in json_lines(path)]
+    except FileError as error:
         raise DataError(f"personality: {path} is not JSON Lines ({error}).") from None
     estimates = estimates_from_rows(rows, path.name)
     return estimates._replace(sha256=hashlib.sha256(path.read_bytes()).hexdigest())
@@ -206,5 +206,8 @@ def _last_samples(folder: Path, name: str) -> Iterator[tuple[int, str]]:
     files = sorted(folder.rglob(f"{name}_*.jsonl"), key=lambda file: file.name)  # the names end in the time of the run
     if not files:
         raise InputError(f"personality: {folder} has no {name}_*.jsonl; run that task with --log_samples.")
-    for row in json_lines(files[-1].read_text(encoding="utf-8")):
-        yield row["doc"]["id"], answer_of(row["filtered_resps"][0], row["doc"].get(MARKERS)).text
+    try:
+        for _, row in json_lines(files[-1]):
+            yield row["doc"]["id"], answer_of(row["filtered_resps"][0], row["doc"].get(MARKERS)).text
+    except (FileError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(f"personality: {files[-1]} holds no samples of lm-eval ({error}).") from error

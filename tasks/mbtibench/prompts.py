@@ -8,15 +8,16 @@ placeholder is ``{{name}}``, values are inserted verbatim in one pass and never 
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from harness_ext.errors import InputError
+from harness_ext.files import MOST_SETTINGS, FileError, parse_json, read_bytes
 from harness_ext.tasks.mbtibench.dimensions import dimension_of
 
 Message = dict[str, str]
@@ -54,12 +55,11 @@ def load_pack(path: str = DEFAULT) -> Pack:
     'harness-ext'
     """
     try:
-        raw = (_own() if path == DEFAULT else Path(path).expanduser()).read_bytes()
-        content = json.loads(raw)
-    except OSError as error:
-        raise InputError(
-            f"prompt_pack {path!r} cannot be read ({error.strerror}); give a file or {DEFAULT!r}."
-        ) from None
+        raw = _own().read_bytes() if path == DEFAULT else read_bytes(Path(path).expanduser(), most=MOST_SETTINGS)
+    except FileError as error:
+        raise InputError(f"prompt_pack {path!r} cannot be read ({error}); give a file or {DEFAULT!r}.") from None
+    try:
+        content = parse_json(raw.decode("utf-8"))
     except ValueError as error:
         raise InputError(f"prompt_pack {path!r} is not JSON ({error}).") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA or content.get("bench") != "mbtibench":
@@ -91,6 +91,29 @@ def render(template: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(value, template)
 
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _of_a_pack(
+    made: Callable[Concatenate[Mapping[str, Any], _P], _T],
+) -> Callable[Concatenate[Mapping[str, Any], _P], _T]:
+    """Say in one sentence that a pack has another form than this benchmark's, wherever it turns out."""
+
+    @functools.wraps(made)
+    def checked(pack: Mapping[str, Any], *arguments: _P.args, **options: _P.kwargs) -> _T:
+        try:
+            return made(pack, *arguments, **options)
+        except (AttributeError, LookupError, TypeError) as error:
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise InputError(
+                f"prompt pack {pack.get('name', '')!r} has another form than {SCHEMA} ({said})."
+            ) from error
+
+    return checked
+
+
+@_of_a_pack
 def build(
     pack: Mapping[str, Any],
     method: str,
@@ -131,6 +154,7 @@ def build(
     return _messages(pack, template, values, questionnaire(pack, dimension))
 
 
+@_of_a_pack
 def build_item(pack: Mapping[str, Any], dimension: str, index: int, posts: str) -> list[Message]:
     """Messages that ask one questionnaire item right after the posts (``psycot_ll``).
 
@@ -143,6 +167,7 @@ def build_item(pack: Mapping[str, Any], dimension: str, index: int, posts: str) 
     return _conversation(pack, template, turns, values)
 
 
+@_of_a_pack
 def build_dreaddit_personality(
     pack: Mapping[str, Any], method: str, kind: str, dimension: str, posts: str
 ) -> list[Message]:
@@ -153,6 +178,7 @@ def build_dreaddit_personality(
     )
 
 
+@_of_a_pack
 def build_dreaddit_stress(pack: Mapping[str, Any], posts: str, mbti_lines: str | None) -> list[Message]:
     """Messages that ask whether the author of one Dreaddit post is under very severe stress.
 
@@ -164,6 +190,7 @@ def build_dreaddit_stress(pack: Mapping[str, Any], posts: str, mbti_lines: str |
     return _messages(pack, template, {"posts": posts, "mbti_lines": mbti_lines or ""}, [])
 
 
+@_of_a_pack
 def questionnaire(pack: Mapping[str, Any], dimension: str) -> list[dict[str, Any]]:
     """Items of a dimension: ``text``, ``option_to_pole`` (``null``: unkeyed), ``unsure_option``."""
     items: list[dict[str, Any]] = pack["methods"]["psycot"]["items"][dimension]

@@ -217,7 +217,7 @@ class Player:
         """Answers to requests of one turn: those of an unfinished run, and the backend's for the rest."""
         keys = [request.key for request in requests]
         self._asked += keys
-        answers: dict[str, str] = {} if self._store is None else self._store.get(keys)
+        answers: dict[str, str] = {} if self._store is None else self._store.get(keys, str)
         missing = [request for request in requests if request.key not in answers]
         if answers:
             log.warning("%d of %d answers are there from a run that did not finish", len(answers), len(requests))
@@ -235,7 +235,7 @@ class Player:
             except HarnessExtError:
                 raise
             except Exception as error:
-                kept = 0 if self._store is None else len(self._store.get(self._asked))
+                kept = 0 if self._store is None else len(self._store.get(self._asked, str))
                 log.error(
                     "turn %d failed; %d answers are kept, the same command goes on from there",
                     *(requests[0].turn + 1, kept),

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
 
 from harness_ext.errors import InputError
+from harness_ext.files import parse_json
 
 Messages: TypeAlias = list[dict[str, str]]
 """``{"role": "system" | "user" | "assistant", "content": …}``, oldest first."""
@@ -157,7 +158,7 @@ def answers_of(text: str) -> list[str]:
     ['Oslo', 'It is cold.']
     """
     try:
-        found = json.loads(text)
+        found = parse_json(text)
     except (TypeError, ValueError):
         found = None
     if not isinstance(found, list) or not found or not all(isinstance(answer, str) for answer in found):

@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 SCORING_VERSION = 1
 """Part of the identity of stored answers; one more whenever the same request may get another answer."""
 
+_ANSWERS = {"loglikelihood": tuple[float, bool], "loglikelihood_rolling": float, "generate_until": str}
+"""Forms of stored answers."""
+
 _AUTO_CONTEXTS = 64
 
 
@@ -116,7 +119,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
             return compute(requests)
         keys = [request_key(kind, request.args) for request in requests]
         answers = self._run_cache.get(
-            [key for key, request in zip(keys, requests, strict=True) if _repeatable(request.args)]
+            [key for key, request in zip(keys, requests, strict=True) if _repeatable(request.args)], _ANSWERS[kind]
         )
         missing = [index for index, key in enumerate(keys) if key not in answers]
         if self.rank == 0:  # lm-eval shows its own log messages only

@@ -5,7 +5,6 @@ Read by the ``replay`` backend; the formats are described in ``docs/replay.md``.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
@@ -19,7 +18,7 @@ from lm_eval.utils import handle_non_serializable
 from pydantic import BaseModel, NonNegativeInt, StrictInt, StrictStr, ValidationError
 
 from harness_ext.errors import InputError
-from harness_ext.models.runs.answers import mended
+from harness_ext.files import FileError, parse_json, text_lines
 
 _SAMPLES_NAME = re.compile(r"samples_(?P<task>.+)_\d{4}-\d{2}-\d{2}T[\d.-]+\.jsonl(\.gz)?")
 
@@ -102,35 +101,20 @@ def files(path: Path) -> list[Path]:
 
 def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each JSON object of a file with its ``file:line``."""
-    number = 0
     try:
-        with (
-            gzip.open(file, "rt", encoding="utf-8-sig")
-            if file.suffix == ".gz"
-            else file.open(encoding="utf-8-sig") as lines
-        ):
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    continue
-                where = f"{file.name}:{number}"
-                try:
-                    row = _mended(json.loads(line)) if "\\ud" in line.lower() else json.loads(line)
-                except (json.JSONDecodeError, RecursionError) as error:
-                    raise InputError(f"{where}: not JSON ({error}); mend or remove this line") from error
-                if not isinstance(row, dict):
-                    raise InputError(f"{where}: a row is a JSON object, this is a {type(row).__name__}")
-                yield where, row
-    except (UnicodeDecodeError, EOFError, OSError) as error:
-        raise InputError(f"{file}: cannot be read after line {number} ({error})") from error
-
-
-def _mended(value: Any) -> Any:
-    """A JSON value without the lone surrogates that only escapes can bring."""
-    if isinstance(value, dict):
-        return {name: _mended(own) for name, own in value.items()}
-    if isinstance(value, list):
-        return [_mended(own) for own in value]
-    return mended(value) if isinstance(value, str) else value
+        for number, line in enumerate(text_lines(file), start=1):
+            if not line.strip():
+                continue
+            where = f"{file.name}:{number}"
+            try:
+                row = parse_json(line, mend=True)
+            except FileError as error:
+                raise InputError(f"{where}: not JSON ({error}); mend or remove this line") from error
+            if not isinstance(row, dict):
+                raise InputError(f"{where}: a row is a JSON object, this is a {type(row).__name__}")
+            yield where, row
+    except FileError as error:
+        raise InputError(f"{file}: cannot be read ({error})") from error
 
 
 def _sample_values(resps: Any, where: str) -> list[str | Likelihoods]:

@@ -17,6 +17,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import Task
 
 from harness_ext.errors import InputError
+from harness_ext.files import mended
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +50,6 @@ def leaves(tree: Any) -> Iterator[Task]:
             yield from leaves(value)
         elif isinstance(value, Task):
             yield value
-
-
-def mended(text: str) -> str:
-    r"""A text without lone surrogates, halves of a character that JSON can hold and no file can.
-
-    >>> mended("a\ud800b"), mended("\ud83d\ude00")
-    ('a\ufffdb', '😀')
-    """
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _checking(apply_filters: Callable[..., Any], task: Any, model: str) -> Callable[..., Any]:

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from harness_ext.errors import InputError
 
 _BUSY_SECONDS = 60
@@ -70,14 +72,32 @@ class RunCache:
         (count,) = self._connection.execute("SELECT COUNT(*) FROM answers").fetchone()
         return int(count) + len(self._waiting)
 
-    def get(self, keys: Sequence[str]) -> dict[str, Any]:
-        """The stored answers to these requests, by key; requests without one are absent."""
-        found = {key: json.loads(self._waiting[key]) for key in keys if key in self._waiting}
+    def get(self, keys: Sequence[str], form: Any = Any) -> dict[str, Any]:
+        """The stored answers to these requests, by key; requests without one are absent.
+
+        Args:
+            keys: see :func:`request_key`.
+            form: type of an answer.
+
+        Raises:
+            InputError: the file holds something else, or cannot be read.
+        """
+        try:
+            answers = TypeAdapter(form)
+            return {key: answers.validate_python(json.loads(text)) for key, text in self._texts(keys).items()}
+        except (sqlite3.Error, TypeError, ValueError, RecursionError) as error:
+            said = "what it holds are no answers" if isinstance(error, ValidationError) else error
+            raise InputError(
+                f"{self.path}: cannot be used to resume a run ({said}); give another folder or move the file away"
+            ) from error
+
+    def _texts(self, keys: Sequence[str]) -> dict[str, str]:
+        found = {key: self._waiting[key] for key in keys if key in self._waiting}
         for first in range(0, len(keys), _LOOKED_UP_AT_ONCE):
             some = keys[first : first + _LOOKED_UP_AT_ONCE]
             marks = ",".join("?" * len(some))
             rows = self._connection.execute(f"SELECT request, answer FROM answers WHERE request IN ({marks})", some)  # noqa: S608 - only question marks
-            found.update((key, json.loads(answer)) for key, answer in rows)
+            found.update(rows)
         return found
 
     def put(self, key: str, answer: Any) -> None:

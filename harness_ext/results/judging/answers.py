@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 
 from harness_ext.errors import DataError, InputError
 from harness_ext.results.judging.judged_metrics import LABELS
-from harness_ext.results.reading.reader import rows_of
+from harness_ext.results.reading.reader import load, rows_of
 from harness_ext.results.reading.runs import TaskRun
-from harness_ext.results.reading.samples import SAMPLES_NAME, open_text, sample_lines
+from harness_ext.results.reading.samples import SAMPLES_NAME, sample_lines
 
 Sample = Mapping[str, Any]
 """One line of a samples file."""
@@ -131,10 +130,9 @@ def _config(content: Mapping[str, Any], task: str) -> Mapping[str, Any]:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        with open_text(path) as file:
-            content = json.load(file)
+        content, _ = load(path)
         rows_of(content, path)
-    except (OSError, EOFError, ValueError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: {error}.") from error
     assert isinstance(content, dict)  # noqa: S101 - rows_of has checked
     return content

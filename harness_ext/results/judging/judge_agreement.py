@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from harness_ext.errors import DataError, InputError
+from harness_ext.files import FileError, read_text
 from harness_ext.results.statistics.bootstrap import CONFIDENCE, DRAWS, SEED, Interval, interval
 from harness_ext.scoring.resampled.statistic import Floats, Resampled, by_cluster, from_sums, ratio
 from harness_ext.scoring.safety import agreement, multiclass_agreement
@@ -141,13 +143,12 @@ def read_labelled(path: Path, gold_column: str, gold_map: Mapping[str, str], nee
         DataError: the file is no CSV, or a row has too few or too many cells.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, strict=True)
-            columns = list(reader.fieldnames or ())
-            rows = [*reader]
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; give a CSV file with a header.") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give a CSV file with a header.")
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+        columns = list(reader.fieldnames or ())
+        rows = [*reader]
+    except (FileError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV in UTF-8: {error}.") from error
     for name in (gold_column, *needed):
         if name not in columns:

@@ -65,7 +65,8 @@ def _descriptions(config: Mapping[str, Any], metadata: Mapping[str, Any], filter
     """What was recorded of the judge: with its filter, or by the task."""
     for entry in config.get("filter_list") or ():
         if isinstance(entry, Mapping) and entry.get("name") == filter_:
-            steps = entry.get("filter") or ()
+            steps = entry.get("filter")
+            steps = steps if isinstance(steps, list) else ()
             yield from (step["judge"] for step in steps if isinstance(step, Mapping) and _is_told(step.get("judge")))
     recorded = metadata.get("recorded")
     judges = recorded.get("judges") if isinstance(recorded, Mapping) else None

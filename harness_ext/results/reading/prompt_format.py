@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from harness_ext.files import FileError, read_json
 
 _CHAT_NAME = re.compile(
     r"(?:^|[-_/. ])(?:chat|instruct(?:ion)?|it|rlhf|dpo|assistant|vicuna|alpaca|tulu|zephyr)(?:$|[-_/. \d])",
@@ -45,10 +47,10 @@ def warning(content: Mapping[str, Any], folders: Iterable[str], names: Iterable[
 
 def _has_template(folder: Path) -> bool:
     """Whether the files of a local model hold a chat template."""
-    if any((folder / name).is_file() for name in _TEMPLATE_FILES):
+    if any(os.path.isfile(folder / name) for name in _TEMPLATE_FILES):  # noqa: PTH113 - False for what is no path, too
         return True
     try:
-        settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        settings = read_json(folder / "tokenizer_config.json")
+    except FileError:
         return False
     return isinstance(settings, dict) and bool(settings.get("chat_template"))

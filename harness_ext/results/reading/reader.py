@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import json
 import math
-import zlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness_ext.files import parse_json, read_text
 from harness_ext.results.benches import declared
 from harness_ext.results.reading import identity
 from harness_ext.results.reading.frame import Row
@@ -54,6 +53,7 @@ def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], L
                 "a result file of lm-eval 0.3, which is not read; run its tasks with lm-eval 0.4.3 or newer"
             )
         raise ValueError("JSON, but not a result file of lm-eval (no results and configs)")
+    _refuse_other_forms(content)
     run = _Run(content, path, digest)
     rows: list[Row] = []
     left_out = LeftOut(0, [])
@@ -75,6 +75,29 @@ def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], L
     if not rows and not left_out.bypassed:
         raise ValueError("a result file of lm-eval without a single score")
     return rows, left_out
+
+
+_FORMS: Mapping[str, type | None] = {
+    **{"config": None, "versions": None, "n-shot": None, "task_hashes": None},
+    **{"configs": dict, "groups": dict, "n-samples": dict, "higher_is_better": dict, "group_subtasks": list},
+}
+"""Parts of a results file that are mappings, and what they hold for each task where that must be of one form."""
+
+
+def _refuse_other_forms(content: Mapping[str, Any]) -> None:
+    """Refuse a file in which what is said of the tasks has another form than lm-eval's: it would be half understood."""
+    for part, form in _FORMS.items():
+        told = content.get(part)
+        if told is not None and not isinstance(told, dict):
+            raise ValueError(f"{part} is a {type(told).__name__}, not a mapping")
+        for task, own in (told or {}).items() if form else ():
+            if own is not None and not isinstance(own, form):
+                raise ValueError(f"{part} of {task} is a {type(own).__name__}, not a {form.__name__}")
+    for task, config in (content["configs"] or {}).items():
+        for key in ("filter_list", "metric_list"):
+            listed = (config or {}).get(key) or []
+            if not (isinstance(listed, list) and all(isinstance(entry, dict) for entry in listed)):
+                raise ValueError(f"{key} of {task} is no list of mappings")
 
 
 class _Run:
@@ -276,7 +299,7 @@ def _method(arguments: Mapping[str, str], path: Path) -> tuple[str, str]:
     """Method and base model from the ``method.json`` in the model's folder or beside the result file."""
     folders = [Path(arguments[key]) for key in _NAMING_ARGUMENTS if arguments.get(key)]
     for file in (folder / METHOD_FILE for folder in (*folders, path.parent)):
-        if file.is_file():
+        if os.path.isfile(file):  # noqa: PTH113 - False for what is no path, too
             try:
                 record, _ = load(file)
             except ValueError as error:
@@ -316,26 +339,10 @@ def load(path: Path) -> tuple[object, str]:
     """The parsed JSON file and the sha256 of its text, packed or not.
 
     Raises:
-        OSError, EOFError, ValueError: it cannot be read, or is no JSON.
+        FileError: it cannot be read, or is no JSON.
     """
-    raw = path.read_bytes()
-    try:
-        raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
-        content = json.loads(raw.decode("utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"broken or cut-off JSON: {error}") from error
-    except zlib.error as error:
-        raise ValueError(f"broken gzip: {error}") from error
-    except RecursionError as error:
-        raise ValueError("JSON that is nested too deeply") from error
-    if rb"\ud" in raw.lower():  # half a surrogate pair is valid JSON but no text: no table or page could hold it
-        try:
-            json.dumps(content, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"has half of a surrogate pair, which is no text: {error.object[error.start]!a}"
-            ) from error
-    return content, hashlib.sha256(raw).hexdigest()
+    text = read_text(path)
+    return parse_json(text), hashlib.sha256(text.encode()).hexdigest()
 
 
 def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -65,10 +65,9 @@ class TaskRun:
     @cached_property
     def aggregations(self) -> dict[str, str]:
         """How each metric is aggregated, as lm-eval recorded it, in the order in which the task lists its metrics."""
-        listed = self.config.get("metric_list") or []
         return {
             reported_name(str(entry["metric"]), self.backend): str(entry.get("aggregation", "mean"))
-            for entry in listed
+            for entry in self.config.get("metric_list") or ()
             if "metric" in entry
         }
 
@@ -193,7 +192,7 @@ class Runs:
         self._opened.add(task.samples)
         try:
             found = task.scores(hashes=False)
-        except (DataError, OSError, EOFError, ValueError) as error:
+        except (DataError, ValueError) as error:
             reason = str(error).removeprefix(f"{task.samples}: ").removesuffix(".")
             self.problems.append(Problem(task.samples, reason))
             return {}
@@ -244,7 +243,7 @@ def read(paths: Iterable[Path], visit: Visit | None = None, *, seeds: Seeds = "e
             try:
                 content, digest = load(path)
                 found, left_out = rows_of(content, path, digest)
-            except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 runs.problems.append(Problem(path, str(error)))
                 continue
             assert isinstance(content, dict)  # noqa: S101 - rows_of has checked
@@ -360,7 +359,7 @@ def load_run(path: Path) -> Run:
         try:
             content, _ = load(file)
             rows, _ = rows_of(content, file)
-        except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+        except (OSError, ValueError) as error:
             if path.is_dir() and not _RESULTS.fullmatch(file.name):
                 continue  # any other JSON that lies in the folder
             raise DataError(f"{file}: {error}.") from error
@@ -491,7 +490,7 @@ def _files(paths: Iterable[Path]) -> Iterator[Path]:
                 _stem(file).endswith((".json", ".jsonl"))
                 and not any(part.startswith(".") for part in file.relative_to(path).parts)
             )
-            if ours and file.is_file() and file not in seen:
+            if ours and not file.is_dir() and file not in seen:
                 seen.add(file)
                 yield file
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import re
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_ext.errors import DataError
+from harness_ext.files import FileError, parse_json, text_lines
 
 DATE = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?"
 SAMPLES_NAME = re.compile(rf"samples_(?P<task>.+)_(?P<date>{DATE})\.jsonl(?:\.gz)?")
@@ -119,22 +118,18 @@ def sample_lines(path: Path, filters: Sequence[str] = ()) -> Iterator[dict[str, 
     Raises:
         ValueError: a line is cut off, broken or no sample, or there is none.
     """
-    number = 0
+    return named(_parsed(path), filters)
 
-    def parsed() -> Iterator[object]:
-        nonlocal number
-        with open_text(path) as lines:
-            for number, line in enumerate(lines, 1):
-                if number == 1 and line.lstrip().startswith("["):
-                    raise _OneListError
-                yield json.loads(line)
 
-    try:
-        yield from named(parsed(), filters)
-    except _OneListError as error:
-        raise ValueError("samples written as one JSON list; write one sample a line (jq -c '.[]')") from error
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, zlib.error) as error:
-        raise ValueError(f"cut off or broken after line {max(number - 1, 0)}: {error}") from error
+def _parsed(path: Path) -> Iterator[object]:
+    for number, line in enumerate(text_lines(path), 1):
+        if number == 1 and line.lstrip().startswith("["):
+            raise FileError("samples written as one JSON list; write one sample a line (jq -c '.[]')")
+        if line.strip():
+            try:
+                yield parse_json(line)
+            except FileError as error:
+                raise FileError(f"cut off or broken after line {number - 1}: {error}") from error
 
 
 def named(samples: Iterable[object], filters: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -151,6 +146,11 @@ def named(samples: Iterable[object], filters: Sequence[str]) -> Iterator[dict[st
     for number, sample in enumerate(samples, 1):
         if not (isinstance(sample, dict) and "doc_id" in sample):
             raise ValueError(f"line {number} is not a sample of lm-eval (no doc_id)")
+        if not isinstance(sample["doc_id"], int | str):
+            raise ValueError(f"line {number} is not a sample of lm-eval (doc_id is no number)")
+        names = sample.get("metrics")
+        if isinstance(names, list) and not all(isinstance(name, str) for name in names):
+            raise ValueError(f"line {number} is not a sample of lm-eval (metrics are no names)")
         if "filter" not in sample:
             turn = seen[str(sample["doc_id"])]
             seen[str(sample["doc_id"])] += 1
@@ -158,15 +158,6 @@ def named(samples: Iterable[object], filters: Sequence[str]) -> Iterator[dict[st
         yield sample
     if not number:
         raise ValueError("empty")
-
-
-def open_text(path: Path) -> Any:
-    """A text file, plain or gzip, opened to be read."""
-    return gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-
-
-class _OneListError(Exception):
-    pass
 
 
 def _hash(value: object) -> str:

@@ -103,7 +103,7 @@ def test_files_that_cannot_be_read_or_written_are_one_line(run: Run, tmp_path: P
     source = written(tmp_path / "votes.jsonl", [record()])
     assert run(tmp_path / "absent.jsonl")[0] == 2
     (tmp_path / "latin.jsonl").write_bytes(b'{"id": "\xe9"}\n')
-    assert "is not UTF-8 (byte 8)" in run(tmp_path / "latin.jsonl")[2]
+    assert "byte 0xe9 in position 8" in run(tmp_path / "latin.jsonl")[2]
     code, _, err = run(source, "--output", tmp_path / "nowhere" / "labels.jsonl")
     assert code == 2
     assert "cannot be written (No such file or directory)" in err

@@ -337,10 +337,17 @@ def test_an_index_names_files_of_its_own_folder_only(name: str, tmp_path: Path) 
         Folder(model)
 
 
-def test_a_link_beside_the_weights_becomes_a_file_of_its_own(tmp_path: Path) -> None:
-    base = llama(tmp_path / "base", 0)
-    (tmp_path / "blob").write_text('{"a": 1}')
-    (base / "tokenizer_config.json").symlink_to(tmp_path / "blob")
+def test_a_link_beside_the_weights_becomes_a_file_of_its_own_unless_it_leads_out_of_the_folder(tmp_path: Path) -> None:
+    hub = tmp_path / "models--org--name"
+    base = llama(hub / "snapshots" / "0a1b", 0)
+    (hub / "blobs").mkdir()
+    (hub / "blobs" / "0c").write_text('{"a": 1}')
+    (base / "tokenizer_config.json").symlink_to(Path("../../blobs/0c"))  # as in every hub cache
+    (base / "vocab.json").symlink_to("config.json")
+    (tmp_path / "private").write_text("a secret")
+    (base / "merges.txt").symlink_to(tmp_path / "private")
     out = merge(base, base, tmp_path / "out")
     assert not any(file.is_symlink() for file in out.iterdir())
     assert (out / "tokenizer_config.json").read_text() == '{"a": 1}'
+    assert (out / "vocab.json").read_text() == (base / "config.json").read_text()
+    assert not (out / "merges.txt").exists()

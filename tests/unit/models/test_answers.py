@@ -18,9 +18,9 @@ from PIL import Image
 
 from harness_ext import _autoload
 from harness_ext.errors import InputError
+from harness_ext.files import mended
 from harness_ext.models.replay import Replay
 from harness_ext.models.replay.answers import doc_digest
-from harness_ext.models.runs.answers import mended
 
 _autoload.install()
 TOYS = Path(__file__).parents[2] / "e2e" / "toy_tasks"
