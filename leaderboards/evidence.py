@@ -76,7 +76,7 @@ class Evidence:
         files: dict[str, list[tuple[int, Row]]] = {}
         for at, row in enumerate(rows):
             files.setdefault(row.run, []).append((at, row))
-        compared = self._all_compared or rows[0].base or rows[0].model in set(runs.frame.base)
+        compared = self._all_compared or rows[0].base or rows[0].model in runs.bases
         for file, own in files.items():
             tasks: dict[str, TaskRun] = {}
             groups: dict[str, GroupRun] = {}
