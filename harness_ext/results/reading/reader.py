@@ -77,8 +77,8 @@ def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], L
     return rows, left_out
 
 
-_FORMS: Mapping[str, type | None] = {
-    **{"config": None, "versions": None, "n-shot": None, "task_hashes": None},
+_FORMS: Mapping[str, type] = {
+    **dict.fromkeys(("config", "versions", "n-shot", "task_hashes"), object),
     **{"configs": dict, "groups": dict, "n-samples": dict, "higher_is_better": dict, "group_subtasks": list},
 }
 """Parts of a results file that are mappings, and what they hold for each task where that must be of one form."""
@@ -90,7 +90,7 @@ def _refuse_other_forms(content: Mapping[str, Any]) -> None:
         told = content.get(part)
         if told is not None and not isinstance(told, dict):
             raise ValueError(f"{part} is a {type(told).__name__}, not a mapping")
-        for task, own in (told or {}).items() if form else ():
+        for task, own in (told or {}).items():
             if own is not None and not isinstance(own, form):
                 raise ValueError(f"{part} of {task} is a {type(own).__name__}, not a {form.__name__}")
     for task, config in (content["configs"] or {}).items():
