@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
 import stat
 import zlib
@@ -51,6 +52,15 @@ def require_plain(path: Path) -> None:
         raise FileError(f"cannot be read: {error}") from error
     if not stat.S_ISREG(mode):
         raise FileError("a folder, not a file" if stat.S_ISDIR(mode) else "a pipe or device, not a file")
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether there is an ordinary file, also for what no file can be called: ``Path`` raises where a name is too long.
+
+    >>> is_file("x" * 5000)
+    False
+    """
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:

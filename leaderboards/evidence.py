@@ -65,7 +65,12 @@ class Evidence:
             brought = benches.module(bench, "derived")
             for kind in self._kinds:
                 if derive := getattr(brought, kind, None):
-                    more = derive([row for row in found if row.bench == bench], runs)
+                    try:
+                        more = derive([row for row in found if row.bench == bench], runs)
+                    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                        # numbers that no run gives, such as a share below 0
+                        runs.notes.append(f"{bench}: nothing is derived from numbers like these ({error}).")
+                        continue
                     derived += more.rows
                     runs.notes += more.notes
         told = {(row.task, row.metric, row.filter) for row in derived if row.level == "group"}

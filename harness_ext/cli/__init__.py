@@ -14,9 +14,9 @@ def main() -> None:
 
         app()
     except HarnessExtError as error:
-        from harness_ext.leaderboards.printable import visible  # names of files and models are in it
+        from harness_ext.leaderboards.printable import shortened, visible  # names of files and models are in it
 
-        print(f"error: {visible(str(error))}", file=sys.stderr)
+        print(f"error: {shortened(visible(str(error)), 3_000)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:  # while the commands are imported; later typer exits with 130 by itself
         print("interrupted", file=sys.stderr)

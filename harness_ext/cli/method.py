@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from harness_ext.cli.saying import plain, warnings_said
+from harness_ext.errors import InputError
 from harness_ext.methods.registry import load, method_names, summary
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def _run_method(
     try:
         with warnings_said():
             typer.echo(plain(str(method.apply(settings))))
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be used ({error.strerror}).") from error
     except KeyboardInterrupt:
         typer.echo("interrupted: repeat the command to go on.", err=True)
         raise typer.Exit(130) from None

@@ -11,9 +11,9 @@ import typer
 
 def plain(text: str) -> str:
     """The text on one line, every character that a terminal would obey spelled out."""
-    from harness_ext.leaderboards.printable import visible
+    from harness_ext.leaderboards.printable import shortened, visible
 
-    return visible(text).replace("\n", "␊").replace("\t", "␉")
+    return visible(shortened(text, 3_000)).replace("\n", "␊").replace("\t", "␉")
 
 
 def say(text: str) -> None:

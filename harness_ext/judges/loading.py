@@ -6,7 +6,6 @@ judge is a module with a description and a function that makes the judge, and a 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from harness_ext.errors import InputError
-from harness_ext.files import MOST_SETTINGS, FileError, parse_yaml, read_json, read_text
+from harness_ext.files import MOST_SETTINGS, FileError, is_file, parse_yaml, read_json, read_text
 from harness_ext.judges import classifier, llm, rule
 from harness_ext.judges.config import JudgeConfig
 from harness_ext.judges.judge import Judge
@@ -81,7 +80,7 @@ def _source(spec: str | Path | Mapping[str, Any]) -> Path | Mapping[str, Any]:
     kind, _, rest = str(spec).partition(":")
     if isinstance(spec, str) and rest and kind in KINDS:
         return {"kind": kind, KINDS[kind].named_by: rest} if KINDS[kind].named_by else Path(rest)
-    if not os.path.isfile(spec):  # noqa: PTH113 - False for what is no path, too
+    if not is_file(spec):
         raise InputError(f"{spec}: no judge; give rule:NAME, llm:PARSER, classifier:FILE or the path of a judge file.")
     return Path(spec)
 

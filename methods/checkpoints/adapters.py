@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 
 from harness_ext.errors import DataError, InputError
+from harness_ext.files import is_file
 from harness_ext.methods.checkpoints.read import CONFIG, Checkpoint, Folder, read_as, read_json
 from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 
@@ -278,7 +279,7 @@ def open_checkpoint(path: str | Path, base: Checkpoint | None = None) -> Checkpo
 
 def is_adapter(path: str | Path) -> bool:
     """Whether a folder holds an adapter and no model."""
-    return (Path(path) / ADAPTER).is_file() and not (Path(path) / CONFIG).is_file()
+    return is_file(Path(path) / ADAPTER) and not is_file(Path(path) / CONFIG)
 
 
 def _opened(folder: Path) -> Any:

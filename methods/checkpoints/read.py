@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -211,7 +212,7 @@ class Folder(Checkpoint):
 
     def _places(self) -> dict[str, str]:
         """Which file each tensor is in."""
-        if not self.path.is_dir():
+        if not os.path.isdir(self.path):  # noqa: PTH112 - Path raises where a name is too long
             raise InputError(f"{self.path} is no folder with a checkpoint.")
         if (self.path / SINGLE).is_file():  # as transformers: an index beside it is of an earlier save
             return dict.fromkeys(self._open(SINGLE).keys(), SINGLE)
@@ -231,7 +232,7 @@ class Folder(Checkpoint):
         for file in sorted(set(places.values())):
             if Path(file).name != file or file == ".." or "\\" in file:
                 raise DataError(f"{index} names {file}, which is no plain file name. Fetch the checkpoint again.")
-            if not (self.path / file).is_file():
+            if not files.is_file(self.path / file):
                 raise DataError(f"{self.path}: {file} is missing, which {INDEX} names. Fetch the checkpoint again.")
             held = set(self._open(file).keys())
             if lost := sorted(name for name, place in places.items() if place == file and name not in held):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness_ext.files import FileError, read_json
+from harness_ext.files import FileError, is_file, read_json
 
 _CHAT_NAME = re.compile(
     r"(?:^|[-_/. ])(?:chat|instruct(?:ion)?|it|rlhf|dpo|assistant|vicuna|alpaca|tulu|zephyr)(?:$|[-_/. \d])",
@@ -47,7 +46,7 @@ def warning(content: Mapping[str, Any], folders: Iterable[str], names: Iterable[
 
 def _has_template(folder: Path) -> bool:
     """Whether the files of a local model hold a chat template."""
-    if any(os.path.isfile(folder / name) for name in _TEMPLATE_FILES):  # noqa: PTH113 - False for what is no path, too
+    if any(is_file(folder / name) for name in _TEMPLATE_FILES):
         return True
     try:
         settings = read_json(folder / "tokenizer_config.json")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness_ext.files import parse_json, read_text
+from harness_ext.files import is_file, parse_json, read_text
 from harness_ext.results.benches import declared
 from harness_ext.results.reading import identity
 from harness_ext.results.reading.frame import Row
@@ -87,15 +86,15 @@ _FORMS: Mapping[str, type] = {
 def _refuse_other_forms(content: Mapping[str, Any]) -> None:
     """Refuse a file in which what is said of the tasks has another form than lm-eval's: it would be half understood."""
     for part, form in _FORMS.items():
-        told = content.get(part)
-        if told is not None and not isinstance(told, dict):
+        told = content.get(part, {})
+        if not isinstance(told, dict):
             raise ValueError(f"{part} is a {type(told).__name__}, not a mapping")
-        for task, own in (told or {}).items():
-            if own is not None and not isinstance(own, form):
+        for task, own in told.items():
+            if not isinstance(own, form):
                 raise ValueError(f"{part} of {task} is a {type(own).__name__}, not a {form.__name__}")
-    for task, config in (content["configs"] or {}).items():
+    for task, config in content["configs"].items():
         for key in ("filter_list", "metric_list"):
-            listed = (config or {}).get(key) or []
+            listed = config.get(key) or []
             if not (isinstance(listed, list) and all(isinstance(entry, dict) for entry in listed)):
                 raise ValueError(f"{key} of {task} is no list of mappings")
 
@@ -299,7 +298,7 @@ def _method(arguments: Mapping[str, str], path: Path) -> tuple[str, str]:
     """Method and base model from the ``method.json`` in the model's folder or beside the result file."""
     folders = [Path(arguments[key]) for key in _NAMING_ARGUMENTS if arguments.get(key)]
     for file in (folder / METHOD_FILE for folder in (*folders, path.parent)):
-        if os.path.isfile(file):  # noqa: PTH113 - False for what is no path, too
+        if is_file(file):
             try:
                 record, _ = load(file)
             except ValueError as error:

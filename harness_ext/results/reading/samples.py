@@ -13,6 +13,7 @@ from typing import Any
 
 from harness_ext.errors import DataError
 from harness_ext.files import FileError, parse_json, text_lines
+from harness_ext.scoring.answers import MARKERS
 
 DATE = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?"
 SAMPLES_NAME = re.compile(rf"samples_(?P<task>.+)_(?P<date>{DATE})\.jsonl(?:\.gz)?")
@@ -127,7 +128,7 @@ def _parsed(path: Path) -> Iterator[object]:
             raise FileError("samples written as one JSON list; write one sample a line (jq -c '.[]')")
         if line.strip():
             try:
-                yield parse_json(line)
+                yield parse_json(line, mend=True)
             except FileError as error:
                 raise FileError(f"cut off or broken after line {number - 1}: {error}") from error
 
@@ -151,6 +152,10 @@ def named(samples: Iterable[object], filters: Sequence[str]) -> Iterator[dict[st
         names = sample.get("metrics")
         if isinstance(names, list) and not all(isinstance(name, str) for name in names):
             raise ValueError(f"line {number} is not a sample of lm-eval (metrics are no names)")
+        doc = sample.get("doc")
+        markers = doc.get(MARKERS) if isinstance(doc, dict) else None
+        if markers and not (isinstance(markers, list) and [type(marker) for marker in markers] == [str, str]):
+            raise ValueError(f"line {number}: {MARKERS} of its doc are no two texts")
         if "filter" not in sample:
             turn = seen[str(sample["doc_id"])]
             seen[str(sample["doc_id"])] += 1

@@ -187,7 +187,7 @@ def test_any_file_gives_values_or_a_message(content: bytes, tmp_path_factory: py
     ("content", "message"),
     [
         ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "aliases are not read"),
-        ("a: " + "[" * 5000, "recursion"),
+        ("a: " + "[" * 5000, "nested more than 100 deep"),
     ],
 )
 def test_settings_that_are_bombs_are_refused(content: str, message: str, tmp_path: Path) -> None:
