@@ -33,17 +33,18 @@ def newest(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if not frame.duplicated(_SAME).any():
         return frame, []
     hashes: dict[tuple[str, str], set[str]] = {}
-    for run, task, told in frame[["identity", "task", "task_hash"]].itertuples(index=False, name=None):
-        hashes.setdefault((run, task), set()).add(told)
-    several = [len(hashes[key] - {""}) > 1 for key in zip(frame.identity, frame.task, strict=True)]
-    same = frame[[*_SAME, "run", "date"]].assign(task_hash=frame.task_hash.where(several, ""))
+    for run, task, own in zip(frame.identity, frame.task, frame.task_hash, strict=True):
+        hashes.setdefault((run, task), set()).add(own)
+    places = zip(frame.identity, frame.task, frame.task_hash, strict=True)
+    told = [own if len(hashes[run, task] - {""}) > 1 else "" for run, task, own in places]
+    same = frame[[*_SAME, "run", "date"]].assign(task_hash=told)
     ordered = same.sort_values(["date", "run"], kind="stable", na_position="first")
     repeated = ordered.duplicated([*_SAME, "task_hash"], keep="last")
     standing = {tuple(key): run for run, *key in ordered.loc[~repeated, ["run", *_SAME, "task_hash"]].to_numpy()}
     notes = []
     for run, numbers in ordered[repeated].groupby("run"):
         by = standing[tuple(numbers.iloc[0][[*_SAME, "task_hash"]])]
-        notes.append(f"{run} was left out with {len(numbers)} numbers: {by} repeats it and is newer.")
+        notes.append(f"{run!s} was left out with {len(numbers)} numbers: {by!s} repeats it and is newer.")
     more = len(notes) - _MOST_NAMED
     kept = frame.drop(index=ordered.index[repeated]).reset_index(drop=True)
     return kept, notes[:_MOST_NAMED] + ([f"… and {more} more files that newer runs repeat."] if more > 0 else [])
@@ -64,8 +65,9 @@ class Records:
             self._tasks[str(path), task] = self._once(identity.of_task(content, task))
 
     def _once(self, record: identity.Record) -> identity.Record:
-        once = tuple(self._known.setdefault(item, item) for item in record)
-        return self._known.setdefault(once, once)
+        once: identity.Record = tuple(self._known.setdefault(item, item) for item in record)
+        known: identity.Record = self._known.setdefault(once, once)
+        return known
 
     def over_seeds(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Results that differ in nothing but seeds as one, with their mean and their spread.
