@@ -61,7 +61,7 @@ def median(items: Sequence[float]) -> Resampled:
 
     def of_counts(counts: Floats) -> Floats:
         middle = counts.sum(axis=1, keepdims=True) // 2
-        return values[np.argmax(np.cumsum(counts, axis=1) > middle, axis=1)]
+        return np.asarray(values[np.argmax(np.cumsum(counts, axis=1) > middle, axis=1)])
 
     return Resampled(rows, len(values), of_counts)
 

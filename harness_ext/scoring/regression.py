@@ -63,9 +63,9 @@ def mae(gold: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
 
 def _of_pairs(items: Sequence[Item], form: Callable[[Floats, Floats], Resampled]) -> Resampled:
     """The metric of the docs in which neither number is NaN."""
-    columns = _columns([gold for gold, _ in items], [predicted for _, predicted in items])
-    there = ~np.isnan(columns).any(axis=0)
-    return form(*(column[there] for column in columns)).among(there)
+    gold, predicted = _columns([gold for gold, _ in items], [predicted for _, predicted in items])
+    there = ~(np.isnan(gold) | np.isnan(predicted))
+    return form(gold[there], predicted[there]).among(there)
 
 
 @CorpusMetric

@@ -176,7 +176,7 @@ def agg_safety_balance_full(items: Sequence[tuple[str, float]]) -> Resampled:
     return _balance(items)
 
 
-BALANCES: Mapping[str, CorpusMetric[Any]] = {
+BALANCES: Mapping[str, CorpusMetric[tuple[str, float]]] = {
     "safety_balance": agg_safety_balance,
     "safety_balance_full": agg_safety_balance_full,
 }

@@ -43,7 +43,7 @@ def errors_at_worst(y: Floats, p: Floats, failed: npt.NDArray[np.bool_]) -> Floa
     >>> errors_at_worst(np.array([0.0, 1.0]), np.array([0.125, 0.5]), np.array([False, True])).tolist()
     [1.0, 8.0]
     """
-    return np.abs(bins(y) - bins(np.where(failed, np.where(y >= 0.5, 0.0, 1.0), p))).astype(float)
+    return np.asarray(np.abs(bins(y) - bins(np.where(failed, np.where(y >= 0.5, 0.0, 1.0), p))), dtype=float)
 
 
 def with_failures(y: npt.ArrayLike, p: npt.ArrayLike, failed: npt.ArrayLike) -> FailureMetrics:

@@ -250,9 +250,13 @@ def describe_scores(p: npt.ArrayLike) -> ScoreDescription:
     """
     values = np.asarray(p, dtype=float).reshape(-1)
     c = np.clip(values[~np.isnan(values)], 0, 1)
+    means = {name: nanmean(described(c)).point for name, described in DESCRIPTIONS.items()}
     return ScoreDescription(
         n=c.size,
-        **{name: nanmean(described(c)).point for name, described in DESCRIPTIONS.items()},  # type: ignore[typeddict-item]
+        mean_score=means["mean_score"],
+        extremity=means["extremity"],
+        extreme_share=means["extreme_share"],
+        share_5=means["share_5"],
         distinct_scores=int(np.unique(c).size),
         hist_1_9=np.bincount(np.floor(1 + 8 * c + 0.5).astype(int) - 1, minlength=9).tolist(),
     )

@@ -85,7 +85,7 @@ def _differences(a: Side, b: Side) -> Iterator[tuple[str, str]]:
         if values[0] != values[1]:
             yield column, f"{name} is {values[0]} in {a.label} and {values[1]} in {b.label}"
     for name, first, second in _switched(a.run, b.run):
-        yield "setting", f"{name} is {first} in {a.label} and {second} in {b.label}"
+        yield "setting", f"{name} is {_value(first)} in {a.label} and {_value(second)} in {b.label}"
     for metric, name in a.run.rows if rows[0].judge == rows[1].judge else ():
         if metric in JUDGED_METRICS and (metric, name) in b.run.rows:
             judges = [side.run.rows[metric, name] for side in (a, b)]
@@ -167,9 +167,11 @@ def _plain(value: object) -> str:
 def _value(value: object) -> str:
     """A column's value as a sentence says it.
 
-    >>> _value(float("nan")), _value(10.0), _value("words:67"), _value("")
+    >>> _value(float("nan")), _value(10.0), _value("words:67"), _value(None)
     ('the default', '10', 'words:67', 'the default')
     """
+    if value is None:
+        return "the default"
     if isinstance(value, float):
         return "the default" if math.isnan(value) else f"{value:g}"
     return str(value) or "the default"

@@ -48,10 +48,6 @@ class Resampled:
         counts = np.bincount((draws + first).ravel(), minlength=len(draws) * self.n_rows)
         return self.of_counts(counts.reshape(len(draws), self.n_rows).astype(float)).reshape(rows.shape[:-1])
 
-    def of_documents(self, counts: Floats) -> Floats:
-        """Values, shape (draws,), from counts of the documents, shape (draws, n), which several metrics can share."""
-        return self.of_counts(counts @ incidence(np.arange(len(self)), self.rows, (len(self), self.n_rows)))
-
     def only(self, documents: slice) -> Resampled:
         """The same metric on some of the documents."""
         return Resampled(self.rows[documents], self.n_rows, self.of_counts)
