@@ -145,6 +145,7 @@ class Records:
         shared = list(dict.fromkeys(task for own in runs.values() for task in sorted(own)))
         asked = {task: [self._asked(run, task) for run in runs if (run, task) in self._tasks] for task in shared}
         names = dict.fromkeys(name for records in asked.values() for name in identity.differing(records))
+        names = dict.fromkeys(name for name in names if name not in identity.CONSEQUENCES) or names
         found = {}
         for run, own in runs.items():
             records = [self._asked(run, task) for task in sorted(own) if (run, task) in self._tasks]

@@ -227,6 +227,8 @@ def test_a_switch_that_nobody_declared_keeps_two_runs_apart(tmp_path: Path) -> N
     for number, split in enumerate(("all", "val")):
         told = content()
         told["configs"]["toy"]["metadata"]["split"] = split
+        told["n-samples"]["toy"]["original"] = told["n-samples"]["toy"]["effective"] = 2 + number
+        told["task_hashes"]["toy"] = split * 9
         write(tmp_path, told, number)
     assert read([tmp_path]).frame.setting.tolist() == ["split all", "split val"]
 
