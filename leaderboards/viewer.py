@@ -85,11 +85,12 @@ class Viewer:
     runs: list[Shown] = field(default_factory=list)
     _numbers: dict[str, int] = field(default_factory=dict)
 
-    def add(self, task: TaskRun) -> None:
+    def add(self, task: TaskRun, documents: int | None = None) -> None:
         """Take in the first samples of a task, as many as the limits allow.
 
         Args:
             task: the task's run, which has a samples file.
+            documents: how many there are, where that is known.
         """
         row = next(iter(task.rows.values()))
         entry = Entry.of(row)._replace(variant="")
@@ -98,10 +99,13 @@ class Viewer:
             entry = entry._replace(filter="", judge="", judge_version="")
         label = entry._replace(model=f"{entry.model}, sample data" if row.data == "sample" else entry.model).label
         reason = "" if self.unlocked else withheld(task.switches, row.data)
-        try:
-            samples, total = self._samples(task, keep=not reason)
-        except ValueError:
-            return  # named among the files that could not be used
+        samples: list[dict[str, Any]] = []
+        total = documents or 0
+        if not (reason and documents):  # a file of which nothing is shown is not opened to count
+            try:
+                samples, total = self._samples(task, keep=not reason)
+            except ValueError:
+                return  # named among the files that could not be used
         self.runs.append(Shown(task.task, visible(label), visible(", ".join(judges)), total, reason, samples))
 
     def _samples(self, task: TaskRun, *, keep: bool) -> tuple[list[dict[str, Any]], int]:
@@ -179,8 +183,9 @@ def collect(rows: Iterable[Row], runs: Runs, *, unlocked: bool = False) -> Viewe
             leaves.setdefault((row.run, row.task), {})[row.metric, row.filter] = row
     viewer = Viewer(share=MOST_BYTES // max(1, len(leaves)), unlocked=unlocked)
     for own in leaves.values():
-        if task := runs.task(next(iter(own.values()))):
-            viewer.add(replace(task, rows=own))
+        first = next(iter(own.values()))
+        if task := runs.task(first):
+            viewer.add(replace(task, rows=own), runs.documents(first))
     return viewer
 
 

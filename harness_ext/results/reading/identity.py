@@ -32,6 +32,10 @@ INCIDENTAL = frozenset({"replay_files", "replay_answers", "lm_eval_version", "tr
 """Part of a run's identity, but not of what was asked: stored answers to other tasks, versions of the engine."""
 
 
+CONSEQUENCES = frozenset({"docs", "task_hash"})
+"""What follows from other differences: named only where nothing else is recorded."""
+
+
 def is_seed(name: str) -> bool:
     """Whether something recorded is a seed.
 

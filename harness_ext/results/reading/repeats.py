@@ -33,19 +33,18 @@ def newest(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     if not frame.duplicated(_SAME).any():
         return frame, []
     hashes: dict[tuple[str, str], set[str]] = {}
-    for run, task, told in frame[["identity", "task", "task_hash"]].itertuples(index=False, name=None):
-        hashes.setdefault((run, task), set()).add(told)
-    told_hashes = zip(frame.identity, frame.task, frame.task_hash, strict=True)
-    same = frame[[*_SAME, "run", "date"]].assign(
-        task_hash=[told if len(hashes[run, task] - {""}) > 1 else "" for run, task, told in told_hashes]
-    )
+    for run, task, own in zip(frame.identity, frame.task, frame.task_hash, strict=True):
+        hashes.setdefault((run, task), set()).add(own)
+    places = zip(frame.identity, frame.task, frame.task_hash, strict=True)
+    told = [own if len(hashes[run, task] - {""}) > 1 else "" for run, task, own in places]
+    same = frame[[*_SAME, "run", "date"]].assign(task_hash=told)
     ordered = same.sort_values(["date", "run"], kind="stable", na_position="first")
     repeated = ordered.duplicated([*_SAME, "task_hash"], keep="last")
     standing = {tuple(key): run for run, *key in ordered.loc[~repeated, ["run", *_SAME, "task_hash"]].to_numpy()}
     notes = []
-    for path, numbers in ordered[repeated].groupby("run"):
+    for run, numbers in ordered[repeated].groupby("run"):
         by = standing[tuple(numbers.iloc[0][[*_SAME, "task_hash"]])]
-        notes.append(f"{path!s} was left out with {len(numbers)} numbers: {by} repeats it and is newer.")
+        notes.append(f"{run!s} was left out with {len(numbers)} numbers: {by!s} repeats it and is newer.")
     more = len(notes) - _MOST_NAMED
     kept = frame.drop(index=ordered.index[repeated]).reset_index(drop=True)
     return kept, notes[:_MOST_NAMED] + ([f"… and {more} more files that newer runs repeat."] if more > 0 else [])
@@ -146,6 +145,7 @@ class Records:
         shared = list(dict.fromkeys(task for own in runs.values() for task in sorted(own)))
         asked = {task: [self._asked(run, task) for run in runs if (run, task) in self._tasks] for task in shared}
         names = dict.fromkeys(name for records in asked.values() for name in identity.differing(records))
+        names = dict.fromkeys(name for name in names if name not in identity.CONSEQUENCES) or names
         found = {}
         for run, own in runs.items():
             records = [self._asked(run, task) for task in sorted(own) if (run, task) in self._tasks]

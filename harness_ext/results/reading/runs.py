@@ -167,11 +167,16 @@ class Runs:
         self._tasks: dict[Place, TaskRun] = {}
         self._groups: dict[Place, tuple[str, ...]] = {}
         self._scores: dict[Place, Mapping[str, Scores]] = {}
+        self._documents: dict[Place, int] = {}
         self._opened: set[Path] = set()
 
     def task(self, row: Row) -> TaskRun | None:
         """The task's run that a number belongs to; None where it has no samples."""
         return self._tasks.get((row.run, row.task))
+
+    def documents(self, row: Row) -> int | None:
+        """How many documents of a number's task were logged; None where nobody has looked yet."""
+        return self._documents.get((row.run, row.task))
 
     def leaves(self, row: Row) -> tuple[str, ...]:
         """The tasks below the group that a number belongs to; none where nothing has samples."""
@@ -199,6 +204,7 @@ class Runs:
             self.problems.append(Problem(task.samples, reason))
             return {}
         self.samples.append(task.samples)
+        self._documents[str(task.results), task.task] = max(map(len, (scores.numbers for scores in found.values())))
         return found
 
 

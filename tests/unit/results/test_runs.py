@@ -117,7 +117,14 @@ def soft_run(folder: Path, variant: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "most"), [((), 1), (("--details",), 1), (("--json",), 1), (("-o", "page.html", "--details"), 2)]
+    ("options", "most"),
+    [
+        ((), 1),
+        (("--details",), 1),
+        (("--json",), 1),
+        (("-o", "page.html"), 1),  # it may show none of these
+        (("-o", "page.html", "--details", "--show-samples"), 2),
+    ],
 )
 def test_every_file_is_opened_once_and_samples_once_more_for_the_page(
     tmp_path: Path, opened: Counter[str], monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], most: int
@@ -220,6 +227,8 @@ def test_a_switch_that_nobody_declared_keeps_two_runs_apart(tmp_path: Path) -> N
     for number, split in enumerate(("all", "val")):
         told = content()
         told["configs"]["toy"]["metadata"]["split"] = split
+        told["n-samples"]["toy"]["original"] = told["n-samples"]["toy"]["effective"] = 2 + number
+        told["task_hashes"]["toy"] = split * 9
         write(tmp_path, told, number)
     assert read([tmp_path]).frame.setting.tolist() == ["split all", "split val"]
 
