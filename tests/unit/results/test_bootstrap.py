@@ -137,6 +137,20 @@ def test_a_few_undefined_draws_are_left_out_and_counted() -> None:
     assert found.method == "percentile" and found.low < found.value <= found.high
 
 
+def test_percentile_bounds_are_those_of_scipy_on_the_same_draws() -> None:
+    values = np.array([0.0] * 15 + [1.0] * 26)  # no single document moves the median, so BCa is undefined
+
+    def median(numbers: np.ndarray) -> np.ndarray:
+        return np.asarray(np.median(values[numbers], axis=-1))
+
+    found = interval(median, [len(values)], draws=2000)
+    reference = stats.bootstrap(
+        (values,), np.median, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert found.method == "percentile"
+    assert (found.low, found.high) == tuple(reference) == (0.0, 1.0)  # at 90 %, low would be 1
+
+
 def test_one_document_has_a_value_and_no_interval() -> None:
     found = interval(resampled("acc", [1.0]))
     assert found.value == 1.0 and math.isnan(found.low)
