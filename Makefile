@@ -9,7 +9,7 @@ PACKAGING := pyproject.toml constraints.txt hatch_build.py harness_ext_autoload.
 test: export OMP_NUM_THREADS ?= 1
 test: export HF_HUB_OFFLINE := 1
 
-.PHONY: test demo lint format clean
+.PHONY: test demo lint mutants format clean
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile --doctest-modules harness_ext tasks methods leaderboards tests
@@ -26,6 +26,10 @@ lint: .venv/installed-dev
 	$(BIN)/python -m zipfile --extract build/dist/*.whl build/wheel
 	cd build/wheel && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --cache-dir ../../.import_linter_cache
 	cd build/wheel && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p harness_ext
+
+# Not part of make test: an hour of one core.
+mutants: .venv/installed-dev
+	$(BIN)/python tests/mutants.py
 
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix

@@ -32,9 +32,10 @@ class Measured(NamedTuple):
 
 def write_folder(folder: Path, files: int, megabytes: int) -> None:
     """Write ``files`` result files and about ``megabytes`` MB of samples in lm-eval's layout."""
-    line = {"doc_id": 0, "doc": {"text": "word " * 150}, "resps": [["joy"]], "filter": "none", "metrics": list(METRICS)}
-    text = json.dumps(line | dict.fromkeys(METRICS, 1.0)) + "\n"
+    line = {"doc": {"text": "word " * 150}, "resps": [["joy"]], "filter": "none", "metrics": list(METRICS)}
+    text = json.dumps(line | dict.fromkeys(METRICS, 1.0))[1:] + "\n"
     lines = max(1, megabytes * 1_000_000 // (len(text) * max(1, files // 10)))
+    samples = "".join(f'{{"doc_id": {doc}, {text}' for doc in range(lines))
     for number in range(files):
         own = folder / f"model-{number:05}"
         own.mkdir(parents=True)
@@ -52,7 +53,7 @@ def write_folder(folder: Path, files: int, megabytes: int) -> None:
         }
         (own / f"results_{DATE}.{number:06}.json").write_text(json.dumps(content))
         if number % 10 == 0:
-            (own / f"samples_toy_a_{DATE}.{number:06}.jsonl").write_text(text * lines)
+            (own / f"samples_toy_a_{DATE}.{number:06}.jsonl").write_text(samples)
 
 
 def ours(folder: Path) -> int:

@@ -8,10 +8,11 @@ import pandas as pd
 
 from harness_ext.errors import InputError
 from harness_ext.leaderboards import generic
-from harness_ext.leaderboards.table import Table
+from harness_ext.leaderboards.table import Entry, Table
 from harness_ext.results import benches
 from harness_ext.results.published.tables import load
 from harness_ext.results.reading.frame import Row, to_rows
+from harness_ext.results.reading.reader import short
 
 
 def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
@@ -34,15 +35,20 @@ def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:
 def with_base(frame: pd.DataFrame, base: str) -> pd.DataFrame:
     """The frame with ``base`` as the base model of all measured runs that name none.
 
+    Args:
+        frame: columns of :data:`harness_ext.results.reading.frame.COLUMNS`.
+        base: a model as tables name it, with its method and settings or without, or the path that was shortened.
+
     Raises:
         InputError: no measured run has a model of this name.
     """
-    measured = frame.origin == "measured"
-    if base not in set(frame.model[measured]):
-        known = ", ".join(sorted(set(frame.model[measured])))
+    entries = [Entry.of(row) if row.origin == "measured" else None for row in to_rows(frame)]
+    wanted = next((name for name in (base, short(base)) if any(own and own.called(name) for own in entries)), None)
+    if wanted is None:
+        known = ", ".join(sorted({own.name for own in entries if own}))
         raise InputError(f"no result of a model {base!r}; there are {known}.")
-    concerned = measured & (frame.base == "") & (frame.model != base)
-    return frame.assign(base=frame.base.mask(concerned, base))
+    concerned = [bool(own and not own.base and not own.called(wanted)) for own in entries]
+    return frame.assign(base=frame.base.mask(pd.Series(concerned, index=frame.index), wanted))
 
 
 def with_published(frame: pd.DataFrame) -> pd.DataFrame:

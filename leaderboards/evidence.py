@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from harness_ext.leaderboards.table import base_of
 from harness_ext.results import benches
-from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.frame import Row, to_rows
 from harness_ext.results.reading.runs import GroupRun, Run, Runs, TaskRun
 from harness_ext.results.reading.samples import Scores
-from harness_ext.results.statistics.intervals import run_intervals
+from harness_ext.results.statistics.intervals import Drawn, interval_of, run_drawn, weighted
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,8 +33,15 @@ class SoftLabels(NamedTuple):
 class Evidence:
     """Looks at each model's samples once, as :func:`~harness_ext.results.reading.runs.read` comes by them."""
 
-    def __init__(self, *, details: bool = False) -> None:
-        """Compute benchmarks' ``details`` too, where asked."""
+    def __init__(self, *, details: bool = False, base: str = "") -> None:
+        """Look for what is needed.
+
+        Args:
+            details: compute benchmarks' ``details`` too.
+            base: a model that others will be compared with, beside those that runs name themselves.
+        """
+        self._all_compared = bool(base)
+        self._drawn: dict[tuple[str, str, str, str], Drawn] = {}
         self._kinds = ("derive", "details") if details else ("derive",)
         self._soft_labels: dict[tuple[str, str, str, str], SoftLabels] = {}
 
@@ -44,7 +54,7 @@ class Evidence:
 
         A derived number takes the place of lm-eval's own for the same group.
         """
-        found = [row for _, row in sorted(_with_intervals(rows, runs), key=lambda own: own[0])]
+        found = [row for _, row in sorted(self._with_intervals(rows, runs), key=lambda own: own[0])]
         for row in found:
             if row.level == "task" and row.metric == benches.declared(row.bench).soft_labels:
                 scored = runs.scores(row)
@@ -66,27 +76,49 @@ class Evidence:
         told = {(row.task, row.metric, row.filter) for row in derived if row.level == "group"}
         return [None if (row.task, row.metric, row.filter) in told else row for row in found], derived
 
+    def _with_intervals(self, rows: Sequence[Row], runs: Runs) -> Iterator[tuple[int, Row]]:
+        """The rows of one model, each with its place among them."""
+        files: dict[str, list[tuple[int, Row]]] = {}
+        for at, row in enumerate(rows):
+            files.setdefault(row.run, []).append((at, row))
+        compared = self._all_compared or rows[0].base or rows[0].model in runs.bases
+        for file, own in files.items():
+            tasks: dict[str, TaskRun] = {}
+            groups: dict[str, GroupRun] = {}
+            measures: dict[str, dict[tuple[str, str], Row]] = {}
+            for _, row in own:
+                measures.setdefault(row.task, {})[row.metric, row.filter] = row
+                if task := runs.task(row):
+                    tasks[row.task] = replace(task, rows=measures[row.task])
+                elif leaves := runs.leaves(row):
+                    groups[row.task] = GroupRun(leaves, measures[row.task])
+            drawn, _ = run_drawn(Run(Path(file), rows[0].model, tasks, groups), scores=runs.scored)
+            for at, row in own:
+                one = drawn.get((row.task, row.metric, row.filter))
+                if one and compared and row.metric == next(iter(measures[row.task]))[0]:
+                    self._drawn[row.run, row.task, row.metric, row.filter] = one
+                interval = interval_of(one) if one else None
+                yield at, row.model_copy(update={"low": interval.low, "high": interval.high}) if interval else row
 
-def _with_intervals(rows: Sequence[Row], runs: Runs) -> Iterator[tuple[int, Row]]:
-    """The rows of one model, each with its place among them."""
-    files: dict[str, list[tuple[int, Row]]] = {}
-    for at, row in enumerate(rows):
-        files.setdefault(row.run, []).append((at, row))
-    for file, own in files.items():
-        tasks: dict[str, TaskRun] = {}
-        groups: dict[str, GroupRun] = {}
-        measures: dict[str, dict[tuple[str, str], Row]] = {}
-        for _, row in own:
-            measures.setdefault(row.task, {})[row.metric, row.filter] = row
-            if task := runs.task(row):
-                tasks[row.task] = replace(task, rows=measures[row.task])
-            elif leaves := runs.leaves(row):
-                groups[row.task] = GroupRun(leaves, measures[row.task])
-        run = Run(Path(file), rows[0].model, tasks, groups)
-        found = run_intervals(run, scores=runs.scored).intervals
-        for at, row in own:
-            interval = found.get((row.task, row.metric, row.filter))
-            yield at, row.model_copy(update={"low": interval.low, "high": interval.high}) if interval else row
+    def with_differences(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame with the intervals of paired differences to base models, where both answered the same docs."""
+        tasks: dict[str, list[Row]] = {}
+        for row in to_rows(frame[frame.origin == "measured"]) if self._drawn else ():
+            tasks.setdefault(row.task, []).append(row)
+        found: dict[tuple[str, str, str, str], tuple[float, float]] = {}
+        for rows in tasks.values():
+            for row in rows:
+                key = (row.run, row.task, row.metric, row.filter)
+                base = base_of(row, rows) if key in self._drawn else None
+                other = self._drawn.get((base.run, base.task, base.metric, base.filter)) if base else None
+                if other and other.left_out.keys() == self._drawn[key].left_out.keys():
+                    interval = interval_of(weighted([self._drawn[key], other], [1.0, -1.0]))
+                    found[key] = interval.low, interval.high
+        if not found:
+            return frame
+        keys = zip(frame.run, frame.task, frame.metric, frame["filter"], strict=True)
+        ends = [found.get(key, (math.nan, math.nan)) for key in keys]
+        return frame.assign(delta_low=[low for low, _ in ends], delta_high=[high for _, high in ends])
 
 
 def _soft_labels(scored: Scores, metric: str) -> SoftLabels | None:

@@ -16,6 +16,7 @@ from harness_ext.leaderboards.table import (
     Entry,
     Kind,
     Table,
+    base_of,
     bounds,
     kinds,
     lines,
@@ -59,7 +60,7 @@ def table(rows: Sequence[Row], words: str, kind: Kind) -> Table:
                     Cell(SOURCES[entry.origin]),
                     Cell(entry.words(part)),
                     *(_cell(values.get(metric, []), best) for metric in metrics),
-                    _difference(part, _base(part[0], own), delta_to_base),
+                    _to_base(part, own),
                     _difference(part, _trivial(part[0], own), delta_to_trivial),
                 )
             )
@@ -110,23 +111,24 @@ def _one(row: Row, best: dict[tuple[str, str], float]) -> Cell:
         return Cell(f"{row.value:{'.2f' if row.origin == 'measured' else 'g'}} %", row.value / 100, best_of_column)
     if row.unit == "x100":
         return Cell(f"{row.value / 100:.4f}", row.value / 100)
+    if row.origin == "measured" and math.isfinite(row.std):
+        return Cell(f"{row.value:.4f} (sd {row.std:.4f})", row.value, best_of_column)
     doubt = bounds(row) or (f" ± {row.stderr:.4f}" if math.isfinite(row.stderr) else "")
     return Cell(f"{row.value:.4f}{doubt}", row.value, best_of_column)
-
-
-def _base(mine: Row, rows: Sequence[Row]) -> float:
-    """The same number of the model that the method started from, under the same settings."""
-    if not mine.base:
-        return math.nan
-    settings = ("part", "metric", "filter", "variant", "cap", "prompt_pack", "setting", "judge", "n", "data")
-    same = (row for row in rows if all(getattr(row, name) == getattr(mine, name) for name in settings))
-    return next((row.value for row in same if row.origin == "measured" and row.model == mine.base), math.nan)
 
 
 def _trivial(mine: Row, rows: Sequence[Row]) -> float:
     """The same number of the task's trivial predictor: a row of the baselines, else what the task itself states."""
     known = (row.value for row in rows if row.origin == "baseline" and row.metric == mine.metric)
     return next(known, mine.chance)
+
+
+def _to_base(part: Sequence[Row], rows: Sequence[Row]) -> Cell:
+    """How far a line's first metric is from that of its base, with the interval of the paired difference."""
+    base = base_of(part[0], rows)
+    cell = _difference(part, base.value if base else math.nan, delta_to_base)
+    interval = bounds(part[0].model_copy(update={"low": part[0].delta_low, "high": part[0].delta_high}), sign="+")
+    return replace(cell, text=cell.text + interval) if cell is not NOTHING else cell
 
 
 def _difference(part: Sequence[Row], other: float, delta: Callable[[float, float], float]) -> Cell:
@@ -152,12 +154,15 @@ def _best(rows: Sequence[Row], directions: dict[str, bool | None]) -> dict[tuple
 def _notes(rows: Sequence[Row], cells: Sequence[tuple[Cell, ...]]) -> Iterator[str]:
     if any(row.low < row.high for row in rows):
         yield INTERVALS
+    if any(row.origin == "measured" and math.isfinite(row.std) for row in rows):
+        yield "sd: standard deviation over seeds."
     yield "±: standard error over docs as lm-eval reports it, where it does. ↑ higher, ↓ lower is better."
     if any(row.level == "group" for row in rows):
         yield "Group rows are lm-eval's own means over the leaves that ran."
     for at, score in ((-2, delta_to_base), (-1, delta_to_trivial)):
         if any(line[at] is not NOTHING for line in cells):
-            yield f"{definition(score)} Shown for a task's first metric."
+            paired = " [low, high]: of the paired difference." if score is delta_to_base else ""
+            yield f"{definition(score)} Shown for a task's first metric.{paired}"
     yield from judged.notes(rows)
     remarks: dict[str, dict[str, None]] = {}
     for row in rows:

@@ -102,6 +102,10 @@ class Entry(NamedTuple):
         """
         return f"{self.name} ({self.words()})" if self.words() else self.name
 
+    def called(self, name: str) -> bool:
+        """Whether a table names the line so, with its settings or without."""
+        return name in (self.model, self.name, self.label)
+
     def words(self, rows: Sequence[Row] = ()) -> str:
         """The settings in words, with a warning where ``rows`` do not cover all docs.
 
@@ -177,7 +181,18 @@ INTERVALS = (
 )
 
 
-def bounds(row: Row) -> str:
+def base_of(mine: Row, rows: Iterable[Row]) -> Row | None:
+    """The same number of the model that a number's own started from, under the same settings."""
+    settings = ("task", "part", "metric", "filter", "variant", "cap", "prompt_pack", "judge", "n", "data")
+    for row in rows if mine.base else ():
+        if row.origin == "measured" and all(getattr(row, name) == getattr(mine, name) for name in settings):
+            entry = Entry.of(row)  # a base that is named with its settings need not share them
+            if mine.base == entry.label or (row.setting == mine.setting and entry.called(mine.base)):
+                return row
+    return None
+
+
+def bounds(row: Row, *, sign: str = "") -> str:
     """The interval of a number as it stands behind it in a cell; empty where there is none.
 
     >>> row = Row(origin="measured", model="m", bench="b", task="t", metric="acc", value=0.5, low=0.412, high=0.588)
@@ -187,7 +202,7 @@ def bounds(row: Row) -> str:
     if not row.low < row.high:
         return ""
     digits = 2 if max(abs(row.low), abs(row.high)) < 10 else 1
-    return f" [{row.low:.{digits}f}, {row.high:.{digits}f}]"
+    return f" [{row.low:{sign}.{digits}f}, {row.high:{sign}.{digits}f}]"
 
 
 def percent(share: float) -> Cell:

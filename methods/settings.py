@@ -196,7 +196,12 @@ def _parsed(raw: str, hint: Any) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as of version 1.2 where it matters: 1e-5 is a number."""
+    """YAML as of version 1.2 where it matters: 1e-5 is a number. Nobody's settings need aliases, which can be bombs."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not read")
+        return super().compose_node(parent, index)
 
 
 _Loader.add_implicit_resolver(

@@ -41,7 +41,7 @@ def lm_eval_run(arguments: list[str]) -> None:
     from lm_eval.utils import setup_logging
 
     from harness_ext.errors import InputError
-    from harness_ext.models.runs.plan import announced, describe_requests, describe_time, estimate, task_plans
+    from harness_ext.models.plan import announced, describe_requests, describe_time, estimate, task_plans
 
     def say(lm: Any, tasks: Any) -> None:
         if getattr(lm, "rank", 0) == 0:

@@ -35,8 +35,14 @@ def table(
     ] = True,
     base: Annotated[
         str | None,
-        typer.Option(help="Model that runs without a method.json are compared with, for Δ base and retention."),
+        typer.Option(
+            help="Model, as tables name it, that runs without a method.json are compared with: Δ base, retention."
+        ),
     ] = None,
+    seeds: Annotated[
+        Literal["each", "mean"],
+        typer.Option(help="Results that differ in seeds only: each by itself, or their mean and spread."),
+    ] = "each",
     partial: Annotated[
         bool, typer.Option("--partial", help="Average the parts that are there where a mean lacks some; names them.")
     ] = False,
@@ -71,12 +77,13 @@ def table(
     from harness_ext.results.reading.runs import read
 
     form = format_ or (_format_of(output) if output else None)
-    evidence = Evidence(details=details)
-    runs = read(results, evidence.visit)
+    evidence = Evidence(details=details, base=base or "")
+    runs = read(results, evidence.visit, seeds=seeds)
     _warn(runs)
     if runs.frame.empty:
         raise InputError("no result of lm-eval was found; give the folder of its --output_path.")
     measured = build.with_base(runs.frame, base) if base else runs.frame
+    measured = evidence.with_differences(measured)
     frame = build.with_published(measured) if published else measured
     tables = build.tables(frame, partial=partial)
     text = _text(form, frame, tables, runs, evidence, show_samples=show_samples) if form else ""

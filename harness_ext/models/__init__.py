@@ -1,4 +1,4 @@
-"""lm-eval backends, the demo's model, and what is known about a run before its first request.
+"""lm-eval backends, the demo's model, and what a run will cost before its first request (``plan``).
 
 Backends are classes that lm-eval finds through the entry-point group ``lm_eval.models``; importing this package
 imports none of them. This room may import the architectures in ``methods/modeling`` and nothing else of ours but

@@ -217,69 +217,28 @@ def pair_scores(items: Iterable[PairItem]) -> PairScores:
     return PairScores(agg_precision(rows), agg_recall(rows), agg_pair_f1(rows))
 
 
-def _of_label_items(items: Sequence[LabelItem], score: Score, first: int = 0) -> Resampled:
-    labels = range(first, max((n for *_, n in items), default=0))
-    return _of_sets([gold for gold, _, _ in items], [predicted for _, predicted, _ in items], labels, score)
+def _of_label_items(score: Score, first: int = 0) -> CorpusMetric[LabelItem]:
+    """A metric of label items over the labels from ``first`` on, 0-100."""
+
+    def build(items: Sequence[LabelItem]) -> Resampled:
+        labels = range(first, max((n for *_, n in items), default=0))
+        return _of_sets([gold for gold, _, _ in items], [predicted for _, predicted, _ in items], labels, score)
+
+    return CorpusMetric(build)
 
 
-@CorpusMetric
-def agg_macro_f1(items: Sequence[LabelItem]) -> Resampled:
-    """Macro F1 of label items, 0-100.
-
-    >>> agg_macro_f1([([0], [0], 2), ([1], [], 2)])
-    50.0
-    """
-    return _of_label_items(items, mean_f1)
-
-
-@CorpusMetric
-def agg_weighted_f1(items: Sequence[LabelItem]) -> Resampled:
-    """Weighted F1 of label items, 0-100.
-
-    >>> round(agg_weighted_f1([([0], [0], 2), ([0], [0], 2), ([1], [], 2)]), 4)
-    66.6667
-    """
-    return _of_label_items(items, _weighted_f1)
-
-
-@CorpusMetric
-def agg_macro_recall(items: Sequence[LabelItem]) -> Resampled:
-    """Macro recall of label items, 0-100.
-
-    >>> agg_macro_recall([([0], [0], 2), ([1], [], 2)])
-    50.0
-    """
-    return _of_label_items(items, _macro_recall)
-
-
-@CorpusMetric
-def agg_micro_f1(items: Sequence[LabelItem]) -> Resampled:
-    """Micro F1 of label items over all labels, 0-100.
-
-    >>> agg_micro_f1([([0, 1], [0], 2), ([], [1], 2)])
-    50.0
-    """
-    return _of_label_items(items, _micro_f1)
-
-
-@CorpusMetric
-def agg_micro_f1_excl(items: Sequence[LabelItem]) -> Resampled:
-    """Micro F1 of label items without label 0 (``none``, ``others``), 0-100.
-
-    >>> agg_micro_f1_excl([([0], [1], 2), ([1], [1], 2), ([0], [0], 2)])
-    66.66666666666666
-    """
-    return _of_label_items(items, _micro_f1, first=1)
-
-
-@CorpusMetric
-def agg_f1_irony(items: Sequence[LabelItem]) -> Resampled:
-    """F1 of label 1 (``irony``) alone, 0-100; TweetEval's metric for its irony task.
-
-    >>> agg_f1_irony([([0], [0], 2), ([1], [1], 2), ([1], [0], 2)])
-    66.66666666666666
-    """
-    return _of_label_items(items, lambda *counts: f1(*counts)[:, 1])
+agg_macro_f1 = _of_label_items(mean_f1)
+"""Macro F1 of label items, 0-100."""
+agg_weighted_f1 = _of_label_items(_weighted_f1)
+"""Weighted F1 of label items, 0-100."""
+agg_macro_recall = _of_label_items(_macro_recall)
+"""Macro recall of label items, 0-100."""
+agg_micro_f1 = _of_label_items(_micro_f1)
+"""Micro F1 of label items over all labels, 0-100."""
+agg_micro_f1_excl = _of_label_items(_micro_f1, first=1)
+"""Micro F1 of label items without label 0 (``none``, ``others``), 0-100."""
+agg_f1_irony = _of_label_items(lambda *counts: f1(*counts)[:, 1])
+"""F1 of label 1 (``irony``) alone, 0-100; TweetEval's metric for its irony task."""
 
 
 CandidateItem = tuple[str, int, bool, bool]
@@ -311,74 +270,39 @@ def agg_exact_set(docs: Sequence[Sequence[CandidateItem]]) -> Resampled:
     return nanmean([100.0 * (gold == predicted) for gold, predicted in map(_sets, docs)])
 
 
-def _of_decisions(items: Sequence[DecisionItem], score: Score) -> Resampled:
-    """A metric of the counts of the classes yes and no."""
-    tp, fp, fn, tn = np.asarray(items, dtype=float).reshape(-1, 4).T
-    counts = ((tp, tn), (tp + fp, tn + fn), (tp + fn, tn + fp))
-    hits, predicted, gold = (np.column_stack(both) for both in counts)
-    return of_label_counts(hits, predicted, gold, score)
+def _of_decisions(score: Score) -> CorpusMetric[DecisionItem]:
+    """A metric of decision items: of the counts of the classes yes and no, 0-100."""
+
+    def build(items: Sequence[DecisionItem]) -> Resampled:
+        tp, fp, fn, tn = np.asarray(items, dtype=float).reshape(-1, 4).T
+        counts = ((tp, tn), (tp + fp, tn + fn), (tp + fn, tn + fp))
+        hits, predicted, gold = (np.column_stack(both) for both in counts)
+        return of_label_counts(hits, predicted, gold, score)
+
+    return CorpusMetric(build)
 
 
-@CorpusMetric
-def agg_pos_f1(items: Sequence[DecisionItem]) -> Resampled:
-    """F1 of the yes class of decision items, 0-100.
-
-    >>> agg_pos_f1([(1, 0, 1, 1)])
-    66.66666666666666
-    """
-    return _of_decisions(items, lambda *counts: f1(*counts)[:, 0])
+agg_pos_f1 = _of_decisions(lambda *counts: f1(*counts)[:, 0])
+"""F1 of the yes class of decision items, 0-100."""
+agg_neg_f1 = _of_decisions(lambda *counts: f1(*counts)[:, 1])
+"""F1 of the no class of decision items, 0-100."""
+agg_decision_macro_f1 = _of_decisions(mean_f1)
+"""Mean of the F1 of the yes and the no class of decision items, 0-100."""
 
 
-@CorpusMetric
-def agg_neg_f1(items: Sequence[DecisionItem]) -> Resampled:
-    """F1 of the no class of decision items, 0-100.
+def _of_extracted(score: Callable[[Floats, Floats, Floats], Floats]) -> CorpusMetric[PairItem]:
+    """A metric of (tp, fp, fn) items over the corpus, 0-100; 100 where there is nothing to find and nothing found."""
 
-    >>> agg_neg_f1([(1, 0, 1, 1)])
-    66.66666666666666
-    """
-    return _of_decisions(items, lambda *counts: f1(*counts)[:, 1])
+    def build(items: Sequence[PairItem]) -> Resampled:
+        counts = np.asarray(items, dtype=float).reshape(-1, 3)
+        return from_sums(counts, lambda sums: 100 * np.where(sums.any(1), score(*sums.T), 1.0))
 
-
-@CorpusMetric
-def agg_decision_macro_f1(items: Sequence[DecisionItem]) -> Resampled:
-    """Mean of the F1 of the yes and the no class of decision items, 0-100.
-
-    >>> agg_decision_macro_f1([(1, 0, 0, 0), (0, 0, 0, 1)])
-    100.0
-    """
-    return _of_decisions(items, mean_f1)
+    return CorpusMetric(build)
 
 
-def _of_extracted(items: Sequence[PairItem], score: Callable[[Floats, Floats, Floats], Floats]) -> Resampled:
-    counts = np.asarray(items, dtype=float).reshape(-1, 3)
-    return from_sums(counts, lambda sums: 100 * np.where(sums.any(1), score(*sums.T), 1.0))
-
-
-@CorpusMetric
-def agg_precision(items: Sequence[PairItem]) -> Resampled:
-    """Precision of (tp, fp, fn) items over the corpus, 0-100.
-
-    >>> agg_precision([(1, 3, 0)])
-    25.0
-    """
-    return _of_extracted(items, lambda tp, fp, fn: ratio(tp, tp + fp))
-
-
-@CorpusMetric
-def agg_recall(items: Sequence[PairItem]) -> Resampled:
-    """Recall of (tp, fp, fn) items over the corpus, 0-100.
-
-    >>> agg_recall([(1, 3, 0)])
-    100.0
-    """
-    return _of_extracted(items, lambda tp, fp, fn: ratio(tp, tp + fn))
-
-
-@CorpusMetric
-def agg_pair_f1(items: Sequence[PairItem]) -> Resampled:
-    """F1 of (tp, fp, fn) items over the corpus, 0-100.
-
-    >>> agg_pair_f1([(1, 3, 0)])
-    40.0
-    """
-    return _of_extracted(items, lambda tp, fp, fn: ratio(2 * tp, 2 * tp + fp + fn))
+agg_precision = _of_extracted(lambda tp, fp, fn: ratio(tp, tp + fp))
+"""Precision of (tp, fp, fn) items over the corpus, 0-100."""
+agg_recall = _of_extracted(lambda tp, fp, fn: ratio(tp, tp + fn))
+"""Recall of (tp, fp, fn) items over the corpus, 0-100."""
+agg_pair_f1 = _of_extracted(lambda tp, fp, fn: ratio(2 * tp, 2 * tp + fp + fn))
+"""F1 of (tp, fp, fn) items over the corpus, 0-100."""

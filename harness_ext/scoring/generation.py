@@ -216,25 +216,17 @@ def first_line(text: str) -> str:
     return next(filter(None, map(str.strip, text.split("\n"))), "")
 
 
-@CorpusMetric
-def agg_bleu_13a(items: Sequence[tuple[str, str]]) -> Resampled:
-    """Corpus BLEU (13a) of (hypothesis, reference) items, 0-100.
+def _bleu_of_items(tokenize: str) -> CorpusMetric[tuple[str, str]]:
+    def build(items: Sequence[tuple[str, str]]) -> Resampled:
+        return _bleu([hypothesis for hypothesis, _ in items], [reference for _, reference in items], tokenize)
 
-    >>> round(agg_bleu_13a([("the cat sat on the mat", "the cat sat on the mat")]), 4)
-    100.0
-    """
-    return _bleu([hypothesis for hypothesis, _ in items], [reference for _, reference in items], "13a")
+    return CorpusMetric(build)
 
 
-@CorpusMetric
-def agg_bleu_none(items: Sequence[tuple[str, str]]) -> Resampled:
-    """Corpus BLEU without tokenisation of (hypothesis, reference) items, 0-100.
-
-    >>> round(agg_bleu_none([("the cat sat on the mat", "the cat sat on the mat")]), 4)
-    100.0
-    """
-    return _bleu([hypothesis for hypothesis, _ in items], [reference for _, reference in items], "none")
-
+agg_bleu_13a = _bleu_of_items("13a")
+"""Corpus BLEU (13a) of (hypothesis, reference) items, 0-100."""
+agg_bleu_none = _bleu_of_items("none")
+"""Corpus BLEU without tokenisation of (hypothesis, reference) items, 0-100."""
 
 _MORE_TEXT = "dist-n has no bootstrap interval: a resample repeats documents and repeats add words but no new n-grams"
 

@@ -252,7 +252,11 @@ def broken_ties(folder: Path, base: Checkpoint) -> dict[str, str]:
     outside = {f"{path}.weight" for path in paths if not re.search(r"\.\d+\.", path)}
     if not outside or isinstance(base, Untied):
         return {}
-    return {name: other for name, other in tied_weights(base).items() if outside & {name, other}}
+    return {
+        name: other
+        for name, other in tied_weights(base).items()
+        if any(path == one or path.endswith(f".{one}") for path in outside for one in (name, other))
+    }
 
 
 def _path(key: str) -> str:

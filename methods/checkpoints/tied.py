@@ -44,7 +44,13 @@ def tied_weights(checkpoint: Checkpoint) -> dict[str, str]:
     Weights that are stored with other values than those that they should be tied to are not tied.
     """
     ties: dict[str, str] = getattr(skeleton(checkpoint.path), "all_tied_weights_keys", {})
-    return {name: other for name, other in ties.items() if not _differ(checkpoint, name, other)}
+    stored = {_as_stored(checkpoint, name): _as_stored(checkpoint, other) for name, other in ties.items()}
+    return {name: other for name, other in stored.items() if not _differ(checkpoint, name, other)}
+
+
+def _as_stored(checkpoint: Checkpoint, name: str) -> str:
+    """A checkpoint may store its tensors without the prefix of the model's class."""
+    return next((own for own in checkpoint.names if name == own or name.endswith(f".{own}")), name)
 
 
 def _differ(checkpoint: Checkpoint, name: str, other: str) -> bool:

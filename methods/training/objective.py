@@ -25,6 +25,10 @@ class Objective:
 
     >>> (nll_of(forget=-1.0) + nll_of(retain=0.5)).weights
     {'forget': -1.0, 'retain': 0.5}
+    >>> nll_of(forget=-1.0) + nll_of(forget=1.0)
+    Traceback (most recent call last):
+    ...
+    ValueError: two terms of one name: forget
     """
 
     weights: Mapping[str, float]
@@ -35,6 +39,8 @@ class Objective:
     """Model and batch → each term's sum."""
 
     def __add__(self, other: Objective) -> Objective:
+        if shared := self.weights.keys() & other.weights.keys():
+            raise ValueError(f"two terms of one name: {', '.join(sorted(shared))}")
         return Objective(
             {**self.weights, **other.weights},
             lambda batch: {**self.counts(batch), **other.counts(batch)},

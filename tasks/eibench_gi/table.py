@@ -43,7 +43,18 @@ def _retention(rows: Sequence[Row], kind: Kind, partial: bool) -> list[Table]:
     entries = lines(row for row in rows if row.origin == "measured")
     cells, notes = [], [definition(retention)]
     for entry, numbers in entries.items():
-        before = _scores(entries.get(entry._replace(model=entry.base, method="", base=""), []))
+        same = entry._replace(model="", method="", base="")
+        before = _scores(
+            next(
+                (
+                    own
+                    for other, own in entries.items()
+                    if entry.base == other.label
+                    or (other.called(entry.base) and other._replace(model="", method="", base="") == same)
+                ),
+                [],
+            )
+        )
         after = _scores(numbers)
         shared = [part for part in after if part in before and before[part].n == after[part].n]
         if not entry.base or not shared:

@@ -110,7 +110,7 @@ def _of_a_pack(
                 f"prompt pack {pack.get('name', '')!r} has another form than {SCHEMA} ({said})."
             ) from error
 
-    return checked
+    return checked  # type: ignore[return-value]  # wraps() hides that the parameters are the same
 
 
 @_of_a_pack

@@ -162,8 +162,6 @@ def _of_authors(metric: CorpusMetric[Sequence[float]]) -> CorpusMetric[AuthorIte
     def build(authors: Sequence[Sequence[AuthorItem]]) -> Resampled:
         return metric.resampled([(items[0][1], float(np.mean([p for *_, p in items]))) for items in authors])
 
-    build.__name__ = build.__qualname__ = metric.__name__.replace("agg_", "authors_")
-    build.__doc__ = f":func:`~{metric.__module__}.{metric.__name__}` of the authors' mean answers."
     return over_docs(build)
 
 

@@ -1,1 +1,1 @@
-"""What concerns a run of any backend: what it will cost, whose answers it keeps, and whether they are answers."""
+"""What concerns a run of any backend: whose answers it keeps, and whether they are answers."""

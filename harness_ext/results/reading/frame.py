@@ -36,6 +36,10 @@ class Row(BaseModel):
     stderr: float = Field(float("nan"), description="standard error over docs as lm-eval printed it; NaN for N/A")
     low: float = Field(float("nan"), description="lower end of the 95 % bootstrap interval, where one was computed")
     high: float = Field(float("nan"), description="upper end of that interval")
+    delta_low: float = Field(
+        float("nan"), description="lower end of the 95 % interval of the difference to the base model on the same docs"
+    )
+    delta_high: float = Field(float("nan"), description="upper end of that interval")
     std: float = Field(float("nan"), description="spread over reruns, where a source prints one")
     unit: str = Field("", description="percent, count, fraction or the metric's own; empty where not stated")
     n: float = Field(float("nan"), description="docs that were scored; for unit count the total")

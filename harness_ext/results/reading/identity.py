@@ -31,6 +31,16 @@ _TIME_AND_MACHINE = frozenset(
 INCIDENTAL = frozenset({"replay_files", "replay_answers", "lm_eval_version", "transformers_version"})
 """Part of a run's identity, but not of what was asked: stored answers to other tasks, versions of the engine."""
 
+
+def is_seed(name: str) -> bool:
+    """Whether something recorded is a seed.
+
+    >>> [name for name in ("random_seed", "seed", "model") if is_seed(name)]
+    ['random_seed', 'seed']
+    """
+    return name == "seed" or name.endswith("_seed")
+
+
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _LONGEST = 60  # characters of a value that is written out
 

@@ -76,8 +76,8 @@ def rows_of(content: object, path: Path, digest: str = "") -> tuple[list[Row], L
     return rows, left_out
 
 
-_FORMS: Mapping[str, type | None] = {
-    **{"config": None, "versions": None, "n-shot": None, "task_hashes": None},
+_FORMS: Mapping[str, type] = {
+    **dict.fromkeys(("config", "versions", "n-shot", "task_hashes"), object),
     **{"configs": dict, "groups": dict, "n-samples": dict, "higher_is_better": dict, "group_subtasks": list},
 }
 """Parts of a results file that are mappings, and what they hold for each task where that must be of one form."""
@@ -89,7 +89,7 @@ def _refuse_other_forms(content: Mapping[str, Any]) -> None:
         told = content.get(part, {})
         if not isinstance(told, dict):
             raise ValueError(f"{part} is a {type(told).__name__}, not a mapping")
-        for task, own in told.items() if form else ():
+        for task, own in told.items():
             if not isinstance(own, form):
                 raise ValueError(f"{part} of {task} is a {type(own).__name__}, not a {form.__name__}")
     for task, config in content["configs"].items():
@@ -291,7 +291,7 @@ def model_name(content: Mapping[str, Any]) -> str:
         return str(config.get("model") or content.get("model_source") or "unknown")
     base = next((arguments[key] for key in ("pretrained", "model", "path", "engine") if key in arguments), "")
     changes = [arguments[key] for key in ("delta", "peft") if key in arguments]
-    return " + ".join(_short(name) for name in (base, *changes) if name)
+    return " + ".join(short(name) for name in (base, *changes) if name)
 
 
 def _method(arguments: Mapping[str, str], path: Path) -> tuple[str, str]:
@@ -306,7 +306,7 @@ def _method(arguments: Mapping[str, str], path: Path) -> tuple[str, str]:
             if not (isinstance(record, dict) and isinstance(record.get("method"), str)):
                 raise ValueError(f"{file}, which belongs to it, names no method")
             base = record.get("base")  # a name, or what our own methods write: path and checksums
-            return record["method"], _short(_text(base.get("path") if isinstance(base, dict) else base))
+            return record["method"], short(_text(base.get("path") if isinstance(base, dict) else base))
     return "", ""
 
 
@@ -323,10 +323,15 @@ def _pack(metadata: Mapping[str, Any]) -> str:
     return f"{Path(name).name} {_text(metadata.get('prompt_pack_sha256'))[:12]}".strip()
 
 
-def _short(name: str) -> str:
-    """A hub name stays whole, a local path is cut to its last part."""
+def short(name: str) -> str:
+    """A hub name stays whole, a local path is cut to its last part.
+
+    >>> short("meta/llama"), short("/data/models/llama"), short("./llama")
+    ('meta/llama', 'llama', 'llama')
+    """
     path = Path(name)
-    return path.name if path.is_absolute() or name.startswith(".") or len(path.parts) > 2 else name
+    local = path.is_absolute() or name.startswith((".", "~")) or len(path.parts) > 2 or path.is_dir()
+    return path.name if local else name
 
 
 def load(path: Path) -> tuple[object, str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ _LINE = (*_MODEL, "bench", "data", "cap", "prompt_pack", "setting")
 """What the numbers of one model in one table share before runs of that name are told apart."""
 _CELL = (*_LINE, "variant", "family", "part", "task", "metric", "filter", "judge", "judge_version", "num_fewshot")
 """What two numbers share that would stand in one cell of a table."""
-_SAME = ("identity", "same_hash", "task", "metric", "filter", "judge", "judge_version")
+_SAME = ("identity", "task", "metric", "filter", "judge", "judge_version")
 _MOST_NAMED = 20
+
+_Words = Callable[[Mapping[str, set[str]]], Mapping[str, Sequence[str]]]
+"""What tells results files apart, from the tasks in which they clash."""
 
 
 def newest(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -26,22 +30,24 @@ def newest(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     Of runs with the same start time the last path in alphabetical order wins. lm-eval hashes docs and prompts only
     with ``--log_samples``: a run without that hash repeats one that has it.
     """
-    hashes = frame[frame.task_hash != ""].groupby(["identity", "task"]).task_hash.nunique()
-    several = pd.MultiIndex.from_frame(frame[["identity", "task"]]).map(hashes).to_numpy() > 1
-    ordered = frame.assign(same_hash=frame.task_hash.where(several, "")).sort_values(
-        ["date", "run"], kind="stable", na_position="first"
+    if not frame.duplicated(_SAME).any():
+        return frame, []
+    hashes: dict[tuple[str, str], set[str]] = {}
+    for run, task, told in frame[["identity", "task", "task_hash"]].itertuples(index=False, name=None):
+        hashes.setdefault((run, task), set()).add(told)
+    told_hashes = zip(frame.identity, frame.task, frame.task_hash, strict=True)
+    same = frame[[*_SAME, "run", "date"]].assign(
+        task_hash=[told if len(hashes[run, task] - {""}) > 1 else "" for run, task, told in told_hashes]
     )
-    repeated = ordered.duplicated(_SAME, keep="last")
-    left_out = ordered[repeated]
-    kept = ordered[~repeated].sort_index().drop(columns="same_hash").reset_index(drop=True)
-    if left_out.empty:
-        return kept, []
-    standing = ordered[~repeated].set_index(list(_SAME)).run
+    ordered = same.sort_values(["date", "run"], kind="stable", na_position="first")
+    repeated = ordered.duplicated([*_SAME, "task_hash"], keep="last")
+    standing = {tuple(key): run for run, *key in ordered.loc[~repeated, ["run", *_SAME, "task_hash"]].to_numpy()}
     notes = []
-    for run, numbers in left_out.groupby("run"):
-        by = standing[tuple(numbers.iloc[0][list(_SAME)])]
-        notes.append(f"{run} was left out with {len(numbers)} numbers: {by} repeats it and is newer.")
+    for path, numbers in ordered[repeated].groupby("run"):
+        by = standing[tuple(numbers.iloc[0][[*_SAME, "task_hash"]])]
+        notes.append(f"{path!s} was left out with {len(numbers)} numbers: {by} repeats it and is newer.")
     more = len(notes) - _MOST_NAMED
+    kept = frame.drop(index=ordered.index[repeated]).reset_index(drop=True)
     return kept, notes[:_MOST_NAMED] + ([f"… and {more} more files that newer runs repeat."] if more > 0 else [])
 
 
@@ -60,10 +66,38 @@ class Records:
             self._tasks[str(path), task] = self._once(identity.of_task(content, task))
 
     def _once(self, record: identity.Record) -> identity.Record:
-        known = self._known.get(record)
-        if known is None:
-            known = self._known[record] = tuple(self._known.setdefault(item, item) for item in record)
+        once: identity.Record = tuple(self._known.setdefault(item, item) for item in record)
+        known: identity.Record = self._known.setdefault(once, once)
         return known
+
+    def over_seeds(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Results that differ in nothing but seeds as one, with their mean and their spread.
+
+        Such a mean belongs to no single file, so it has no samples and no interval over docs.
+        """
+        asked = {
+            run: (
+                tuple(item for item in record if not identity.is_seed(item[0])),
+                tuple(own for (of, _), own in self._tasks.items() if of == run),
+            )
+            for run, record in self._runs.items()
+        }
+        places: dict[tuple[object, ...], list[int]] = {}
+        columns = [*_LINE, "task", "metric", "filter", "judge", "judge_version"]
+        for at, (run, *cell) in enumerate(frame[["run", *columns]].itertuples(index=False, name=None)):
+            places.setdefault((asked[run], *cell), []).append(at)
+        kept = []
+        for own in places.values():
+            rows = frame.iloc[own]
+            first = rows.iloc[[0]]
+            if len(own) > 1:
+                setting = ", ".join(filter(None, (first.setting.iloc[0], f"mean of {len(own)} seeds")))
+                first = first.assign(
+                    run="", run_hash="", identity="", value=rows.value.mean(), std=rows.value.std(), stderr=math.nan,
+                    setting=setting,
+                )  # fmt: skip
+            kept.append(first)
+        return pd.concat(kept, ignore_index=True) if kept else frame
 
     def by_model(self, frame: pd.DataFrame) -> Iterator[list[int]]:
         """Places of the numbers of each model asked in one way, in the order in which they first come."""
@@ -71,7 +105,7 @@ class Records:
         ways: dict[str, object] = {}
         for at, (run, *model) in enumerate(frame[["run", *_MODEL]].itertuples(index=False, name=None)):
             if run not in ways:
-                ways[run] = tuple(item for item in self._runs[run] if item[0] not in identity.INCIDENTAL)
+                ways[run] = tuple(item for item in self._runs.get(run, ()) if item[0] not in identity.INCIDENTAL)
             found.setdefault((ways[run], *model), []).append(at)
         yield from found.values()
 
@@ -83,32 +117,31 @@ class Records:
         stand in one cell.
         """
         runs_of_lines: dict[tuple[object, ...], dict[str, None]] = {}
-        for run, *line in frame[["run", *_LINE]].drop_duplicates().itertuples(index=False, name=None):
-            runs_of_lines.setdefault(tuple(line), {})[run] = None
-        told: dict[tuple[object, ...], list[str]] = {}
+        for run, *found in frame[["run", *_LINE]].drop_duplicates().itertuples(index=False, name=None):
+            runs_of_lines.setdefault(tuple(found), {})[run] = None
+        told: dict[tuple[object, ...], Sequence[str]] = {}
         for line, runs in runs_of_lines.items():
-            names = [
-                name for name in identity.differing(self._runs[run] for run in runs) if name not in identity.INCIDENTAL
-            ]
+            differing = identity.differing(self._runs.get(run, ()) for run in runs)
+            names = [name for name in differing if name not in identity.INCIDENTAL]
             for run in runs if names else ():
-                told[(run, *line)] = identity.words(self._runs[run], names, Path(run).name)
+                told[(run, *line)] = identity.words(self._runs.get(run, ()), names, Path(run).name)
         frame = _with_words(frame, told)
         return self._apart(self._apart(frame, self._task_words), self._file_words)
 
-    def _apart(self, frame: pd.DataFrame, words: Any) -> pd.DataFrame:
+    def _apart(self, frame: pd.DataFrame, words: _Words) -> pd.DataFrame:
         """Words for all numbers of lines in which some would stand in one cell with another run's."""
         clashing = frame[frame.duplicated(list(_CELL), keep=False)]
         if clashing.empty:
             return frame
         lines: dict[tuple[object, ...], dict[str, set[str]]] = {}
-        for run, task, *line in clashing[["run", "task", *_LINE]].itertuples(index=False, name=None):
-            lines.setdefault(tuple(line), {}).setdefault(run, set()).add(task)
-        told: dict[tuple[object, ...], list[str]] = {}
+        for run, task, *found in clashing[["run", "task", *_LINE]].itertuples(index=False, name=None):
+            lines.setdefault(tuple(found), {}).setdefault(run, set()).add(task)
+        told: dict[tuple[object, ...], Sequence[str]] = {}
         for line, runs in lines.items():
-            told |= {(run, *line): found for run, found in words(frame, runs).items()}
+            told |= {(run, *line): own for run, own in words(runs).items()}
         return _with_words(frame, told)
 
-    def _task_words(self, frame: pd.DataFrame, runs: Mapping[str, set[str]]) -> dict[str, list[str]]:
+    def _task_words(self, runs: Mapping[str, set[str]]) -> dict[str, list[str]]:
         """What differs in how the tasks were asked that the runs share."""
         shared = list(dict.fromkeys(task for own in runs.values() for task in sorted(own)))
         asked = {task: [self._asked(run, task) for run in runs if (run, task) in self._tasks] for task in shared}
@@ -129,7 +162,7 @@ class Records:
         incidental = tuple(item for item in self._runs[run] if item[0] in identity.INCIDENTAL)
         return (*self._tasks[run, task], *incidental)
 
-    def _file_words(self, frame: pd.DataFrame, runs: Mapping[str, set[str]]) -> dict[str, list[str]]:
+    def _file_words(self, runs: Mapping[str, set[str]]) -> dict[str, list[str]]:
         return {run: [f"results of {Path(run).name}"] for run in runs}
 
 

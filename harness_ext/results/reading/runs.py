@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,9 @@ from harness_ext.results.reading.samples import DATE, SAMPLES_NAME, Scores, name
 _RESULTS = re.compile(rf".+_(?P<date>{DATE})\.json(?:\.gz)?")  # not only "results": --output_path may name a file
 
 _ROWS_AT_ONCE = 4096
+
+Seeds = Literal["each", "mean"]
+"""Whether results that differ in nothing but seeds stand by themselves, or as their mean."""
 
 Place = tuple[str, str]
 """A results file and a task in it."""
@@ -153,6 +156,8 @@ class Runs:
     def __init__(self) -> None:
         self.frame = to_frame([])
         """All numbers, as columns of :class:`~harness_ext.results.reading.frame.Row`."""
+        self.bases: frozenset[str] = frozenset()
+        """Models that others were made from."""
         self.samples: list[Path] = []
         """The samples files that could be read."""
         self.problems: list[Problem] = []
@@ -205,11 +210,11 @@ class Derived(NamedTuple):
 
 
 Visit = Callable[[Sequence[Row], Runs], tuple[Sequence[Row | None], Sequence[Row]]]
-"""What is done with the numbers of one model asked in one way while its samples are at hand: what takes the place of
-each (None: it is left out), and what is added."""
+"""What is done with the numbers of one model asked in one way while its samples are at hand: each comes back with its
+interval (or None: it is left out), and others are added."""
 
 
-def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
+def read(paths: Iterable[Path], visit: Visit | None = None, *, seeds: Seeds = "each") -> Runs:
     """Read result files and folders of them.
 
     Two results are the same run only if everything that was recorded is the same but time, machine and order: then the
@@ -219,6 +224,7 @@ def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
     Args:
         paths: files and folders.
         visit: called for each model asked in one way, with all its numbers.
+        seeds: ``mean`` makes one of results that differ in nothing but seeds.
 
     Raises:
         InputError: a path does not exist.
@@ -252,7 +258,8 @@ def read(paths: Iterable[Path], visit: Visit | None = None) -> Runs:
                 frames.append(to_frame(rows))
                 rows = []
     frame, repeated = repeats.newest(_concatenated([*frames, to_frame(rows)]))
-    runs.frame = records.named(frame)
+    runs.frame = records.named(records.over_seeds(frame) if seeds == "mean" else frame)
+    runs.bases = frozenset(runs.frame.base)
     if bypassed:
         runs.notes.append(f"{bypassed} scores of --predict_only runs (bypass) are no scores and were left out.")
     runs.notes += repeated
@@ -284,36 +291,43 @@ def _keep(runs: Runs, content: Mapping[str, Any], rows: Sequence[Row], file: Pat
 
 
 def _visit(runs: Runs, records: repeats.Records, visit: Visit) -> None:
-    """Show every model asked in one way to the visitor, and put its rows where they belong."""
+    """Show every model asked in one way to the visitor; keep the intervals that it gives and the rows that it adds."""
     frame = runs.frame
-    replaced: list[pd.DataFrame] = []
-    added: list[pd.DataFrame] = []
+    ends = {name: frame[name].to_numpy(copy=True) for name in ("low", "high")}
     kept = np.ones(len(frame), dtype=bool)
-    waiting: list[Row] = []
-    places: list[int] = []
     more: list[Row] = []
-
-    def settle() -> None:
-        if places:
-            replaced.append(to_frame(waiting).set_index(pd.Index(places)))
+    added = [to_frame([])]
+    deriving = [bench for bench in frame.bench.unique() if module(bench, "derived")]
+    worth = (frame.run.isin({run for run, _ in runs._tasks}) | frame.bench.isin(deriving)).to_numpy()
+    wanted = (at for at in records.by_model(frame) if worth[at].any())
+    for several in _together(wanted, _ROWS_AT_ONCE):
+        rows = iter(to_rows(frame.take([row for at in several for row in at])))
+        for at in several:
+            instead, extra = visit([next(rows) for _ in at], runs)
+            runs._scores.clear()
+            for place, row in zip(at, instead, strict=True):
+                if row is None:
+                    kept[place] = False
+                else:
+                    ends["low"][place], ends["high"][place] = row.low, row.high
+            more += extra
         added.append(to_frame(more))
-        for each in (waiting, places, more):
-            each.clear()
+        more = []
+    runs.frame = frame = frame.assign(**ends)
+    if not kept.all() or any(map(len, added)):
+        runs.frame = _concatenated([frame[kept], *added])
 
-    for at in records.by_model(frame):
-        own = to_rows(frame.iloc[at])
-        if not any(runs.task(row) for row in own) and not any(module(row.bench, "derived") for row in own):
-            continue
-        instead, extra = visit(own, runs)
-        runs._scores.clear()
-        kept[at] = False
-        waiting += [row for row in instead if row is not None]
-        places += [place for place, row in zip(at, instead, strict=True) if row is not None]
-        more += extra
-        if len(waiting) >= _ROWS_AT_ONCE:
-            settle()
-    settle()
-    runs.frame = _concatenated([_concatenated([frame[kept], *replaced], keep=True).sort_index(), *added])
+
+def _together(parts: Iterable[list[int]], most: int) -> Iterator[list[list[int]]]:
+    """Parts in turn, as many at once as have not more than so many places; one at least."""
+    waiting: list[list[int]] = []
+    for part in parts:
+        if waiting and sum(map(len, waiting)) + len(part) > most:
+            yield waiting
+            waiting = []
+        waiting.append(part)
+    if waiting:
+        yield waiting
 
 
 def _check(runs: Runs, path: Path) -> None:
@@ -327,9 +341,9 @@ def _check(runs: Runs, path: Path) -> None:
         runs.samples.append(path)
 
 
-def _concatenated(frames: Sequence[pd.DataFrame], *, keep: bool = False) -> pd.DataFrame:
+def _concatenated(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
     filled = [frame for frame in frames if len(frame)]
-    return pd.concat(filled, ignore_index=not keep) if filled else frames[0]
+    return pd.concat(filled, ignore_index=True) if filled else frames[0]
 
 
 def load_run(path: Path) -> Run:

@@ -128,7 +128,7 @@ def _parsed(path: Path) -> Iterator[object]:
             raise FileError("samples written as one JSON list; write one sample a line (jq -c '.[]')")
         if line.strip():
             try:
-                yield parse_json(line)
+                yield parse_json(line, mend=True)
             except FileError as error:
                 raise FileError(f"cut off or broken after line {number - 1}: {error}") from error
 

@@ -84,8 +84,8 @@ def _differences(a: Side, b: Side) -> Iterator[tuple[str, str]]:
         values = [_value(getattr(row, column)) for row in rows]
         if values[0] != values[1]:
             yield column, f"{name} is {values[0]} in {a.label} and {values[1]} in {b.label}"
-    for name, values in _switched(a.run, b.run):
-        yield "setting", f"{name} is {values[0]} in {a.label} and {values[1]} in {b.label}"
+    for name, first, second in _switched(a.run, b.run):
+        yield "setting", f"{name} is {_value(first)} in {a.label} and {_value(second)} in {b.label}"
     for metric, name in a.run.rows if rows[0].judge == rows[1].judge else ():
         if metric in JUDGED_METRICS and (metric, name) in b.run.rows:
             judges = [side.run.rows[metric, name] for side in (a, b)]
@@ -113,13 +113,12 @@ def _differences(a: Side, b: Side) -> Iterator[tuple[str, str]]:
         yield "prompts", f"prompts differ for {changed} of {docs[0].total()} docs"
 
 
-def _switched(a: TaskRun, b: TaskRun) -> Iterator[tuple[str, tuple[object, object]]]:
+def _switched(a: TaskRun, b: TaskRun) -> Iterator[tuple[str, object, object]]:
     """The switches of a task that were set differently, without those that rows name."""
     usual = declared(next(iter(a.rows.values())).bench).usual
     for name in dict.fromkeys([*a.switches, *b.switches]):
-        values = (a.switches.get(name), b.switches.get(name))
-        if name not in _ELSEWHERE and name not in usual and values[0] != values[1]:
-            yield name, values
+        if name not in _ELSEWHERE and name not in usual and a.switches.get(name) != b.switches.get(name):
+            yield name, a.switches.get(name), b.switches.get(name)
 
 
 def _changed_prompts(a: Scores, b: Scores) -> int:
@@ -168,9 +167,11 @@ def _plain(value: object) -> str:
 def _value(value: object) -> str:
     """A column's value as a sentence says it.
 
-    >>> _value(float("nan")), _value(10.0), _value("words:67"), _value("")
+    >>> _value(float("nan")), _value(10.0), _value("words:67"), _value(None)
     ('the default', '10', 'words:67', 'the default')
     """
+    if value is None:
+        return "the default"
     if isinstance(value, float):
         return "the default" if math.isnan(value) else f"{value:g}"
     return str(value) or "the default"

@@ -227,7 +227,19 @@ def run_intervals(
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> RunIntervals:
-    """An interval for every reported number that has one.
+    """An interval for every reported number that has one; arguments and errors as for :func:`run_drawn`."""
+    found, notes = run_drawn(run, scores=scores, draws=draws, seed=seed)
+    return RunIntervals({key: interval_of(one) for key, one in found.items()}, notes)
+
+
+def run_drawn(
+    run: Run,
+    *,
+    scores: Callable[[TaskRun], Mapping[str, Scores]] = TaskRun.scores,
+    draws: int = DRAWS,
+    seed: int = SEED,
+) -> tuple[dict[tuple[str, str, str], Drawn], list[str]]:
+    """Every reported number on resamples, by (task or group, metric, filter), and why some are not.
 
     Documents are resampled, or whole clusters of them (dialogues) where docs name their cluster. For a group, the tasks
     are resampled independently of one another; tasks about the same documents (four questions about one author)
@@ -265,4 +277,4 @@ def run_intervals(
                 found[(name, *measure)] = weighted([found[(leaf, *measure)] for leaf in group.leaves], ways[0])
             else:
                 notes.append(f"{name}, {measure[0]}: no interval, because it is not the mean of its tasks.")
-    return RunIntervals({key: interval_of(one) for key, one in found.items()}, notes)
+    return found, notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -30,22 +31,27 @@ class CorpusMetric(Generic[Item]):
     def __init__(
         self,
         build: Callable[[Sequence[Item]], Resampled],
-        value: Callable[[Sequence[Item]], float] | None = None,
         *,
-        named: bool = False,
+        value: Callable[[Sequence[Item]], float] | None = None,
+        by_doc: bool = False,
     ) -> None:
         """Make one of its resampled form; the other arguments are for the decorators below.
 
         Args:
             build: the resampled form from one item a document.
             value: of a metric that must not be resampled: its number, while ``build`` says why.
-            named: items begin with the name of their doc, which has several.
+            by_doc: items begin with the name of their doc, which has several.
         """
         self.resampled = build
         self._value = value
-        self._named = named
-        self.__module__, self.__name__, self.__qualname__ = build.__module__, build.__name__, build.__qualname__
-        self.__doc__ = build.__doc__
+        self._by_doc = by_doc
+        self.__module__, self.__doc__ = build.__module__, build.__doc__
+
+    @property
+    def __name__(self) -> str:
+        """The name that it has in the module in which it is defined."""
+        names = vars(sys.modules.get(self.__module__, self))
+        return next((name for name, value in names.items() if value is self), self.resampled.__name__)
 
     def __call__(self, items: Iterable[Item]) -> float:
         """The metric of the corpus."""
@@ -54,7 +60,7 @@ class CorpusMetric(Generic[Item]):
 
     def of_runs(self, runs: Sequence[Sequence[Item]]) -> Resampled:
         """The resampled form over the items of several runs, one run after the other."""
-        if not self._named:
+        if not self._by_doc:
             return self.resampled([item for items in runs for item in items])
         apart: list[Any] = []  # the same doc of two runs is two docs
         for run, items in enumerate(runs):
@@ -66,7 +72,7 @@ class CorpusMetric(Generic[Item]):
         return f"{self.__module__}:{self.__name__}"
 
     def __reduce__(self) -> str:
-        return self.__qualname__
+        return self.__name__
 
     def __get__(self, instance: object, owner: type | None = None) -> CorpusMetric[Item]:
         """Itself also as an attribute of a class; doctest looks for examples in what has this method."""
@@ -94,7 +100,7 @@ def over_docs(build: Callable[[Sequence[Sequence[Item]]], Resampled]) -> CorpusM
         first = np.isin(np.arange(len(items)), [rows[0] for rows in docs.values()])
         return build([[items[row] for row in rows] for rows in docs.values()]).among(first)
 
-    return CorpusMetric(_named_like(build, of_items), named=True)
+    return CorpusMetric(_named_like(build, of_items), by_doc=True)
 
 
 def draw_by_draw(n: int, value: Callable[[Integers], float]) -> Resampled:
@@ -129,13 +135,13 @@ def never_resampled(reason: str) -> Callable[[Callable[[Sequence[Item]], float]]
         def build(items: Sequence[Item]) -> Resampled:
             raise NotResampledError(reason)
 
-        return CorpusMetric(_named_like(aggregation, build), aggregation)
+        return CorpusMetric(_named_like(aggregation, build), value=aggregation)
 
     return metric
 
 
 def _named_like(function: Callable[..., Any], build: Callable[[Sequence[Item]], Resampled]) -> Callable[..., Resampled]:
     # Not functools.wraps: lm-eval would record the source of what it wraps.
-    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+    for name in ("__module__", "__name__", "__doc__"):
         setattr(build, name, getattr(function, name))
     return build

@@ -13,7 +13,7 @@ from harness_ext.errors import InputError
 from harness_ext.judges.cache import Found
 from harness_ext.judges.config import Compat
 from harness_ext.judges.judge import Item, Statistics
-from harness_ext.judges.loading import load_judge, read_config
+from harness_ext.judges.loading import load_judge
 from harness_ext.judges.model_judge import ModelJudge, read_answer
 from harness_ext.scoring.verdict_parsers import PARSERS, parse_verdict
 
@@ -73,7 +73,7 @@ class Listener:
     def about(self) -> dict[str, Any]:
         return {}
 
-    def rendered(self, item: Item) -> Any:
+    def rendered(self, item: Item, *, fenced: bool = True) -> Any:
         return item.response
 
     def found(self, shown: Sequence[Any], statistics: Statistics) -> Iterator[list[tuple[int, Found]]]:
@@ -133,4 +133,4 @@ def test_a_judges_file_names_its_markers_and_they_belong_to_its_identity(tmp_pat
     assert own["fingerprint"] != plain["fingerprint"]
     for wrong in ("[/ponder]", ["[/ponder]"], ["", "[/ponder]"]):
         with pytest.raises(InputError, match="reasoning_markers"):
-            read_config(content | {"reasoning_markers": wrong})
+            load_judge(content | {"reasoning_markers": wrong})

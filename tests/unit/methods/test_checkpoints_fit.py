@@ -233,6 +233,21 @@ def test_an_adapter_of_tied_weights_computes_what_it_did_before_it_was_merged(
             torch.testing.assert_close(weights.tensor(name), (start + Folder(out).tensor(name)) / 2)
 
 
+@pytest.mark.parametrize("target", ["wte", "lm_head"])
+def test_a_base_that_is_stored_without_its_class_s_prefix_is_untied_too(target: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2)
+    model = transformers.GPT2LMHeadModel(config)
+    model.save_pretrained(tmp_path / "base")
+    tensors = load_file(tmp_path / "base" / "model.safetensors")
+    short = {name.removeprefix("transformer."): values for name, values in tensors.items()}
+    save_file(short, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
+    assert "wte.weight" in short
+    wrapped = adapter(tmp_path / "base", tmp_path / "adapter", target_modules=["c_attn", target])
+    out = merge(tmp_path / "base", tmp_path / "adapter", tmp_path / "out")
+    torch.testing.assert_close(logits(out), logits(wrapped), atol=1e-5, rtol=1e-5)
+
+
 def test_an_adapter_of_tied_weights_is_merged_beside_tied_models(tmp_path: Path) -> None:
     base, tuned = (llama(tmp_path / name, n, tie_word_embeddings=True) for n, name in enumerate(("base", "tuned")))
     adapter(base, tmp_path / "adapter", target_modules=["lm_head"])

@@ -183,6 +183,19 @@ def test_any_file_gives_values_or_a_message(content: bytes, tmp_path_factory: py
         assert str(file) in str(error)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]", "aliases are not read"),
+        ("a: " + "[" * 5000, "nested more than 100 deep"),
+    ],
+)
+def test_settings_that_are_bombs_are_refused(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(content)
+    with pytest.raises(InputError, match=rf"config\.yaml cannot be read as YAML \(.*{message}"):
+        from_file(tmp_path / "config.yaml")
+
+
 def test_set_goes_before_the_file(tmp_path: Path) -> None:
     file = tmp_path / "resta.yaml"
     values = {"base": str(tmp_path / "b"), "finetuned": "f", "unaligned": "u", "gamma": 0.5, "out": "o"}

@@ -22,8 +22,8 @@ from harness_ext.errors import InputError
 from harness_ext.models.dialogues.filter import TakeTurn
 from harness_ext.models.dialogues.player import TurnRequest
 from harness_ext.models.dialogues.turns import answers_of, conversation, fill, plain_text, transcript, turns_of
+from harness_ext.models.plan import announced, task_plans
 from harness_ext.models.runs.identity import identity
-from harness_ext.models.runs.plan import announced, task_plans
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "dialogues"
 

@@ -6,14 +6,18 @@ import copy
 import gzip
 import io
 import json
+import statistics
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from typer.testing import CliRunner
 
 from harness_ext.cli.app import app
@@ -301,3 +305,70 @@ def test_two_runs_of_one_doc_with_an_image_answered_the_same_docs(tmp_path: Path
         file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     (line,) = compare([tmp_path / "a", tmp_path / "b"])
     assert line.n == 4
+
+
+def test_several_seeds_are_one_row_with_mean_and_spread_on_request(tmp_path: Path) -> None:
+    for number, value in enumerate((0.4, 0.5, 0.9)):
+        told = content(results={"toy": {"acc,none": value}})
+        told["config"]["random_seed"] = number
+        write(tmp_path, told, number)
+    assert read([tmp_path]).frame.setting.tolist() == ["random_seed 0", "random_seed 1", "random_seed 2"]
+    (row,) = read([tmp_path], seeds="mean").frame.itertuples()
+    assert (row.value, row.std) == pytest.approx((0.6, statistics.stdev([0.4, 0.5, 0.9])))
+    assert (row.setting, row.run) == ("mean of 3 seeds", "")
+    done = CliRunner().invoke(app, ["table", str(tmp_path), "--seeds", "mean", "--format", "md"])
+    assert "0.6000 (sd 0.2646)" in done.stdout
+
+
+@pytest.fixture
+def before_and_after(tmp_path: Path) -> Path:
+    """A model and what became of it, on the same docs: right on 12 of 30, then on 21, of which 9 are new."""
+    values = {"org/base": [1.0] * 12 + [0.0] * 18, "org/tuned": [1.0] * 21 + [0.0] * 9}
+    for number, (model, own) in enumerate(values.items()):
+        told = content(results={"toy": {"acc,none": sum(own) / 30}})
+        told["config"]["model_args"] = {"pretrained": model, "revision": f"r{number}"}
+        write(tmp_path, told, number)
+        log(tmp_path, "toy", own, number)
+    return tmp_path
+
+
+@pytest.mark.parametrize("base", ["org/base", "nobody"])
+def test_the_difference_to_the_base_has_its_paired_interval(before_and_after: Path, base: str) -> None:
+    done = CliRunner().invoke(app, ["table", str(before_and_after), "--base", base, "--format", "csv"])
+    if base == "nobody":
+        assert isinstance(done.exception, InputError)
+        assert "there are org/base, org/tuned" in str(done.exception)
+        return
+    (row,) = [row for row in pd.read_csv(io.StringIO(done.stdout)).itertuples() if row.model == "org/tuned"]
+    change = np.array([0.0] * 12 + [1.0] * 9 + [0.0] * 9)
+    expected = stats.bootstrap((change,), np.mean, method="BCa", rng=1).confidence_interval
+    assert (row.delta_low, row.delta_high) == pytest.approx(tuple(expected), abs=0.04)
+    text = CliRunner().invoke(app, ["table", str(before_and_after), "--base", base, "--format", "md"]).stdout
+    assert f"+0.3000 \\[{row.delta_low:+.2f}, {row.delta_high:+.2f}\\]" in text
+
+
+def test_a_base_may_be_named_as_the_table_prints_it(tmp_path: Path) -> None:
+    for number, revision in enumerate(("step1", "step2")):
+        told = content(results={"toy": {"acc,none": 0.5 + number / 10}})
+        told["config"]["model_args"] = {"pretrained": "org/model", "revision": revision}
+        write(tmp_path, told, number)
+    name = "org/model (revision step1)"
+    done = CliRunner().invoke(app, ["table", str(tmp_path), "--base", name, "--format", "md"])
+    assert done.exit_code == 0, done.output
+    assert "+0.1000" in next(line for line in done.stdout.splitlines() if "step2" in line)
+
+
+def test_a_local_path_is_shortened_wherever_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models" / "base").mkdir(parents=True)
+    tuned = tmp_path / "models" / "tuned"
+    tuned.mkdir()
+    (tuned / "method.json").write_text(json.dumps({"method": "ties", "base": {"path": "models/base", "sha256": {}}}))
+    for number, name in enumerate(("models/base", "models/tuned")):
+        told = content(results={"toy": {"acc,none": 0.5 + number / 10}})
+        told["config"]["model_args"] = {"pretrained": name}
+        write(tmp_path / "runs", told, number)
+    frame = read([tmp_path / "runs"]).frame
+    assert list(zip(frame.model, frame.base, strict=True)) == [("base", ""), ("tuned", "base")]
+    done = CliRunner().invoke(app, ["table", "runs", "--format", "md"])
+    assert "+0.1000" in done.stdout

@@ -16,6 +16,7 @@ from harness_ext.scoring import (
     affect,
     answers,
     emobench,
+    english_refusals,
     eqbench,
     generation,
     refusal_rules,
@@ -42,6 +43,7 @@ READ: dict[str, Callable[[str], object]] = {
     "answers.plain": answers.plain,
     "answers.plain_scores": answers.plain_scores,
     "emobench.compat_letters": lambda text: emobench.compat_letters(text, ["a"]),
+    "english_refusals.plain": english_refusals.plain,
     "eqbench.sections": lambda text: [eqbench.sections(text, language) for language in ("en", "de")],
     "eqbench.parse_scores": lambda text: [
         eqbench.parse_scores(text, ["Joy", "No Emotion"], mode) for mode in ("strict", "compat")
