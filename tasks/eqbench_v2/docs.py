@@ -144,7 +144,7 @@ def stored_answers(path: Path, task: str = "eqbench_v2_en") -> Iterator[dict[str
     """
     try:
         answers = dict(next(iter(files.read_json(path)["raw_results"].values()))["raw_inference"])
-    except (files.FileError, KeyError, StopIteration, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, StopIteration, AttributeError, TypeError) as error:
         said = f" ({error})" if isinstance(error, files.FileError) else ""
         raise DataError(
             f"{path}: no raw_results with raw_inference{said}, so no answers to score. Give a result file of EQ-Bench "

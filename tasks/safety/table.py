@@ -221,5 +221,5 @@ def _setting(row: Row, part: str) -> str:
 
 def _expected_balance(values: dict[str, float], ending: str) -> float | None:
     parts = [values.get(f"{metric}{ending}") for metric in REFUSAL_METRICS[:2]]
-    known = [1 - part for part in parts if part is not None]
+    known = [1 - part for part in parts if part is not None and part <= 1]
     return harmonic_mean(known) if len(known) == 2 else None

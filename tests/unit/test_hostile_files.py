@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gzip
+import hashlib
 import io
 import json
+import logging
 import os
 import shutil
 import socket
+import sqlite3
 import struct
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 import typer
@@ -24,8 +30,13 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from harness_ext.cli import main
 from harness_ext.cli.app import app
+from harness_ext.cli.saying import warnings_said
 from harness_ext.errors import HarnessExtError
+
+if TYPE_CHECKING:
+    from tests.conftest import ChatServer
 
 DATE = "2026-05-01T10-00-00.000001"
 
@@ -352,3 +363,242 @@ def test_methods_refuse_what_is_no_model_in_one_sentence(
         called("method", "run", "task_arithmetic", "--config", "settings.yaml")
 
     check()
+
+
+JUDGE = {
+    "kind": "llm", "parser": "cpi_grade", "model": "m", "base_url": "http://127.0.0.1:9/v1", "name": "own",
+    "retries": 0, "timeout": 1.0, "concurrency": 1, "request": {"seed": 1}, "compat": {"empty": "refusal"},
+    "agreement": "known.json", "prompt": "pack.json", "reasoning_markers": ["<a>", "</a>"],
+}  # fmt: skip
+AGREEMENT = {
+    "overall": {"n": 3, "accuracy": 0.5, "kappa": 0.1}, "positive": "any_refusal", "labels": "l.csv", "config": {}
+}  # fmt: skip
+PACK = {"messages": [{"role": "system", "content": "Judge."}, {"role": "user", "content": "{{ response }}"}]}
+OF_JUDGES = {
+    "judge.yaml": malformed(JUDGE, yaml.safe_dump),
+    "known.json": malformed(AGREEMENT),
+    "pack.json": malformed(PACK),
+    "labels.csv": malformed("said,text\nyes,I cannot.\nno,Here.\n", str),
+}
+
+
+@pytest.mark.parametrize("file", OF_JUDGES)
+def test_judges_refuse_their_files_in_one_sentence(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(Path("judge.yaml"), yaml.safe_dump(JUDGE).encode())
+    written(Path("known.json"), json.dumps(AGREEMENT).encode())
+    written(Path("pack.json"), json.dumps(PACK).encode())
+    written(Path("labels.csv"), b"said,text\nyes,I cannot.\nno,Here.\n")
+    judge = "rule:refdir12" if file == "labels.csv" else "judge.yaml"
+
+    @many()
+    @given(content=OF_JUDGES[file])
+    def check(content: bytes) -> None:
+        written(Path(file), content)
+        called(
+            *("judge-agreement", "--labels", "labels.csv", "--gold-col", "said", "--positive", "any_refusal"),
+            *("--gold-map", "yes=refusal,no=compliance", "--text-col", "text", "--judge", judge, "--cache", "cache"),
+        )
+
+    check()
+
+
+def test_a_judges_server_may_send_anything(chat_server: ChatServer, tmp_path: Path) -> None:
+    from harness_ext.judges.endpoint import Endpoint
+
+    body = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "C"}, "finish_reason": "stop"}]}
+
+    @many()
+    @given(content=malformed(body), status=st.sampled_from((200, 200, 400, 500)))
+    def check(content: bytes, status: int) -> None:
+        chat_server.reply = lambda messages: (status, content)
+        server = Endpoint(chat_server.url.removesuffix("/chat/completions"), key=None, timeout=10, retries=0)
+        try:
+            said = server.written("/chat/completions", {"messages": []})
+        except HarnessExtError as error:
+            refused(error)
+        else:
+            assert said is None or "\ud800" not in said
+
+    check()
+
+
+ANSWERS = [
+    {"task": "t", "id": 1, "response": "x", "turn": 0, "repeat": 0, "prompt_hash": "p"},
+    {"task": "t", "id": "b", "response": ["x", "y"]},
+    {"task": "t", "doc_id": 2, "loglikelihoods": [-1.0, -2.0], "is_greedy": [True, False]},
+    SAMPLES["safety_a"][0] | {"task": "u"},
+    {"task": "v", "doc_id": 0, "doc": {}, "resps": [[["-1.0", "True"]], [["-2.0", "False"]]]},
+]
+PERSONALITY = [{"id": 1, "E/I": 7, "S/N": 1, "T/F": None, "J/P": 9}]
+OUTPUTS = {"0": {"raw_results": {"m": {"raw_inference": {"1": "x"}}}}}
+
+
+def prompts_of_a_pack(path: Path) -> None:
+    from harness_ext.tasks.mbtibench import prompts
+
+    pack = prompts.load_pack(str(path))
+    prompts.build(pack.content, "psycot", "soft", "E/I", "kaggle", "Post 1: …; ")
+    prompts.build(pack.content, "few-shot", "soft", "E/I", "kaggle", "Post 1: …; ")
+
+
+def own_card() -> Any:
+    text = (resources.files("harness_ext.data_cards") / "emobench.md").read_text(encoding="utf-8")
+    return yaml.safe_load(text.split("---\n")[1])
+
+
+def own_pack() -> Any:
+    from harness_ext.tasks.mbtibench import prompts
+
+    return prompts.load_pack().content
+
+
+def training_rows(path: Path) -> Any:
+    from harness_ext.methods.training.rows import read_pairs
+
+    return read_pairs(path)
+
+
+def replayed(path: Path) -> Any:
+    from harness_ext.models.replay import Replay
+
+    return Replay(str(path)).get_model_info()
+
+
+def personality(path: Path) -> Any:
+    from harness_ext.tasks.mbtibench.personality import read_estimates
+
+    return read_estimates(path)
+
+
+def old_outputs(path: Path) -> Any:
+    from harness_ext.tasks.eqbench_v2.docs import stored_answers
+
+    return list(stored_answers(path))
+
+
+def card(path: Path) -> Any:
+    from harness_ext.data.cards import parse_card
+    from harness_ext.files import read_text
+
+    return parse_card("x", f"---\n{read_text(path)}\n---\nProse.")
+
+
+def votes(path: Path) -> Any:
+    return called("data", "soft-labels", path)
+
+
+VOTES = [{"id": 1, "annotation": {"E/I": {"A1": "E+", "A2": "E-", "A3": "I-"}}}] * 2
+
+
+def remembered(path: Path) -> Any:
+    from harness_ext.data.checksums import difference
+
+    data = written(path.with_name("data"), b"x")
+    sha256 = hashlib.sha256(b"x").hexdigest()
+    place = path.parent / "memory" / f"{hashlib.sha256(os.fsencode(data)).hexdigest()[:32]}.json"
+    written(place, path.read_bytes())
+    assert difference(data, size=1, sha256=sha256, memory=place.parent) is None
+    assert "sha256 is" in str(difference(data, size=1, sha256="0" * 64, memory=place.parent))
+
+
+def resumed(path: Path) -> Any:
+    from harness_ext.methods.training.resume import Checkpoints
+
+    written(path.parent / "training" / "checkpoint-3" / "run.json", path.read_bytes())
+    written(path.parent / "training" / "checkpoint-x" / "run.json", b"")
+    return Checkpoints(path.parent / "training", SimpleNamespace(load_state=lambda folder: None), {"a": 1}).restore()
+
+
+READERS: dict[str, tuple[Callable[[Path], Any], Any, Callable[[Any], str]]] = {
+    "answers.jsonl": (replayed, ANSWERS, lines),
+    "personality.jsonl": (personality, PERSONALITY, lines),
+    "pack.json": (prompts_of_a_pack, own_pack, json.dumps),
+    "eqbench.json": (old_outputs, OUTPUTS["0"], json.dumps),
+    "rows.jsonl": (training_rows, [{"prompt": "p", "answer": "a"}] * 2, lines),
+    "card.yaml": (card, own_card, yaml.safe_dump),
+    "memory.json": (remembered, {"file": "data", "size": 1, "mtime": 0, "ctime": 0, "sha256": "0" * 64}, json.dumps),
+    "run.json": (resumed, {"run": {"a": 1}, "bytes": {}}, json.dumps),
+    "votes.jsonl": (votes, VOTES, lines),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_readers_refuse_other_peoples_files_in_one_sentence(name: str, tmp_path: Path) -> None:
+    read, valid, write = READERS[name]
+    valid = valid() if callable(valid) else valid
+    read(written(tmp_path / name, write(valid).encode()))
+
+    @many()
+    @given(content=malformed(valid, write), packed=st.booleans())
+    def check(content: bytes, packed: bool) -> None:
+        path = tmp_path / name
+        if packed and name == "answers.jsonl":  # flipped bytes then fall on what is packed
+            path = path.with_name(f"{name}.gz")
+            content = gzip.compress(content, mtime=0)
+            at = len(content) // 2
+            content = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        try:
+            read(written(path, content))
+        except HarnessExtError as error:
+            refused(error)
+
+    check()
+
+
+def test_stored_answers_of_another_form_are_refused(tmp_path: Path) -> None:
+    from harness_ext.models.runs.cache import RunCache
+
+    @many()
+    @given(content=malformed([-1.0, True]), form=st.sampled_from((str, float, tuple[float, bool])), cut=st.booleans())
+    def check(content: bytes, form: Any, cut: bool) -> None:
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+        cache = RunCache(tmp_path / "cache", {"model": "m"})
+        cache.close()
+        with contextlib.closing(sqlite3.connect(cache.path, isolation_level=None)) as other:
+            text = content if cut else content.decode("utf-8", "replace")
+            other.execute("INSERT INTO answers VALUES ('k', ?)", (text,))
+        try:
+            found = RunCache(tmp_path / "cache", {"model": "m"}).get(["k"], form)["k"]
+        except HarnessExtError as error:
+            refused(error)
+        else:
+            assert isinstance(found, str if form is str else float if form is float else tuple)
+
+    check()
+
+
+def test_names_are_shown_and_never_obeyed_by_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["harness-ext", "compare", "a\x1b[2J", "b"])
+    model = "tiny\x1b[31m\x9bm\u202e"
+    content, _ = run_of(model)
+    stored(tmp_path / "own", json.dumps(content).encode())
+    stored(tmp_path / "again", json.dumps(content | {"date": 2.0}).encode())
+    written(tmp_path / "own" / "results\x1b]0;title\x07\nnote: forged.json", b"{")
+    (tmp_path / "intact").mkdir()
+    stored(tmp_path / "intact")
+    said = [called("table", tmp_path), called("table", tmp_path, "--format", "md")]
+    said.append(called("compare", tmp_path / "own", tmp_path / "intact", "--draws", "100"))
+    said.append(
+        called(
+            "rejudge",
+            tmp_path / "own" / f"samples_safety_a_{DATE}.jsonl",
+            "--judge",
+            "rule:xstest",
+            "--out",
+            tmp_path / "o",
+        )
+    )
+    for done in said:
+        assert not {"\x1b", "\x9b", "\x07", "\u202e"} & {*done.stdout, *done.stderr}, done
+    assert "␛]0;title␇␊note: forged" in said[0].stderr
+    with pytest.raises(SystemExit) as end, contextlib.redirect_stderr(io.StringIO()) as err:
+        main()
+    assert end.value.code == 2
+    assert err.getvalue() == "error: a␛[2J does not exist; give the folder of lm-eval's --output_path.\n"
+
+
+def test_a_warning_of_a_method_is_one_line_that_a_terminal_does_not_obey() -> None:
+    with contextlib.redirect_stderr(io.StringIO()) as err, warnings_said():
+        logging.getLogger("harness_ext.methods").warning("%s is %s", "x\x1b[2J", "y\nerror: forged")
+    assert err.getvalue() == "x␛[2J is y␊error: forged\n"
