@@ -129,7 +129,7 @@ def test_every_variant_has_a_group_of_four_leaves(index: dict[str, Any]) -> None
 
 
 def test_leaf_metadata_are_complete_and_never_collide_with_the_loaders_arguments(index: dict[str, Any]) -> None:
-    wanted = {"version", "source", "prompt_pack", "language", "chance", "direction", "part", "recorded"}
+    wanted = {"version", "bench", "source", "prompt_pack", "language", "chance", "direction", "part", "recorded"}
     for name, config in index.items():
         if isinstance(config["task"], str):
             assert set(config["metadata"]) == wanted, name
