@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import difflib
 import functools
+import inspect
+import itertools
 import json
 import re
+import textwrap
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -51,7 +55,7 @@ def settings(cls: type[T]) -> type[T]:
     Traceback (most recent call last):
     harness_ext.errors.InputError: density is 2.0. Give a number from 0 to 1.
     """
-    strict = pydantic.ConfigDict(strict=True, extra="forbid", use_attribute_docstrings=True)
+    strict = pydantic.ConfigDict(strict=True, extra="forbid")
     made: Any = pydantic.dataclasses.dataclass(cls, frozen=True, kw_only=True, config=strict)
 
     @functools.wraps(made.__init__)
@@ -117,12 +121,7 @@ def settings_of(config: type[Any]) -> list[Setting]:
     ('base', 'text', True)
     """
     hints = typing.get_type_hints(config)
-    about = {
-        name: field.description
-        for part in reversed(config.__mro__)
-        for name, field in getattr(part, "__pydantic_fields__", {}).items()
-        if field.description
-    }
+    about = {name: text for part in reversed(config.__mro__) for name, text in _docstrings(part)}
     found = []
     for field in dataclasses.fields(config):
         required = field.default is dataclasses.MISSING
@@ -131,6 +130,25 @@ def settings_of(config: type[Any]) -> list[Setting]:
         found.append(Setting(field.name, describe(hints[field.name]), required, default, text))
     own = config.__annotations__
     return sorted(found, key=lambda setting: (not setting.required, not setting.required and setting.name not in own))
+
+
+def _docstrings(part: type[Any]) -> Iterator[tuple[str, str]]:
+    """Names and docstrings of a class's own fields.
+
+    Read from the class, not by pydantic's ``use_attribute_docstrings``: that looks at the stack while the class is
+    made, and finds nothing where one file is imported under two names.
+    """
+    if not hasattr(part, "__pydantic_fields__"):
+        return
+    try:
+        source = textwrap.dedent(inspect.getsource(part))
+    except (OSError, TypeError):  # made in a session that keeps no source
+        return
+    (tree,) = ast.parse(source).body
+    for field, after in itertools.pairwise(getattr(tree, "body", [])):
+        text = getattr(getattr(after, "value", None), "value", None)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, str):
+            yield field.target.id, text
 
 
 def describe(hint: Any) -> str:
