@@ -146,9 +146,9 @@ def _docstrings(part: type[Any]) -> Iterator[tuple[str, str]]:
         return
     (tree,) = ast.parse(source).body
     for field, after in itertools.pairwise(getattr(tree, "body", [])):
-        text = getattr(getattr(after, "value", None), "value", None)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, str):
-            yield field.target.id, text
+        match field, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, text
 
 
 def describe(hint: Any) -> str:

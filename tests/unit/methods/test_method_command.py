@@ -221,3 +221,15 @@ def test_an_example_is_a_config_of_its_method(file: Path) -> None:
 
 def test_there_are_examples() -> None:
     assert {file.stem for file in EXAMPLES.glob("*.yaml")} == set(method_names())
+
+
+def test_a_text_that_is_the_next_settings_default_is_no_docstring() -> None:
+    @settings
+    class Config:
+        """Two settings."""
+
+        first: str
+        second: str = "a default"
+        """What the second means."""
+
+    assert {one.name: one.about for one in settings_of(Config)} == {"first": "", "second": "What the second means."}
