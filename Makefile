@@ -27,7 +27,7 @@ lint: .venv/installed-dev
 	cd build/wheel && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --cache-dir ../../.import_linter_cache
 	cd build/wheel && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p harness_ext
 
-# Not part of make test: an hour of one core.
+# Not part of make test: it takes tens of minutes.
 mutants: .venv/installed-dev
 	$(BIN)/python tests/mutants.py
 

@@ -48,8 +48,8 @@ class Config(Fit):
     """Which modules are projected: ``number``, those with the lowest cosines; ``threshold``, those with a cosine of at
     most ``threshold`` (code)."""
     num_layers: Count = 10
-    """How many modules ``select=number`` projects: equal cosines count once, fewer modules than this are all
-    projected (code)."""
+    """How many modules ``select=number`` projects, and with them all whose cosine equals the last one's; fewer modules
+    than this are all projected (code)."""
     threshold: Finite = 0.5
     """The highest cosine that ``select=threshold`` projects (code)."""
     variant: Literal["lora", "full_delta"] = "lora"

@@ -62,6 +62,14 @@ def test_dare_ties_is_pefts_to_the_last_bit(seed: int, shape: tuple[int, ...], e
     assert torch.equal(deltas.dare_ties(taus, keeps, weights, 0.5, elect), expected)
 
 
+@pytest.mark.parametrize("drop", [0.1, 0.5, 0.9])
+def test_dare_rescales_what_it_keeps_as_peft_does(drop: float) -> None:
+    (tau,) = random_taus(0, (50, 4), 1)
+    torch.manual_seed(0)
+    expected = peft.prune(tau, 1 - drop, "random", rescale=True)
+    torch.testing.assert_close(deltas.dare(tau, expected != 0, drop), expected)
+
+
 def test_more_than_four_models_agree_with_peft_up_to_its_order_of_summation() -> None:
     taus = random_taus(0, (1000003,), 9)
     weights = [0.1 * (number + 1) for number in range(9)]

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from harness_ext.cli.app import app
 from harness_ext.errors import DataError, HarnessExtError, InputError
+from harness_ext.results.judging import answers
 from harness_ext.results.reading.runs import load_run, read
 from harness_ext.results.statistics.intervals import run_intervals
 from harness_ext.scoring import safety
@@ -236,6 +237,10 @@ def test_metrics_follow_the_labels(label: str, metrics: list[str], tmp_path: Pat
     (path,) = write_run(tmp_path / "results" / "tiny", {"safety_some": docs})
     rejudge(tmp_path / "out", path, "--judge", "rule:refdir12")
     assert samples(tmp_path / "out")[-1]["metrics"] == metrics
+
+
+def test_of_several_responses_to_a_doc_the_first_is_judged() -> None:
+    assert answers.response({"resps": [[NO, YES]]}) == NO
 
 
 def test_an_empty_response_is_invalid_and_no_rate_counts_it(tmp_path: Path) -> None:
