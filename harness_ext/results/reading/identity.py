@@ -28,9 +28,8 @@ _TIME_AND_MACHINE = frozenset(
         "upper_git_hash", "device", "batch_size", "batch_sizes", "max_batch_size", "config_source",
     }
 )  # fmt: skip
-INCIDENTAL = frozenset({"replay_files", "replay_answers", "rejudged", "lm_eval_version", "transformers_version"})
-"""Part of a run's identity, but not of what was asked: stored answers to other tasks, where verdicts were given again
-(their judge and its version have columns), versions of the engine."""
+INCIDENTAL = frozenset({"replay_files", "replay_answers", "lm_eval_version", "transformers_version"})
+"""Part of a run's identity, but not of what was asked: stored answers to other tasks, versions of the engine."""
 
 
 CONSEQUENCES = frozenset({"docs", "task_hash"})
