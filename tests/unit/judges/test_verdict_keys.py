@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harness_ext.judges.cache import Found, VerdictCache
-from harness_ext.judges.judge import Item, Statistics, load_judge
-from harness_ext.judges.judge_file import LlmConfig
-from harness_ext.judges.llm import LlmAsked
+from harness_ext.judges.judge import Item, Statistics
+from harness_ext.judges.llm import LlmAsked, LlmConfig
+from harness_ext.judges.loading import load_judge
 
 BASE: dict[str, Any] = {
     "kind": "llm",
