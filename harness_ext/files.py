@@ -7,6 +7,7 @@ read here, so that one sentence and one exception, :class:`FileError`, say what 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import re
 import stat
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +82,41 @@ def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
     return found
 
 
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes, read in pieces.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 def read_text(path: Path, *, most: int = MOST_BYTES) -> str:
     """The text of an ordinary UTF-8 file, without a byte order mark; errors as for :func:`read_bytes`."""
     try:
         return read_bytes(path, most=most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(f"not UTF-8: {error}") from error
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that another process sees all of it or nothing.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+        raise
 
 
 def read_json(path: Path, *, most: int = MOST_BYTES) -> Any:
@@ -187,13 +218,13 @@ def text_lines(path: Path, *, most: int = MOST_BYTES) -> Iterator[str]:
         raise FileError(f"cut off or broken after line {number}: {error}") from error
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:
     """The YAML value in a file that people write by hand.
 
     Raises:
         FileError: see :func:`read_bytes` (at most :data:`MOST_SETTINGS` bytes) and :func:`parse_yaml`.
     """
-    return parse_yaml(read_text(path, most=MOST_SETTINGS))
+    return parse_yaml(read_text(path, most=MOST_SETTINGS), loader)
 
 
 def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> Any:

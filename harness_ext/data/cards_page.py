@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from harness_ext.data.cards import Card
 
@@ -28,16 +29,23 @@ def _overview_row(card: Card) -> list[str]:
     return [link, card.hub.pretty_name, card.hub.license, ", ".join(card.sensitive), str(len(card.files))]
 
 
-def _section(card: Card) -> str:
-    facts = [
-        ["licence", card.licence],
-        ["passing on", "allowed by the licence" if card.redistributable else "not clearly allowed: never commit it"],
-        ["sensitive", ", ".join(card.sensitive) or "nothing marked"],
-        ["languages", ", ".join(card.hub.language)],
-        ["homepage", card.homepage],
-        ["citation", card.citation],
-        *([f"split {split}", ", ".join(f"`{name}`" for name in names)] for split, names in card.splits.items()),
+def facts(card: Card, quote: str = "`") -> list[tuple[str, str]]:
+    """What a card says of its source, as names and values; names of files stand between two ``quote``."""
+    return [
+        ("licence", card.licence),
+        ("passing on", "allowed by the licence" if card.redistributable else "not clearly allowed: never commit it"),
+        ("sensitive", ", ".join(card.sensitive) or "nothing marked"),
+        ("languages", ", ".join(card.hub.language)),
+        ("homepage", card.homepage),
+        ("citation", card.citation),
+        *(
+            (f"split {split}", ", ".join(f"{quote}{name}{quote}" for name in names))
+            for split, names in card.splits.items()
+        ),
     ]
+
+
+def _section(card: Card) -> str:
     files = [
         [f"[`{file.name}`]({file.url})", str(file.bytes), "" if file.rows is None else str(file.rows), file.sha256[:12]]
         for file in card.files
@@ -51,7 +59,7 @@ def _section(card: Card) -> str:
         [
             f'\n<a id="{card.source}"></a>\n',
             _demoted(card.prose) + "\n",
-            _table(["", ""], facts),
+            _table(["", ""], facts(card)),
             _table(["field", "meaning"], [[f"`{name}`", meaning] for name, meaning in card.fields.items()]),
             _table(["file", "bytes", "rows", "sha256 begins"], files),
             *notes,
@@ -64,6 +72,6 @@ def _demoted(prose: str) -> str:
     return re.sub(r"^(#{1,5}) ", r"#\1 ", prose, flags=re.MULTILINE)
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness_ext.data.cards import Card, CardFile
-from harness_ext.data.checksums import different_digests, sha256_of
+from harness_ext.data.checksums import difference
 from harness_ext.data.fetching import local_copies, wrong_copy
 from harness_ext.data.row_counts import count_rows
 
@@ -40,13 +40,9 @@ def check_copies(card: Card) -> CopiesReport:
 
 def _problem(entry: CardFile, copy: Path) -> str | None:
     try:
-        if (size := copy.stat().st_size) != entry.bytes:
-            return f"size is {size} bytes, expected {entry.bytes}"
-        if (seen := sha256_of(copy)) != entry.sha256:
-            return different_digests(seen, entry.sha256)
+        return difference(copy, size=entry.bytes, sha256=entry.sha256, memory=None)
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
-    return None
 
 
 def _wrong_rows(entry: CardFile, copy: Path) -> str | None:

@@ -6,15 +6,15 @@ import errno
 import logging
 import os
 import shutil
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
-from harness_ext.data.checksums import different_digests, sha256_of
+from tqdm import tqdm
+
+from harness_ext.data.checksums import different_digests
+from harness_ext.files import sha256_of
 
 if TYPE_CHECKING:
     import requests
@@ -194,7 +194,7 @@ def _retry_after(response: requests.Response) -> float:
 
 def _store(response: requests.Response, part: _Part, start: int, patience: Patience) -> int:
     received, since, received_since = 0, time.monotonic(), 0
-    with part.file.open("ab" if start else "wb") as stream, _progress(part.target.name, part.size, start) as progress:
+    with part.file.open("ab" if start else "wb") as stream, _bar(part, start) as bar:
         while piece := response.raw.read1(_PIECE, decode_content=True):
             received, received_since = received + len(piece), received_since + len(piece)
             if (passed := time.monotonic() - since) > patience.slow_s:
@@ -207,7 +207,7 @@ def _store(response: requests.Response, part: _Part, start: int, patience: Patie
                 raise DownloadError(f"the server sent more than the expected {part.size} bytes")
             stream.write(piece)
             stream.flush()
-            progress.advance(len(piece))
+            bar.update(len(piece))
         os.fsync(stream.fileno())
     return received
 
@@ -218,29 +218,7 @@ def _check_room(part: _Part, arrived: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(part.file))
 
 
-class _Progress(Protocol):
-    def advance(self, count: int) -> None: ...
-
-
-@contextmanager
-def _progress(name: str, size: int, start: int) -> Iterator[_Progress]:
-    """A bar on a terminal's stderr, shown only when the download takes longer than a moment."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = bar.add_task(name, total=size, completed=start)
-    began = time.monotonic()
-
-    class Shown:
-        def advance(self, count: int) -> None:
-            bar.advance(task, count)
-            if not bar.live.is_started and sys.stderr.isatty() and time.monotonic() - began > _SHOW_PROGRESS_AFTER_S:
-                bar.start()
-
-    try:
-        yield Shown()
-    finally:
-        if bar.live.is_started:  # stopping a bar that was never shown prints an empty line
-            bar.stop()
+def _bar(part: _Part, start: int) -> tqdm[Any]:
+    """On a terminal's stderr, and only when the download takes longer than a moment."""
+    size = {"total": part.size, "initial": start, "unit": "B", "unit_scale": True}
+    return tqdm(desc=part.target.name, **size, leave=False, disable=None, delay=_SHOW_PROGRESS_AFTER_S)

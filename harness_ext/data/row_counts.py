@@ -14,15 +14,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 _RULES = (
-    "lines",
-    "lines after a header",
-    "csv records",
-    "json lines",
-    "json( [^ ]+)?",
-    "numbered blocks",
-    "dashed blocks",
+    "lines", "lines after a header", "csv records", "json lines", "json( [^ ]+)?", "numbered blocks", "dashed blocks",
     "sqlite rows",
-)
+)  # fmt: skip
 RowRule = Annotated[str, Field(pattern=f"^({'|'.join(_RULES)})$")]
 """One of the rules of :func:`count_rows`."""
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from harness_ext.errors import InputError
+from harness_ext.files import sha256_of
 from harness_ext.judges.cache import Found
 from harness_ext.judges.config import ModelConfig, check_compat
 from harness_ext.judges.judge import Item, Kind, Statistics
@@ -24,7 +25,6 @@ from harness_ext.scoring.verdict_parsers import PARSERS
 
 VERSION = "2"
 """Goes up when the same outputs of a model are understood in another way."""
-_READ_AT_ONCE = 1 << 20
 _UNLIMITED = 1_000_000
 """Tokenizers without a limit state a number beyond this."""
 
@@ -241,11 +241,7 @@ class ClassifierAsked:
 @lru_cache(maxsize=1024)
 def _file_sha256(path: Path, _size: int, _changed: int) -> str:
     """Of a file's content; read once as long as size and time stay: many tasks may share a judge."""
-    own = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(_READ_AT_ONCE):
-            own.update(part)
-    return own.hexdigest()
+    return sha256_of(path)
 
 
 @lru_cache(maxsize=1)

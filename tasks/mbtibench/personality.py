@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from harness_ext.errors import DataError, InputError
-from harness_ext.files import FileError, json_lines
+from harness_ext.files import FileError, json_lines, sha256_of
 from harness_ext.scoring.answers import MARKERS, answer_of
 from harness_ext.scoring.soft_labels import parse_choice, parse_score
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS, Dimension
@@ -166,8 +166,7 @@ def _from_rows(path: Path) -> Estimates:
         rows = [row for _, row in json_lines(path)]
     except FileError as error:
         raise DataError(f"personality: {path} is not JSON Lines ({error}).") from None
-    estimates = estimates_from_rows(rows, path.name)
-    return estimates._replace(sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    return estimates_from_rows(rows, path.name)._replace(sha256=sha256_of(path))
 
 
 def _from_database(path: Path) -> Estimates:
@@ -181,9 +180,7 @@ def _from_database(path: Path) -> Estimates:
                     rows.setdefault(record_id, {"id": record_id})[dimension.name] = _answer(response, kind, dimension)
     except sqlite3.Error as error:
         raise DataError(f"personality: {path} is not a released results file: {error}.") from None
-    return estimates_from_rows(list(rows.values()), path.name)._replace(
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest()
-    )
+    return estimates_from_rows(list(rows.values()), path.name)._replace(sha256=sha256_of(path))
 
 
 def _answer(response: str, kind: str, dimension: Dimension) -> float | str | None:

@@ -6,7 +6,6 @@ outputs of a method, or the ``samples_*.jsonl`` files of an earlier lm-eval run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections import Counter, defaultdict
@@ -21,6 +20,7 @@ from lm_eval.api.registry import model_registry
 from lm_eval.utils import hash_string
 
 from harness_ext.errors import InputError
+from harness_ext.files import sha256_of
 from harness_ext.models.dialogues.turns import answers_of
 from harness_ext.models.replay.answers import Answer, Key, doc_digest, files, load, own_id
 
@@ -65,7 +65,7 @@ class Replay(LM):  # type: ignore[misc]
     def get_model_info(self) -> dict[str, Any]:
         """What the results file says about these answers: files with their sha256, and the number of answers."""
         return {
-            "replay_files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files(self.path)},
+            "replay_files": {file.name: sha256_of(file) for file in files(self.path)},
             "replay_answers": sum(len(answers) for answers in self._answers.values()),
             "replay_model": self.model,
         }

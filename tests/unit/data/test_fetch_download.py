@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import subprocess
 import sys
 import threading
@@ -315,6 +316,9 @@ def test_a_disk_that_fills_up_keeps_what_arrived_and_resumes_later(toy: Any, ser
 def test_a_slow_download_shows_a_bar_on_a_terminal_and_a_fast_one_shows_nothing(
     toy: Any, server: Any, slow: bool, shown: bool
 ) -> None:
+    import fcntl
+    import termios
+
     def slowly(handler: Any, content: bytes) -> None:
         def pause_and_finish() -> None:
             time.sleep(5)  # a bar comes after two seconds of the client, which may be late on a busy machine
@@ -324,6 +328,7 @@ def test_a_slow_download_shows_a_bar_on_a_terminal_and_a_fast_one_shows_nothing(
 
     server.script = [slowly] if slow else []
     terminal, end = os.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))  # a new one has no columns to draw in
     command = [sys.executable, "-c", FETCH, toy.cards]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end, text=True) as process:
         os.close(end)
