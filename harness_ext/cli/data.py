@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness_ext.cli import soft_labels as _soft_labels
+from harness_ext.cli.saying import print_json, write
+from harness_ext.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from harness_ext.data.cards import Card
@@ -54,7 +57,7 @@ def list_(as_json: AsJson = False) -> None:
             }
         )
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     _print_table(
         ["source", "name", "licence", "sensitive", "files here"],
@@ -80,19 +83,22 @@ def show(source: Source, as_json: AsJson = False) -> None:
     - `harness-ext data show tweeteval`
     """
     from harness_ext.data.cards import load_card
+    from harness_ext.data.cards_page import facts
     from harness_ext.data.fetching import local_copies
 
     card = load_card(source)
     if as_json:
-        _print_json(card.model_dump(mode="json"))
+        print_json(card.model_dump(mode="json"))
         return
-    for name, value in _facts(card):
+    licence, *others = facts(card, quote="")
+    named = ("source", f"{card.source} ({card.hub.pretty_name})")
+    for name, value in (named, licence, ("acceptance", _acceptance(card)), *others):
         typer.echo(f"{name + ':':<14}{value}")
     typer.echo(f"\n{card.prose}\n")
     rows = []
     for file in card.files:
-        copies = local_copies(file)
-        rows.append([file.name, str(file.bytes), "" if file.rows is None else str(file.rows), _place(copies)])
+        here = [str(copy) for copy in local_copies(file)] or ["missing"]
+        rows.append([file.name, str(file.bytes), "" if file.rows is None else str(file.rows), here[0]])
     _print_table(["file", "bytes", "rows", "here"], rows)
 
 
@@ -118,7 +124,6 @@ def fetch(
     """
     from harness_ext.data import fetch as fetch_file
     from harness_ext.data import load_card
-    from harness_ext.errors import InputError
 
     names = load_card(source).names
     if everything == bool(files):
@@ -187,7 +192,6 @@ def verify(
     """
     from harness_ext.data.cards import list_sources, load_card
     from harness_ext.data.checks import check_copies
-    from harness_ext.errors import DataError
 
     wrong: list[str] = []
     for card in map(load_card, sources or list_sources()):
@@ -213,7 +217,8 @@ def page(
     from harness_ext.data.cards import list_sources, load_card
     from harness_ext.data.cards_page import cards_page
 
-    _write(output, cards_page([load_card(source) for source in list_sources()]))
+    write(output, cards_page([load_card(source) for source in list_sources()]), "Give another path.")
+    typer.echo(output)
 
 
 @app.command()
@@ -230,30 +235,15 @@ def croissant(
     - `harness-ext data croissant tweeteval`
     - `harness-ext data croissant tweeteval -o tweeteval.croissant.json`
     """
-    import json
-
     from harness_ext.data.cards import load_card
     from harness_ext.data.croissant import to_croissant
 
-    text = json.dumps(to_croissant(load_card(source)), ensure_ascii=False, indent=2)
+    content = to_croissant(load_card(source))
     if output is None:
-        typer.echo(text)
+        print_json(content)
     else:
-        _write(output, text + "\n")
-
-
-def _facts(card: Card) -> list[tuple[str, str]]:
-    return [
-        ("source", f"{card.source} ({card.hub.pretty_name})"),
-        ("licence", card.licence),
-        ("acceptance", _acceptance(card)),
-        ("passing on", "allowed by the licence" if card.redistributable else "not clearly allowed"),
-        ("sensitive", ", ".join(card.sensitive) or "nothing marked"),
-        ("languages", ", ".join(card.hub.language)),
-        ("homepage", card.homepage),
-        ("citation", card.citation),
-        *((f"split {split}", ", ".join(names)) for split, names in card.splits.items()),
-    ]
+        write(output, json.dumps(content, ensure_ascii=False, indent=2) + "\n", "Give another path.")
+        typer.echo(output)
 
 
 def _acceptance(card: Card) -> str:
@@ -262,16 +252,6 @@ def _acceptance(card: Card) -> str:
     if not restrictions(card):
         return "not needed"
     return "given" if is_accepted(card) else f"needed before a download: harness-ext data accept {card.source}"
-
-
-def _place(copies: list[Path]) -> str:
-    return str(copies[0]) if copies else "missing"
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def _print_table(header: list[str], rows: list[list[str]]) -> None:
@@ -290,13 +270,3 @@ def _print_table(header: list[str], rows: list[list[str]]) -> None:
     for row in rows:
         table.add_row(*map(Text, row))  # Text: a name with brackets is not markup
     Console().print(table)
-
-
-def _write(output: Path, text: str) -> None:
-    from harness_ext.errors import InputError
-
-    try:
-        output.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{output} cannot be written ({error.strerror}). Give another path.") from error
-    typer.echo(output)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from harness_ext.cli.judge_options import BaseUrl, Cache, JudgeModel
-from harness_ext.cli.saying import say
+from harness_ext.cli.saying import say, write
+from harness_ext.errors import InputError
 
 if TYPE_CHECKING:
     from harness_ext.judges.judge import Judge
@@ -73,7 +74,6 @@ def judge_agreement(
     """
     from rich.console import Console
 
-    from harness_ext.errors import InputError
     from harness_ext.judges.loading import load_judge
     from harness_ext.leaderboards import agreement, terminal
     from harness_ext.results.judging.judge_agreement import groups, measure, parse_map, read_labelled
@@ -97,7 +97,10 @@ def judge_agreement(
     if json_:
         about = {"labels": labels.name, "labels_sha256": labelled.sha256, "gold_col": gold_col, "gold_map": mapping}
         asks = {"positive": positive, "by_col": by, "cluster_col": cluster_col, **about, "notes": notes}
-        _write(json_, {**who, **asks, **found.as_json()})
+        content = {**who, **asks, **found.as_json()}
+        text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+        write(json_, text, "Give another --json.", make_folder=True)
+        say(f"Wrote {json_}.")
     terminal.show(agreement.tables(found, str(who["judge"]), positive, by, notes, drawn=cluster_col), Console())
 
 
@@ -115,7 +118,6 @@ def _stored(
     labelled: Labelled, column: str, parser: str | None, mapping: Mapping[str, str], positive: Positive
 ) -> list[str]:
     """Labels that a judge gave earlier: its texts, parsed, or labels written as people's are."""
-    from harness_ext.errors import InputError
     from harness_ext.results.judging.judge_agreement import INVALID, labels_of
     from harness_ext.scoring.safety import PARSERS, parse_verdict
 
@@ -134,8 +136,6 @@ def _stored(
 
 
 def _check_kind(name: str, kind: str, positive: Positive) -> None:
-    from harness_ext.errors import InputError
-
     if (kind == "harm") != (positive == "harmful"):
         raise InputError(f"{name} judges {kind} and says nothing about --positive {positive}.")
 
@@ -156,14 +156,3 @@ def _notes(labelled: Labelled, judged: Sequence[str], who: Mapping[str, Any]) ->
             f"Out of fold: {words(known)}."
         )
     return notes
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    from harness_ext.errors import InputError
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error.strerror}). Give another --json.") from error
-    say(f"Wrote {path}.")

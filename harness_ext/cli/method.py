@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from harness_ext.cli.saying import plain, warnings_said
+from harness_ext.cli.saying import plain, print_json, warnings_said
 from harness_ext.errors import InputError
 from harness_ext.methods.registry import load, method_names, summary
 
@@ -42,11 +44,9 @@ def list_(as_json: AsJson = False) -> None:
 
     - `harness-ext method list`
     """
-    import json
-
     rows = {name: summary(name) for name in method_names()}
     if as_json:
-        typer.echo(json.dumps([{"method": name, "summary": text} for name, text in rows.items()], indent=2))
+        print_json([{"method": name, "summary": text} for name, text in rows.items()])
         return
     width = max(map(len, rows))
     for name, text in rows.items():
@@ -62,14 +62,12 @@ def show(name: Name, as_json: AsJson = False) -> None:
     - `harness-ext method show irr`
     - `harness-ext method show ties --json`
     """
-    import json
-
     from harness_ext.methods.settings import settings_of
 
     method = load(name)
     if as_json:
         settings = [setting._asdict() for setting in settings_of(method.config)]
-        typer.echo(json.dumps({"method": name, "about": method.about, "settings": settings}, indent=2, default=str))
+        print_json({"method": name, "about": method.about, "settings": settings})
         return
     typer.echo(_describe(method))
 
@@ -127,18 +125,10 @@ for _name in method_names():
 
 def _describe(method: Method) -> str:
     """The method and its settings as Markdown that is also readable as it is."""
-    import inspect
-
     from harness_ext.methods.settings import settings_of
 
     lines = [method.about, "", inspect.cleandoc(method.config.__doc__ or ""), "", "Settings:", ""]
     for setting in settings_of(method.config):
-        default = "required" if setting.required else f"default {_yaml(setting.default)}"
+        default = "required" if setting.required else f"default {json.dumps(setting.default, default=str)}"
         lines.append(f"- `{setting.name}` ({setting.kind}; {default}): {setting.about}")
     return "\n".join(lines)
-
-
-def _yaml(value: Any) -> str:
-    import json
-
-    return json.dumps(value, default=str)

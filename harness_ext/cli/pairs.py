@@ -9,6 +9,9 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from harness_ext.cli.saying import write
+from harness_ext.errors import InputError
+
 
 class _Row(NamedTuple):
     prompt: str
@@ -57,8 +60,6 @@ def pairs(
     import hashlib
     import json
 
-    from harness_ext.errors import InputError
-
     tasks = _load(task, metadata, include_path)
     sources = [_Split(own, split, allow_evaluated) for own in tasks]
     evaluated = set() if allow_evaluated else {_digest(prompt) for source in sources for prompt in source.evaluated()}
@@ -70,7 +71,7 @@ def pairs(
             f"{task} has no row to train on: {left_out} docs have no prompt, no answer, or a prompt that is evaluated."
         )
     content = "".join(f"{json.dumps(row._asdict(), ensure_ascii=False, default=str)}\n" for row in rows).encode()
-    _write(out, content)
+    write(out, content, "Free some space, or give another --out.")
     typer.echo(f"{out}: {len(rows):,} rows of {task}, split {split}, sha256 {hashlib.sha256(content).hexdigest()}")
     if left_out:
         typer.echo(
@@ -84,7 +85,6 @@ def _load(task: str, metadata: str | None, include_path: Path | None) -> list[An
     import logging
 
     from harness_ext import _autoload
-    from harness_ext.errors import InputError
     from harness_ext.files import parse_json
 
     try:
@@ -107,8 +107,6 @@ class _Split:
     """The docs of one split of one task, and their prompts and answers."""
 
     def __init__(self, task: Any, split: str, allow_evaluated: bool) -> None:
-        from harness_ext.errors import InputError
-
         self._task, self._name = task, task.config.task
         roles = {"train": "training_split", "validation": "validation_split", "test": "test_split"}
         self._split = getattr(task.config, roles.get(split, ""), None) or split
@@ -142,16 +140,12 @@ class _Split:
         yield from tqdm(islice(docs, count), f"{self._name}: {split}", count, unit="doc", disable=None)
 
     def _prompt(self, doc: Any) -> str:
-        from harness_ext.errors import InputError
-
         if self._task.multiple_input or doc.get("turns") or self._task.config.doc_to_image:
             raise InputError(f"{self._name} asks with a dialogue, an image or one text a choice: no single prompt.")
         return str(self._task.fewshot_context(doc, 0, gen_prefix=self._task.doc_to_prefix(doc)))
 
     def _answer(self, doc: Any) -> str:
         """What lm-eval's few-shot examples show."""
-        from harness_ext.errors import InputError
-
         target = self._task.doc_to_target(doc)
         if isinstance(target, list):
             target = target[0] if target else ""
@@ -169,18 +163,3 @@ def _digest(prompt: str) -> bytes:
     import hashlib
 
     return hashlib.sha256(prompt.encode()).digest()
-
-
-def _write(out: Path, content: bytes) -> None:
-    """Write a file that is there as a whole or not at all."""
-    from harness_ext.errors import InputError
-
-    part = out.with_name(f"{out.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(
-            f"{out} cannot be written ({error.strerror}). Free some space, or give another --out."
-        ) from error

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from harness_ext.cli.saying import print_json
+from harness_ext.errors import InputError
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -23,8 +26,6 @@ def list_(json_: Json = False) -> None:
 
     - `harness-ext published list`
     """
-    import json
-
     from harness_ext.results.published.tables import load
 
     frame = load("published")
@@ -38,7 +39,7 @@ def list_(json_: Json = False) -> None:
         for bench, group in frame.groupby("bench")
     ]
     if json_:
-        typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        print_json(rows)
         return
     _show(["Benchmark", "Numbers", "Models", "Sources"], [[*row.values()] for row in rows])
 
@@ -60,7 +61,6 @@ def show(
 
     Exit codes: 0 shown, 2 nothing matches.
     """
-    from harness_ext.errors import InputError
     from harness_ext.results.published.tables import load
 
     frame = load("published", bench)
@@ -88,15 +88,11 @@ def validate(json_: Json = False) -> None:
 
     Exit codes: 0 all hold, 1 something does not.
     """
-    import json
-
     from harness_ext.results.published.checks import check_all
 
     verdict = check_all()
     if json_:
-        typer.echo(
-            json.dumps({**verdict._asdict(), "findings": [item._asdict() for item in verdict.findings]}, indent=2)
-        )
+        print_json({**verdict._asdict(), "findings": [item._asdict() for item in verdict.findings]})
     else:
         for finding in verdict.findings:
             typer.echo(f"{finding.bench}: {finding.check}: {finding.row}: {finding.problem}")

@@ -12,6 +12,7 @@ import typer
 
 from harness_ext.cli.judge_options import BaseUrl, Cache, JudgeModel
 from harness_ext.cli.saying import say
+from harness_ext.errors import InputError
 
 if TYPE_CHECKING:
     from harness_ext.judges.judge import Item, Judge, Statistics
@@ -90,8 +91,6 @@ def rejudge(
 
 def _suffix(name: str | None) -> str | None:
     """The name of a filter: part of lm-eval's metric keys, which have a comma."""
-    from harness_ext.errors import InputError
-
     if name is not None and not re.fullmatch(r"[\w.+-]+", name):
         raise InputError(f"--name {name!r} would be part of metric names: give letters, digits and _ . + - only.")
     return name

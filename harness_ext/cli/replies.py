@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from harness_ext.cli.saying import plain
+from harness_ext.cli.saying import plain, print_json
+from harness_ext.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from harness_ext.results.reading.runs import TaskRun
@@ -48,7 +49,6 @@ def replies(
 
     Exit codes: 2 wrong input, 3 data missing or broken.
     """
-    from harness_ext.errors import InputError
     from harness_ext.results.reading.runs import load_run
 
     if not (emo_consistency or bertscore):
@@ -64,7 +64,6 @@ def replies(
 
 def _stored(task: TaskRun) -> list[_Reply]:
     """The replies of a task whose docs have references; empty for any other task."""
-    from harness_ext.errors import DataError
     from harness_ext.scoring.answers import MARKERS, answer_of
 
     found: list[_Reply] = []
@@ -117,9 +116,7 @@ def _scores(
 
 def _show(scores: list[dict[str, Any]], json_: bool) -> None:
     if json_:
-        import json
-
-        typer.echo(json.dumps(scores, ensure_ascii=False, indent=2))
+        print_json(scores)
         return
     for score in scores:
         beside = {"human_replies": "human replies {:.2f}", "layer": "layer {}"}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
+
+from harness_ext.errors import InputError
+from harness_ext.files import write_whole
 
 
 def plain(text: str) -> str:
@@ -19,6 +24,29 @@ def plain(text: str) -> str:
 def say(text: str) -> None:
     """Write a line to stderr."""
     typer.echo(plain(text), err=True)
+
+
+def print_json(value: object) -> None:
+    """Print a value for another program."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def write(path: Path, content: str | bytes, way_out: str, *, make_folder: bool = False) -> None:
+    """Write a file that is there as a whole or not at all; what is no ordinary file, such as a pipe, is written to.
+
+    Raises:
+        InputError: it cannot be written; the sentence ends with the way out.
+    """
+    given = content if isinstance(content, bytes) else content.encode()
+    try:
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_file() or not path.exists():
+            write_whole(path, given)
+        else:
+            path.write_bytes(given)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}). {way_out}") from error
 
 
 @contextmanager

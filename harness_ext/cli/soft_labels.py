@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from harness_ext.cli.saying import say
+from harness_ext.cli.saying import say, write
+from harness_ext.errors import InputError
 
 if TYPE_CHECKING:
     from harness_ext.scoring.em import SoftLabels
@@ -64,7 +65,6 @@ def soft_labels(
     """
     import json
 
-    from harness_ext.errors import InputError
     from harness_ext.scoring.em import em_soft_labels, majority_pole
 
     if not tol >= 0:
@@ -85,12 +85,16 @@ def soft_labels(
         for row, soft, pole in zip(labels, fit.soft.tolist(), hard, strict=True):
             row["softlabels"][dimension] = soft
             row["hardlabels"][dimension] = pole
-    _write(output, (json.dumps(row, ensure_ascii=False) + "\n" for row in labels))
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in labels)
+    if output == _STANDARD_OUTPUT:
+        typer.echo(text, nl=False)
+    else:
+        write(output, text, "Give another path.")
+        say(f"Wrote {output}.")
 
 
 def _read(file: Path) -> list[AnnotatedRecord]:
     """Records of a JSONL file, each with an ``annotation`` mapping; blank lines are skipped."""
-    from harness_ext.errors import InputError
     from harness_ext.files import FileError, parse_json, text_lines
 
     try:
@@ -119,8 +123,6 @@ def _read(file: Path) -> list[AnnotatedRecord]:
 
 def _annotators(file: Path, records: list[AnnotatedRecord]) -> list[str]:
     """The three annotators of the first record, after checking that every record has a vote of each of them."""
-    from harness_ext.errors import InputError
-
     dimensions = list(records[0].votes)
     annotators = sorted(records[0].votes[dimensions[0]])
     if len(annotators) != 3:
@@ -168,23 +170,3 @@ def _report(dimension: str, fit: SoftLabels, tol: float) -> None:
     change = fit.iterations[-1][0]
     end = f"last change {change:.2g}" if change < tol else f"stopped by --max-iter with a last change of {change:.2g}"
     say(f"{dimension}: {len(fit.soft)} records, {len(fit.iterations)} steps, {end}")
-
-
-def _write(output: Path, lines: Iterable[str]) -> None:
-    """Write all lines or nothing."""
-    import os
-
-    from harness_ext.errors import InputError
-
-    text = "".join(lines)
-    if output == _STANDARD_OUTPUT:
-        typer.echo(text, nl=False)
-        return
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(output)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise InputError(f"{output} cannot be written ({error.strerror}). Give another path.") from error
-    say(f"Wrote {output}.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from harness_ext.cli.saying import say
+from harness_ext.cli.saying import say, write
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,11 +88,7 @@ def table(
     tables = build.tables(frame, partial=partial)
     text = _text(form, frame, tables, runs, evidence, show_samples=show_samples) if form else ""
     if output:
-        try:
-            output.parent.mkdir(parents=True, exist_ok=True)
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{output} cannot be written ({error.strerror}). Give another --output.") from error
+        write(output, text, "Give another --output.", make_folder=True)
     if json_:
         typer.echo(_as_json(tables, runs))
     elif form and not output:
