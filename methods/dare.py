@@ -31,12 +31,7 @@ class Config(WeightedInputs):
 
 
 def apply(config: Config) -> Path:
-    """Merge and return the output folder.
-
-    Raises:
-        InputError: the models do not fit the base, or the output cannot be written.
-        DataError: a file is broken.
-    """
+    """Merge and return the output folder; raises as `Merge`."""
 
     def change(name: str, taus: list[Delta]) -> Iterator[torch.Tensor]:
         kept = [masked(tau, name, config.seed + k, config.drop, config.rescale) for k, tau in enumerate(taus)]
@@ -44,6 +39,6 @@ def apply(config: Config) -> Path:
             if config.merge == "linear":
                 yield deltas.task_arithmetic(pieces, config.weights_of(name))
             else:
-                yield deltas.disjoint_mean(pieces, config.weights_of(name), deltas.elected_signs(pieces, config.elect))
+                yield deltas.elected_mean(pieces, config.weights_of(name), config.elect)
 
     return Merge("dare", config, config.by_role()).write(change)

@@ -66,12 +66,7 @@ def magprune(tau: Any, draws: Any, drop: float, window: float, rescale: bool = T
 
 
 def apply(config: Config) -> Path:
-    """Merge and return the output folder.
-
-    Raises:
-        InputError: the models do not fit the base, or the output cannot be written.
-        DataError: a file is broken.
-    """
+    """Merge and return the output folder; raises as `Merge`."""
 
     def pruned(tau: Delta, seed: int) -> Iterator[torch.Tensor]:
         start = 0
@@ -82,6 +77,6 @@ def apply(config: Config) -> Path:
 
     def change(name: str, taus: list[Delta]) -> Iterator[torch.Tensor]:
         for pieces in zip(*(pruned(tau, config.seed + k) for k, tau in enumerate(taus)), strict=True):
-            yield deltas.disjoint_mean(pieces, config.weights_of(name), deltas.elected_signs(pieces, config.elect))
+            yield deltas.elected_mean(pieces, config.weights_of(name), config.elect)
 
     return Merge("della", config, config.by_role()).write(change, config.scale)

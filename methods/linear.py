@@ -37,12 +37,7 @@ def shares(weights: Sequence[float]) -> list[float]:
 
 
 def apply(config: Config) -> Path:
-    """Merge and return the output folder.
-
-    Raises:
-        InputError: the models do not fit the base, or the output cannot be written.
-        DataError: a file is broken.
-    """
+    """Merge and return the output folder; raises as `Merge`."""
     return Merge("linear", config, config.by_role()).write(
         lambda name, taus: (
             deltas.task_arithmetic(pieces, shares(config.weights_of(name))) for pieces in zip(*taus, strict=True)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import ADAPTER, WEIGHTS
-from harness_ext.methods.checkpoints.compatibility import Fit, differences, matched
+from harness_ext.methods.checkpoints.compatibility import Fit, differences
 from harness_ext.methods.checkpoints.read import Checkpoint, Folder, row_ranges
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.tied import skeleton
@@ -55,7 +55,7 @@ def apply(config: Config) -> Path:
     """
     check_out(None, config.out)
     base = Folder(config.base)
-    model = matched(Folder(config.model), base, dtypes=config.dtypes, configs=config.configs)
+    model = config.matched(Folder(config.model), base)
     record = Record("lora_extraction", config, {"base": base, "model": model})
     record.notes |= differences({"model": model}, base)
     changed = {name: norm for name in base.names if (norm := _distance(model, base, name))}

@@ -42,12 +42,7 @@ def resta(delta: Any, safety_vector: Any, gamma: float) -> torch.Tensor:
 
 
 def apply(config: Config) -> Path:
-    """Add the safety vector and return the output folder.
-
-    Raises:
-        InputError: the models do not fit the base, or the output cannot be written.
-        DataError: a file is broken.
-    """
+    """Add the safety vector and return the output folder; raises as `Merge`."""
 
     def change(name: str, taus: list[Delta]) -> Iterator[torch.Tensor]:
         finetuned, unaligned = taus

@@ -23,7 +23,7 @@ from pydantic import Field
 from typing_extensions import dataclass_transform
 
 from harness_ext.errors import InputError
-from harness_ext.files import MOST_SETTINGS, FileError, parse_yaml, read_text
+from harness_ext.files import FileError, parse_yaml, read_yaml
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False), "Give finite numbers."]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), "Give a number above 0."]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), "Give 0 or more."]
 Count = Annotated[int, Field(ge=1), "Give 1 or more."]
+CountFrom0 = Annotated[int, Field(ge=0), "Give 0 or more."]
 
 _KINDS = {str: "text", Path: "a path", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -196,7 +197,7 @@ def from_file(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"{path} does not exist; give a YAML file of `key: value` lines.")
     try:
-        content = parse_yaml(read_text(path, most=MOST_SETTINGS), _Loader)
+        content = read_yaml(path, _Loader)
     except FileError as error:
         raise InputError(f"{path} cannot be read as YAML ({error}).") from error
     if not isinstance(content, dict):
@@ -214,12 +215,7 @@ def _parsed(raw: str, hint: Any) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as of version 1.2 where it matters: 1e-5 is a number. Nobody's settings need aliases, which can be bombs."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not read")
-        return super().compose_node(parent, index)
+    """YAML as of version 1.2 where it matters: 1e-5 is a number."""
 
 
 _Loader.add_implicit_resolver(

@@ -67,12 +67,7 @@ def _products(one: torch.Tensor, other: torch.Tensor) -> npt.NDArray[np.float64]
 
 
 def apply(config: Config) -> Path:
-    """Merge and return the output folder.
-
-    Raises:
-        InputError: the model does not fit the base, or the output cannot be written.
-        DataError: a file is broken.
-    """
+    """Merge and return the output folder; raises as `Merge`."""
 
     def change(name: str, taus: list[Delta]) -> Iterator[torch.Tensor]:
         (tau,), (t,) = taus, config.weights_of(name)

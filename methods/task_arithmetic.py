@@ -15,12 +15,7 @@ class Config(WeightedInputs):
 
 
 def apply(config: Config) -> Path:
-    """Merge and return the output folder.
-
-    Raises:
-        InputError: the models do not fit the base, or the output cannot be written.
-        DataError: a file is broken.
-    """
+    """Merge and return the output folder; raises as `Merge`."""
     merge = Merge("task_arithmetic", config, config.by_role())
     return merge.write(
         lambda name, taus: (

@@ -41,12 +41,7 @@ class Config(WeightedInputs):
 
 
 def apply(config: Config) -> Path:
-    """Merge and return the output folder.
-
-    Raises:
-        InputError: the models do not fit the base, or the output cannot be written.
-        DataError: a file is broken.
-    """
+    """Merge and return the output folder; raises as `Merge`."""
     merge = Merge("ties", config, config.by_role())
     trim = _by_tensor(config) if config.trim_scope == "tensor" else _by_vector(config, merge)
     majority = None
@@ -56,9 +51,7 @@ def apply(config: Config) -> Path:
 
     def change(name: str, taus: list[Delta]) -> Iterator[torch.Tensor]:
         for pieces in trim(taus):
-            yield deltas.disjoint_mean(
-                pieces, config.weights_of(name), deltas.elected_signs(pieces, config.elect, majority)
-            )
+            yield deltas.elected_mean(pieces, config.weights_of(name), config.elect, majority)
 
     return merge.write(change, config.scale)
 

@@ -18,7 +18,7 @@ from harness_ext.methods.irr import prune_delta
 from harness_ext.methods.safepatching import patch_tensor
 from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.objective import answer_nll, answer_tokens, nll_of
-from harness_ext.methods.training.rows import Row, chat_rows, pad
+from harness_ext.methods.training.rows import Row, pad, token_rows
 
 Tensors = dict[str, torch.Tensor]
 
@@ -157,4 +157,4 @@ def _rows(data: Path, model: Path) -> list[Row]:
             record = json.loads(line)
             yield record["prompt"], record["answer"]
 
-    return chat_rows(AutoTokenizer.from_pretrained(model), pairs())
+    return token_rows(AutoTokenizer.from_pretrained(model), pairs())

@@ -23,7 +23,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from harness_ext.methods.training.loop import TrainingConfig, train
-from harness_ext.methods.training.rows import chat_rows
+from harness_ext.methods.training.rows import token_rows
 
 TEMPLATE = (
     "{% for message in messages %}<{{ message.role }}> {{ message.content }} {% endfor %}"
@@ -126,7 +126,7 @@ def fit(model: Any, words: Any, stage: Stage, seed: int, title: str) -> None:
         warmup_steps=min(20, stage.steps // 5),
         seed=seed,
     )
-    train(model, {"rows": chat_rows(words, pairs(stage.examples))}, config, title=title)
+    train(model, {"rows": token_rows(words, pairs(stage.examples))}, config, title=title)
 
 
 def is_linear(name: str) -> bool:

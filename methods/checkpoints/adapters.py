@@ -6,7 +6,6 @@ a matrix product's last bits depend on how many rows it is given, and a merge mu
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from pathlib import Path
@@ -17,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 
 from harness_ext.errors import DataError, InputError
-from harness_ext.files import is_file
+from harness_ext.files import is_file, sha256_of
 from harness_ext.methods.checkpoints.read import CONFIG, Checkpoint, Folder, read_as, read_json
 from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 
@@ -25,19 +24,9 @@ ADAPTER = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _OTHER_KINDS = (
-    "use_dora",
-    "use_qalora",
-    "use_bdlora",
-    "lora_bias",
-    "layer_replication",
-    "megatron_config",
-    "arrow_config",
-    "kasa_config",
-    "monteclora_config",
-    "alora_invocation_tokens",
-    "trainable_token_indices",
-    "target_parameters",
-)
+    "use_dora", "use_qalora", "use_bdlora", "lora_bias", "layer_replication", "megatron_config", "arrow_config",
+    "kasa_config", "monteclora_config", "alora_invocation_tokens", "trainable_token_indices", "target_parameters",
+)  # fmt: skip
 """Settings of adapters whose change is not ``scale · B·A`` of the weights that are stored."""
 _CHANGE_THE_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 """Ways to start the training that change the base's weights as well."""
@@ -139,7 +128,7 @@ class MergedAdapter(Checkpoint):
 
     def sources(self) -> dict[str, str]:
         """SHA-256 of the adapter's weights and of its settings."""
-        return {name: hashlib.sha256((self.path / name).read_bytes()).hexdigest() for name in (WEIGHTS, ADAPTER)}
+        return {name: sha256_of(self.path / name) for name in (WEIGHTS, ADAPTER)}
 
     def factors(self, name: str) -> tuple[torch.Tensor, torch.Tensor, float] | None:
         """(left, right, scale) of the change of a tensor, ``scale · left · right``; ``None`` if there is no such."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import MergedAdapter, broken_ties, is_adapter, open_checkpoint
-from harness_ext.methods.checkpoints.read import CONFIG, TOKENS, Checkpoint, View, read_as, read_json, row_ranges
+from harness_ext.methods.checkpoints.read import CONFIG, TOKENS, Checkpoint, View, read_as, read_json
 from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 from harness_ext.methods.settings import settings
 
@@ -39,6 +39,10 @@ class Fit:
     configs: Literal["same", "any"] = "same"
     """Refuse models whose config.json computes something else with the same weights (rope, norms, activation, windows,
     …), or take the base's. Ours."""
+
+    def matched(self, model: Checkpoint, base: Checkpoint, missing: Literal["error", "base"] = "error") -> Checkpoint:
+        """`matched` with these settings."""
+        return matched(model, base, missing=missing, dtypes=self.dtypes, configs=self.configs)
 
 
 def apart(base: Checkpoint, models: Iterable[str]) -> Checkpoint:
@@ -311,5 +315,4 @@ def _equal(checkpoint: Checkpoint, one: str, other: str) -> bool:
     """Do two tensors of a checkpoint hold the same values? Read by rows, up to the first difference."""
     if checkpoint.shape(one) != checkpoint.shape(other) or checkpoint.dtype(one) != checkpoint.dtype(other):
         return False
-    pieces = row_ranges(checkpoint.shape(one), chunk_bytes=2**20)
-    return all(torch.equal(checkpoint.rows(one, *rows), checkpoint.rows(other, *rows)) for rows in pieces)
+    return all(map(torch.equal, *(checkpoint.pieces(name, chunk_bytes=2**20) for name in (one, other))))

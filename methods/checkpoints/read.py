@@ -12,7 +12,7 @@ import math
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -79,6 +79,11 @@ class Checkpoint(ABC):
     def tensor(self, name: str) -> torch.Tensor:
         """A whole tensor; do not write to it."""
         return self.rows(name, 0, (*self.shape(name), 1)[0])
+
+    def pieces(self, name: str, chunk_bytes: int = CHUNK_BYTES) -> Iterator[torch.Tensor]:
+        """A tensor by `row_ranges`; do not write to them."""
+        for start, stop in row_ranges(self.shape(name), chunk_bytes):
+            yield self.rows(name, start, stop)
 
     def delta(self, base: Checkpoint, name: str, start: int, stop: int) -> torch.Tensor:
         """Rows of what was added to the tensor ``name`` of ``base``, as new float32 values."""
@@ -203,8 +208,7 @@ class Folder(Checkpoint):
         digest = hashlib.sha256()
         for name in tqdm(self.names, desc=f"Reading {self.path}", unit="tensor", disable=None):
             digest.update(f"{name}\0{self.dtype(name)}\0{self.shape(name)}\0".encode())
-            for start, stop in row_ranges(self.shape(name), _READ_BYTES):
-                rows = self.rows(name, start, stop)
+            for rows in self.pieces(name, _READ_BYTES):
                 digest.update(raw_bytes(rows))
                 if not torch.isfinite(rows).all():
                     raise InputError(f"{name} of {self.path} holds NaN or Inf. Nothing can be computed from it.")
@@ -255,18 +259,6 @@ class Folder(Checkpoint):
 
     def _slice(self, name: str) -> Any:
         return self._file(name).get_slice(name)
-
-
-def refuse_non_finite(checkpoint: Checkpoint, names: Iterable[str]) -> None:
-    """Read tensors by rows, before hours of work begin.
-
-    Raises:
-        InputError: a tensor holds NaN or Inf; the sentence names it.
-    """
-    for name in names:
-        for start, stop in row_ranges(checkpoint.shape(name)):
-            if not bool(torch.isfinite(checkpoint.rows(name, start, stop)).all()):
-                raise InputError(f"{name} of {checkpoint.path} holds NaN or Inf. Give an intact checkpoint.")
 
 
 def raw_bytes(tensor: torch.Tensor) -> memoryview:

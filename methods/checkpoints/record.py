@@ -9,12 +9,13 @@ import math
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import harness_ext
+from harness_ext.files import sha256_of
 from harness_ext.methods.checkpoints.read import Checkpoint
 
 RECORD = "method.json"
@@ -47,16 +48,17 @@ class Record:
     """The method's ``Config``."""
     checkpoints: Mapping[str, Checkpoint]
     """Role (``base``, ``models[0]``, …) → what was read."""
-    data: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    """File of data → SHA-256."""
+    files: dataclasses.InitVar[Iterable[str]] = ()
+    """Files of data, whose SHA-256 are noted."""
     facts: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     """Name of a tensor → what to note about it beside its change; kept when an interrupted run goes on."""
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What to note about the whole run."""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, files: Iterable[str]) -> None:
         """Read the inputs once, to tell them from others later; the clock of the run starts here."""
         self.began = time.monotonic()
+        self.data = {file: sha256_of(Path(file)) for file in files}
         self.inputs = {
             role: {"path": str(checkpoint.path), "sha256": checkpoint.sources()}
             for role, checkpoint in self.checkpoints.items()
@@ -74,7 +76,7 @@ class Record:
             if key not in _ABOUT_THE_MACHINE and (key not in _SINCE_0_1_0 or value != _SINCE_0_1_0[key])
         }
         contents = {role: entry["sha256"] for role, entry in self.inputs.items()}
-        whole = [self.method, settings, contents, dict(self.data)]
+        whole = [self.method, settings, contents, self.data]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
@@ -94,7 +96,7 @@ def write_record(folder: Path, record: Record, changes: Mapping[str, Change], *,
         "config": settings,
         "base": record.inputs.get("base"),
         "inputs": {role: entry for role, entry in record.inputs.items() if role != "base"},
-        "data": dict(record.data),
+        "data": record.data,
         "seeds": {key: value for key, value in settings.items() if "seed" in key},
         "versions": _versions(),
         "wall_seconds": round(wall_seconds, 3),

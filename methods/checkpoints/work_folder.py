@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import shutil
@@ -17,6 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, NonNegativeFloat, ValidationError
@@ -230,8 +233,7 @@ def publish(folder: Path, target: Path) -> None:
     """
     for name in (_JOURNAL, _LOCK):
         (folder / name).unlink(missing_ok=True)
-    for path in [*folder.iterdir(), folder]:
-        _sync(path)
+    synced(folder)
     folder.rename(target)
     _sync(target.parent)
 
@@ -249,6 +251,23 @@ def write_whole(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+
+
+def mapped(file: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """An array in a file, which is made in full size if it is not there: a full disk is noticed at once."""
+    size = 4 * math.prod(shape)
+    with file.open("ab") as stream:
+        if stream.tell() != size:
+            stream.truncate(size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(stream.fileno(), 0, size)
+    return np.memmap(file, dtype=np.float32, mode="r+", shape=shape)
+
+
+def synced(folder: Path) -> None:
+    """Have the system put a folder and the files in it on the disk."""
+    for path in [*folder.iterdir(), folder]:
+        _sync(path)
 
 
 def _sync(path: Path) -> None:

@@ -26,6 +26,7 @@ from safetensors import safe_open
 from tqdm import tqdm
 
 from harness_ext.errors import DataError, InputError
+from harness_ext.files import sha256_of
 from harness_ext.methods.checkpoints.adapters import ADAPTER, WEIGHTS
 from harness_ext.methods.checkpoints.read import (
     CONFIG,
@@ -36,7 +37,6 @@ from harness_ext.methods.checkpoints.read import (
     natural_order,
     raw_bytes,
     read_json,
-    row_ranges,
 )
 from harness_ext.methods.checkpoints.record import RECORD, Change, Record, write_record
 from harness_ext.methods.checkpoints.tied import Untied
@@ -241,15 +241,9 @@ def _values(
         shape, dtype = base.shape(name), base.dtype(name)
         change = changes[name] = Change(changed=0, entries=math.prod(shape), norm=0.0)
         new = edit(name) if dtype.is_floating_point else None
-        if new is None:
-            for start, stop in row_ranges(shape):
-                rows = base.rows(name, start, stop)
-                yield rows
-                bar.update(rows.nbytes)
-        else:
-            for rows in _edited(base, name, new, change):
-                yield rows
-                bar.update(rows.nbytes)
+        for rows in base.pieces(name) if new is None else _edited(base, name, new, change):
+            yield rows
+            bar.update(rows.nbytes)
         change.facts = record.facts.get(name, {})
 
 
@@ -279,8 +273,6 @@ def _edited(base: Checkpoint, name: str, new: Iterable[torch.Tensor], change: Ch
 
 def _verify(base: Checkpoint, shards: list[_Shard], work: WorkFolder) -> None:
     """Read everything back: checksums as written, names, shapes and types as in the base."""
-    from harness_ext.data.checksums import sha256_of
-
     for shard in tqdm(shards, desc="Verifying", unit="file", disable=None):
         path = work.folder / shard.file
         known = _written(work, shard)

@@ -101,7 +101,7 @@ def ties(taus: Sequence[Any], weights: Sequence[float], density: float, elect: E
     tensor([3., 3.])
     """
     kept = [trim(tau, density) for tau in _tensors(taus, weights)]
-    return disjoint_mean(kept, weights, elected_signs(kept, elect))
+    return elected_mean(kept, weights, elect)
 
 
 def ties_global(
@@ -137,14 +137,9 @@ def ties_global(
     for vector in vectors:
         threshold = global_threshold(vector.values(), density, compat)
         kept.append({name: above(tau, threshold) for name, tau in vector.items()})
-    majority = None
-    if compat == "mergelm":
-        majority = majority_sign([vector[name] for vector in kept] for name in names)
-    merged = {}
-    for name in names:
-        pieces = _tensors([vector[name] for vector in kept], weights)
-        merged[name] = disjoint_mean(pieces, weights, elected_signs(pieces, elect, majority))
-    return merged
+    pieces = {name: _tensors([vector[name] for vector in kept], weights) for name in names}
+    majority = majority_sign(pieces.values()) if compat == "mergelm" else None
+    return {name: elected_mean(own, weights, elect, majority) for name, own in pieces.items()}
 
 
 def global_threshold(chunks: Iterable[torch.Tensor], density: float, compat: Literal["mergelm"] | None = None) -> float:
@@ -178,6 +173,13 @@ def majority_sign(pieces: Iterable[Sequence[torch.Tensor]]) -> float:
     """The sign (+1, 0 or -1) that most of the entries elect, over pieces of all tensors."""
     balance = sum(float(_sums(taus, "total").sign().sum(dtype=torch.float64)) for taus in pieces)
     return (balance > 0) - (balance < 0)
+
+
+def elected_mean(
+    taus: Sequence[torch.Tensor], weights: Sequence[float], elect: Elect, majority: float | None = None
+) -> torch.Tensor:
+    """`disjoint_mean` with the signs that the values themselves elect."""
+    return disjoint_mean(taus, weights, elected_signs(taus, elect, majority))
 
 
 def disjoint_mean(taus: Sequence[torch.Tensor], weights: Sequence[float], signs: torch.Tensor) -> torch.Tensor:
@@ -228,7 +230,7 @@ def dare_ties(
     """
     tensors = _tensors(taus, weights)
     kept = [dare(tau, keep, drop) for tau, keep in zip(tensors, keeps, strict=True)]
-    return disjoint_mean(kept, weights, elected_signs(kept, elect))
+    return elected_mean(kept, weights, elect)
 
 
 def keep_mask(seed: int, name: str, start: int, stop: int, drop: float) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, matched
+from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences
 from harness_ext.methods.checkpoints.read import CHUNK_BYTES, Checkpoint, row_ranges
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
@@ -129,14 +129,7 @@ class Merge:
         self.base = apart(open_checkpoint(config.base), models.values())
         check_out(self.base, config.out)
         self.models = [
-            matched(
-                open_checkpoint(path, self.base),
-                self.base,
-                missing=config.missing,
-                dtypes=config.dtypes,
-                configs=config.configs,
-            )
-            for path in models.values()
+            config.matched(open_checkpoint(path, self.base), self.base, config.missing) for path in models.values()
         ]
         for pattern in getattr(config, "weights_by_name", None) or ():
             if not any(_fits(pattern, name) for name in self.names()):

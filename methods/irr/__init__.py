@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, matched
-from harness_ext.methods.checkpoints.read import Checkpoint, refuse_non_finite, row_ranges
+from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences
+from harness_ext.methods.checkpoints.read import Checkpoint
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.work_folder import WorkFolder, work_folder
 from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
@@ -31,7 +31,7 @@ from harness_ext.methods.layers.decoder import Batch, DecoderLayers, States, Sto
 from harness_ext.methods.layers.fisher import layerwise_fisher
 from harness_ext.methods.layers.loading import best_device, drop_weights, empty_model, load_weights
 from harness_ext.methods.settings import Count, Positive, Share, settings
-from harness_ext.methods.training.rows import calibration_batches, file_digest, load_tokenizer, safe_answer_batches
+from harness_ext.methods.training.rows import calibration_batches, load_tokenizer, safe_answer_batches
 
 CALIBRATION_ROWS = 8
 """Calibration sequences that pass through a layer together; changes memory and speed, not the result."""
@@ -444,8 +444,7 @@ def apply(config: Config) -> Path:
     base = apart(open_checkpoint(config.base), (config.finetuned, config.unaligned))
     check_out(base, config.out)
     finetuned, unaligned = (
-        matched(open_checkpoint(path, base), base, dtypes=config.dtypes, configs=config.configs)
-        for path in (config.finetuned, config.unaligned)
+        config.matched(open_checkpoint(path, base), base) for path in (config.finetuned, config.unaligned)
     )
     models = {"base": base, "finetuned": finetuned, "unaligned": unaligned}
     tokenizer = load_tokenizer(config.base)
@@ -469,9 +468,7 @@ def apply(config: Config) -> Path:
     layers = DecoderLayers(model, full_rows_see_ahead=config.compat == "full_rows_see_ahead")
     parts = require_targets(layers, config.targets)
     names = [list(layers.linears(index, parts)) for index in range(len(layers))]
-    for checkpoint in models.values():
-        refuse_non_finite(checkpoint, (name for own in names for name in own))
-    record = Record("irr", config, models, {path: file_digest(path) for path in (config.safe_data, config.calib_data)})
+    record = Record("irr", config, models, (config.safe_data, config.calib_data))
     record.notes |= differences(models, base)
     sequences = sum(len(batch["input_ids"]) for batch in calib)
     shape = (sequences, config.seqlen, model.config.get_text_config().hidden_size)
@@ -492,8 +489,7 @@ def apply(config: Config) -> Path:
             if name in stage_of:
                 yield work.read(stage_of[name], name)
             else:
-                for start, stop in row_ranges(finetuned.shape(name)):
-                    yield finetuned.rows(name, start, stop)
+                yield from finetuned.pieces(name)
 
         return write_checkpoint(base, config.out, new_values, record)
 
@@ -559,17 +555,14 @@ def _edit_layers(
         stage = f"layer-{index:05}"
         if not work.finished(stage):
             load_weights(layers.model, finetuned, layers.weights(index), device)
-            done = {
-                name: (weight, edit)
-                for name, weight, edit in realign_layer(layers, index, calib, states, parts_of, config, base.dtype)
-            }
+            done = list(realign_layer(layers, index, calib, states, parts_of, config, base.dtype))
             for number, batch in enumerate(calib):
                 following[number] = layers.run(index, batch, states[number])
             following.flush()
             work.finish(
                 stage,
-                {name: edit._asdict() for name, (_, edit) in done.items()},
-                {name: weight.cpu() for name, (weight, _) in done.items()},
+                {name: edit._asdict() for name, _, edit in done},
+                {name: weight.cpu() for name, weight, _ in done},
             )
             drop_weights(layers.model, layers.weights(index))
         edits |= work.finished(stage)

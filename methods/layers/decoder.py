@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 
 from harness_ext.errors import InputError
+from harness_ext.methods.checkpoints.work_folder import mapped
 
 Batch = Mapping[str, torch.Tensor]
 
@@ -30,20 +30,14 @@ class StoredStates:
     """Hidden states of all calibration sequences in a file that is mapped: the system may drop it from memory.
 
     Args:
-        file: is made in full size if it is not there, so that a full disk is noticed at once.
+        file: see `mapped`.
         shape: (sequences, tokens, hidden).
         batch_size: sequences of a batch.
         device: of the tensors that are handed out.
     """
 
     def __init__(self, file: Path, shape: tuple[int, int, int], batch_size: int, device: torch.device) -> None:
-        size = 4 * int(np.prod(shape))
-        with file.open("ab") as stream:
-            if stream.tell() != size:
-                stream.truncate(size)
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(stream.fileno(), 0, size)
-        self._map = np.memmap(file, dtype=np.float32, mode="r+", shape=shape)
+        self._map = mapped(file, shape)
         self._batch_size, self._device = batch_size, device
 
     def __getitem__(self, batch: int, /) -> torch.Tensor:
@@ -147,7 +141,7 @@ class DecoderLayers:
         def put_in(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
             if self._full_rows_see_ahead:
                 kwargs = {**kwargs, "attention_mask": _open_full_rows(kwargs.get("attention_mask"), batch)}
-            return (states, *args[1:]), {key: value for key, value in kwargs.items() if key != "hidden_states"}
+            return _given(states, args, kwargs)
 
         def stop(_: Any, __: Any, output: Any) -> None:
             self._in_a_tuple = isinstance(output, tuple)
@@ -161,11 +155,7 @@ class DecoderLayers:
 
         A backward pass can follow.
         """
-
-        def put_in(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-            return (states, *args[1:]), {key: value for key, value in kwargs.items() if key != "hidden_states"}
-
-        hook = self.modules[0].register_forward_pre_hook(put_in, with_kwargs=True)
+        hook = self.modules[0].register_forward_pre_hook(lambda _, *given: _given(states, *given), with_kwargs=True)
         try:
             with torch.enable_grad(), _handing_on(self.modules, self._in_a_tuple):
                 loss: torch.Tensor = self.model(**batch, use_cache=False).loss
@@ -239,6 +229,13 @@ class DecoderLayers:
             for hook in hooks:
                 hook.remove()
         raise InputError(f"{type(self.model).__name__} does not call its layers in order")
+
+
+def _given(
+    states: torch.Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a layer, with these states instead of its own."""
+    return (states, *args[1:]), {key: value for key, value in kwargs.items() if key != "hidden_states"}
 
 
 @contextmanager

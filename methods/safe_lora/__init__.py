@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import MergedAdapter, open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, matched
-from harness_ext.methods.checkpoints.read import Checkpoint, refuse_non_finite, row_ranges
+from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences
+from harness_ext.methods.checkpoints.read import Checkpoint
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.write import check_out, write_adapter, write_checkpoint
 from harness_ext.methods.layers.decoder import DecoderLayers
@@ -163,12 +163,10 @@ def apply(config: Config) -> Path:
         DataError: a file is broken.
     """
     aligned = apart(open_checkpoint(config.aligned), (config.base, config.adapter))
-    base = matched(open_checkpoint(config.base, aligned), aligned, dtypes=config.dtypes, configs=config.configs)
+    base = config.matched(open_checkpoint(config.base, aligned), aligned)
     tuned = open_checkpoint(config.adapter, aligned)
     if config.variant == "full_delta":
-        return _project_deltas(
-            config, aligned, base, matched(tuned, aligned, dtypes=config.dtypes, configs=config.configs)
-        )
+        return _project_deltas(config, aligned, base, config.matched(tuned, aligned))
     if not isinstance(tuned, MergedAdapter):
         raise InputError(f"{config.adapter} is no adapter. Give a LoRA adapter, or set variant=full_delta.")
     return _project_adapter(config, aligned, base, tuned)
@@ -181,8 +179,6 @@ def _project_adapter(config: Config, aligned: Checkpoint, base: Checkpoint, adap
     names = list(adapter.places)
     if not names:
         raise InputError(f"{adapter.path}: the adapter changes no linear layer.")
-    for checkpoint in (aligned, base):
-        refuse_non_finite(checkpoint, names)
     models = {"base": base, "aligned": aligned, "adapter": adapter}
     record = Record("safe_lora", config, models, notes=dict(differences(models, aligned)))
     factors, cosines = {}, {}
@@ -206,8 +202,6 @@ def _project_deltas(config: Config, aligned: Checkpoint, base: Checkpoint, tuned
     names = [name for index in range(len(layers)) for name in layers.linears(index) if name in set(aligned.names)]
     if not names:
         raise InputError(f"{config.aligned}: its decoder layers have no linear layers, which are what is projected.")
-    for checkpoint in (aligned, base, tuned):
-        refuse_non_finite(checkpoint, names)
     models = {"base": base, "aligned": aligned, "adapter": tuned}
     record = Record("safe_lora", config, models, notes=dict(differences(models, aligned)))
 
@@ -222,8 +216,7 @@ def _project_deltas(config: Config, aligned: Checkpoint, base: Checkpoint, tuned
             ((_, direction),) = _directions(aligned, base, [name], shown=False)
             yield (projection(direction) @ change(name)).add_(aligned.tensor(name))
         else:
-            for start, stop in row_ranges(tuned.shape(name)):
-                yield tuned.rows(name, start, stop)
+            yield from tuned.pieces(name)
 
     return write_checkpoint(aligned, config.out, new_values, record)
 

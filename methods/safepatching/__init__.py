@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import open_checkpoint
-from harness_ext.methods.checkpoints.read import refuse_non_finite
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.work_folder import WorkFolder, work_folder
 from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
@@ -29,20 +28,12 @@ from harness_ext.methods.deltas import uniform
 from harness_ext.methods.importance import snip
 from harness_ext.methods.layers.decoder import DecoderLayers
 from harness_ext.methods.layers.loading import empty_model, load_model
-from harness_ext.methods.safepatching.tensor import (
-    Mode,
-    counted,
-    filled_up,
-    merged,
-    patch_tensor,
-    select,
-    top_share,
-)
+from harness_ext.methods.safepatching.tensor import Mode, filled_up, patch_tensor, patched, select, top_share
 from harness_ext.methods.settings import Count, Finite, Positive, Share, settings
 from harness_ext.methods.training.finetuned import train_only, trained
 from harness_ext.methods.training.loop import TrainingConfig
 from harness_ext.methods.training.objective import nll_of
-from harness_ext.methods.training.rows import Row, file_digest, load_tokenizer, pad, read_pairs, token_rows
+from harness_ext.methods.training.rows import Row, load_tokenizer, pad, read_pairs, token_rows
 
 __all__ = ["Config", "apply", "patch_tensor"]
 
@@ -136,8 +127,7 @@ def apply(config: Config) -> Path:
         raise InputError(f"{config.model}: its decoder layers have no linear layers, which are what is patched.")
     if lost := sorted(set(names) - set(base.names)):
         raise InputError(f"{config.model}: there is no tensor {lost[0]}, which the model of its config.json has.")
-    refuse_non_finite(base, names)
-    record = Record("safepatching", config, {"base": base}, {config.harmful_data: file_digest(config.harmful_data)})
+    record = Record("safepatching", config, {"base": base}, [config.harmful_data])
     entries, everything = (sum(math.prod(base.shape(name)) for name in some) for some in (names, base.names))
     with work_folder(config.out, record.identity(), 4 * (4 * entries + 2 * (everything + 2 * entries))) as work:
         for patch in (_SAFETY, _OVER_SAFETY):
@@ -150,8 +140,8 @@ def apply(config: Config) -> Path:
         def new_values(name: str) -> Iterator[torch.Tensor] | None:
             if name not in targets:
                 return None
-            patched, record.facts[name] = _patched(config, work, name, base.tensor(name).float())
-            return iter([patched])
+            new, record.facts[name] = _patched(config, work, name, base.tensor(name).float())
+            return iter([new])
 
         return write_checkpoint(base, config.out, new_values, record)
 
@@ -188,29 +178,19 @@ def _derive(config: Config, patch: _Patch, work: WorkFolder, names: Sequence[str
 
 def _patched(config: Config, work: WorkFolder, name: str, theta: torch.Tensor) -> tuple[torch.Tensor, dict[str, int]]:
     """One patched tensor in float32, and its counts."""
+
+    def drawn(patch: _Patch) -> torch.Tensor:
+        draws = uniform(config.seed, f"{name}|{patch.name}", 0, theta.numel())
+        return torch.from_numpy(draws).view(theta.shape)
+
     se, osm = (work.read(patch.name, name) - theta for patch in (_SAFETY, _OVER_SAFETY))
     s_se, s_osm = (work.read(patch.name, f"{name}|score") for patch in (_SAFETY, _OVER_SAFETY))
-    draws = [
-        torch.from_numpy(uniform(config.seed, f"{name}|{patch.name}", 0, theta.numel())).view(theta.shape)
-        for patch in (_SAFETY, _OVER_SAFETY)
-    ]
+    draws = drawn(_SAFETY), drawn(_OVER_SAFETY)
     if config.order == "mask_and_difference":
-        keeps = [drawn < config.p for drawn in draws]
-        return patch_tensor(
-            theta,
-            se,
-            osm,
-            s_se,
-            s_osm,
-            *keeps,
-            a=config.a,
-            b=config.b,
-            alpha=config.alpha,
-            beta=config.beta,
-            mode=config.mode,
-        )
+        keeps = (draw < config.p for draw in draws)
+        how = {name: getattr(config, name) for name in ("a", "b", "alpha", "beta", "mode")}
+        return patch_tensor(theta, se, osm, s_se, s_osm, *keeps, **how)
     top_se, top_osm = top_share(s_se, config.a), top_share(s_osm, config.b)
     d_se, d_osm = select(top_se, top_osm, config.mode)
-    mask_se, mask_osm = filled_up(d_se, draws[0], config.p), filled_up(d_osm, draws[1], config.p)
-    counts = counted(d_se, d_osm, mask_se, mask_osm, top_se & top_osm)
-    return merged(theta, se, osm, mask_se, mask_osm, config.alpha, config.beta), counts
+    masks = filled_up(d_se, draws[0], config.p), filled_up(d_osm, draws[1], config.p)
+    return patched(theta, (se, osm), (config.alpha, config.beta), (d_se, d_osm), masks, top_se & top_osm)

@@ -9,6 +9,8 @@ import torch
 from harness_ext.errors import InputError
 
 Mode = Literal["difference", "intersection", "all", "top"]
+Pair = tuple[torch.Tensor, torch.Tensor]
+"""Of the safety patch and of the over-safety patch."""
 
 
 def patch_tensor(
@@ -68,45 +70,25 @@ def patch_tensor(
         if tensor.shape != theta.shape:
             raise InputError(f"{name} has the shape {tuple(tensor.shape)}, theta {tuple(theta.shape)}")
     d_se, d_osm = select(top_se, top_osm, mode)
-    mask_se, mask_osm = _kept(d_se, keep_se), _kept(d_osm, keep_osm)
-    counts = counted(d_se, d_osm, mask_se, mask_osm, top_se & top_osm)
-    return merged(theta, delta_se, delta_osm, mask_se, mask_osm, alpha, beta), counts
+    masks = _kept(d_se, keep_se), _kept(d_osm, keep_osm)
+    return patched(theta, (delta_se, delta_osm), (alpha, beta), (d_se, d_osm), masks, top_se & top_osm)
 
 
-def merged(
-    theta: torch.Tensor,
-    delta_se: torch.Tensor,
-    delta_osm: torch.Tensor,
-    mask_se: torch.Tensor,
-    mask_osm: torch.Tensor,
-    alpha: float,
-    beta: float,
-) -> torch.Tensor:
-    """``theta`` with both patches where their masks are True; a new tensor.
+def patched(
+    theta: torch.Tensor, deltas: Pair, weights: tuple[float, float], allowed: Pair, masks: Pair, shared: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, int]]:
+    """What `patch_tensor` returns: a new tensor with each patch where its mask is True, and the counts.
 
-    >>> first, both = torch.tensor([True, False]), torch.tensor([True, True])
-    >>> merged(torch.zeros(2), torch.ones(2), torch.ones(2), first, both, alpha=1, beta=2)
+    >>> masks = torch.tensor([True, False]), torch.tensor([True, True])
+    >>> patched(torch.zeros(2), (torch.ones(2), torch.ones(2)), (1, 2), masks, masks, masks[0])[0]
     tensor([3., 2.])
     """
-    patched = theta.clone()
-    patched[mask_se] += alpha * delta_se[mask_se]
-    patched[mask_osm] += beta * delta_osm[mask_osm]
-    return patched
-
-
-def counted(
-    d_se: torch.Tensor, d_osm: torch.Tensor, mask_se: torch.Tensor, mask_osm: torch.Tensor, shared: torch.Tensor
-) -> dict[str, int]:
-    """The counts that `patch_tensor` returns, from its masks; ``shared`` is what both patches are interested in."""
-    masks = {
-        "D_se": d_se,
-        "D_osm": d_osm,
-        "patched_se": mask_se,
-        "patched_osm": mask_osm,
-        "intersection": shared,
-        "both": mask_se & mask_osm,
-    }
-    return {name: int(mask.sum()) for name, mask in masks.items()}
+    new = theta.clone()
+    for delta, weight, mask in zip(deltas, weights, masks, strict=True):
+        new[mask] += weight * delta[mask]
+    counted = {"D_se": allowed[0], "D_osm": allowed[1], "patched_se": masks[0], "patched_osm": masks[1]}
+    counted |= {"intersection": shared, "both": masks[0] & masks[1]}
+    return new, {name: int(mask.sum()) for name, mask in counted.items()}
 
 
 def filled_up(candidates: torch.Tensor, draws: torch.Tensor, p: float) -> torch.Tensor:

@@ -22,7 +22,7 @@ from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.objective import Objective, answer_logits
 from harness_ext.methods.training.pairs import Rows
 from harness_ext.methods.training.reference import Reference, Says, StoredLogits, adapter_off, looked_up, of_rows
-from harness_ext.methods.training.rows import Row, file_digest, load_tokenizer, read_pairs, token_rows
+from harness_ext.methods.training.rows import Row, load_tokenizer, read_pairs, token_rows
 
 
 @settings
@@ -162,22 +162,16 @@ def finetuned(
     model = load_model(config.model)
     places = places_in(base, model)
     rows = {role: rows_of(config, model, path) for role, path in data.items()}
-    record = Record(method, config, {"base": base}, {path: file_digest(path) for path in data.values()})
+    record = Record(method, config, {"base": base}, data.values())
     record.notes["rows"] = {role: len(own) for role, own in rows.items()}
     model = _choose(config, model).to(best_device())  # where a reference is computed before the training
     ends = {epoch: _steps(config, rows, epoch) for epoch in range(1, config.epochs + 1)}
     training = TrainingConfig(
         steps=ends[config.epochs],
         learning_rate=config.lr,
-        batch_size=config.batch_size,
-        accumulation=config.accumulation,
         warmup_steps=_steps(config, rows, config.warmup_epochs),
-        weight_decay=config.weight_decay,
-        max_gradient_norm=config.max_gradient_norm,
-        precision=config.precision,
-        max_loss=config.max_loss,
         checkpoint_every=max(1, ends[config.epochs] // 10),
-        seed=config.seed,
+        **{name: getattr(config, name) for name in _SAME_IN_TRAINING},
     )
     with work_folder(config.out, record.identity(), training_bytes(model)) as work:
         untrained = work.folder / "untrained"
@@ -309,16 +303,16 @@ def places_in(base: Checkpoint, model: Any) -> dict[str, str]:
     return places
 
 
+_SAME_IN_TRAINING = (
+    "batch_size", "accumulation", "weight_decay", "max_gradient_norm", "precision", "max_loss", "seed",
+)  # fmt: skip
+
+
 def _choose(config: FineTuning, model: Any) -> Any:
     if config.trained == "lora":
         torch.manual_seed(config.seed)
-        return add_lora(
-            model,
-            rank=config.lora_rank,
-            alpha=config.lora_alpha,
-            dropout=config.lora_dropout,
-            targets=config.lora_targets,
-        )
+        own = {name: getattr(config, f"lora_{name}") for name in ("rank", "alpha", "dropout", "targets")}
+        return add_lora(model, **own)
     if config.trained != "all":
         train_only(model, config.trained)
     return model

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from harness_ext.errors import InputError
+from harness_ext.methods.settings import Count, CountFrom0, NotNegative, settings
 from harness_ext.methods.training.loss_curve import LossCurve, Point
 from harness_ext.methods.training.objective import Batch, Objective, nll_of
 from harness_ext.methods.training.pairs import Rows, laid_out
@@ -27,23 +28,23 @@ from harness_ext.methods.training.resume import Checkpoints, identity
 from harness_ext.methods.training.rows import pad
 
 
-@dataclass(frozen=True)
+@settings
 class TrainingConfig:
     """How to train. Every default is ours unless its docstring names a source."""
 
-    steps: int
+    steps: Count
     """Optimizer steps."""
-    learning_rate: float = 2e-5
+    learning_rate: NotNegative = 2e-5
     """Peak rate of AdamW (source: full fine-tuning in Stanford Alpaca's train.py recipe; LoRA usually takes 1e-4)."""
-    batch_size: int = 8
+    batch_size: Count = 8
     """Rows of a micro-batch, of each role and in each process."""
-    accumulation: int = 1
+    accumulation: Count = 1
     """Micro-batches of a step, in each process."""
     schedule: str = "linear"
     """A name that ``transformers.get_scheduler`` knows (source: default of transformers' ``TrainingArguments``)."""
-    warmup_steps: int = 0
+    warmup_steps: CountFrom0 = 0
     """Steps in which the rate rises to its peak (source: default of transformers' ``TrainingArguments``)."""
-    weight_decay: float = 0.0
+    weight_decay: NotNegative = 0.0
     """Decoupled decay of every trained weight (source: default of transformers' ``TrainingArguments``)."""
     max_gradient_norm: float | None = 1.0
     """Gradients are scaled down to this norm; None: never (source: default of transformers' ``TrainingArguments``)."""
@@ -52,20 +53,10 @@ class TrainingConfig:
     max_loss: float | None = None
     """Stop before the first step whose loss is larger than this, its sign aside: gradient ascent, whose loss is a
     negated likelihood without bound, has no other end. None: never."""
-    checkpoint_every: int | None = None
+    checkpoint_every: Count | None = None
     """Steps between checkpoints; None: only one, at the end. Needs a folder."""
     seed: int = 0
     """Of the order of rows, and of dropout."""
-
-    def __post_init__(self) -> None:
-        """Refuse numbers that no run can have."""
-        for name in ("steps", "batch_size", "accumulation", "checkpoint_every"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} is {value}: must be 1 or more")
-        for name in ("learning_rate", "weight_decay", "warmup_steps"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} is {getattr(self, name)}: must be 0 or more")
 
 
 class Trained(NamedTuple):

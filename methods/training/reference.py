@@ -8,7 +8,6 @@ are not stored at all where only an adapter is trained.
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from harness_ext.methods.checkpoints.work_folder import mapped
 from harness_ext.methods.training.objective import Batch, answer_logits, answer_tokens
 from harness_ext.methods.training.rows import pad
 
@@ -81,7 +81,7 @@ class StoredLogits:
     """Logits at the scored tokens of all rows in a mapped file: a reference like `objective.answer_logits`.
 
     Args:
-        file: is made in full size if it is not there, so that a full disk is noticed at once; its size is announced.
+        file: see `mapped`; its size is announced.
         rows: all rows of a role.
         vocabulary: logits of each token.
     """
@@ -91,13 +91,9 @@ class StoredLogits:
         self._ends = np.cumsum([0, *(answer_tokens(pad([row])) for row in rows)])
         shape = (int(self._ends[-1]), vocabulary)
         self.bytes = 4 * math.prod(shape)
-        with file.open("ab") as stream:
-            if stream.tell() != self.bytes:
-                print(f"{file}: {shape[0]:,} answer tokens, {self.bytes / 1e6:,.1f} MB of logits", file=sys.stderr)
-                stream.truncate(self.bytes)
-                if hasattr(os, "posix_fallocate"):
-                    os.posix_fallocate(stream.fileno(), 0, self.bytes)
-        self._map = np.memmap(file, dtype=np.float32, mode="r+", shape=shape)
+        if not file.exists():
+            print(f"{file}: {shape[0]:,} answer tokens, {self.bytes / 1e6:,.1f} MB of logits", file=sys.stderr)
+        self._map = mapped(file, shape)
 
     def fill(self, model: Any, batch_size: int) -> None:
         """Compute and store all."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from harness_ext.errors import DataError, InputError
 from harness_ext.files import read_json
+from harness_ext.methods.checkpoints.work_folder import synced
 
 _NAME = "checkpoint-"
 _IDENTITY = "run.json"
@@ -86,7 +86,7 @@ class Checkpoints:
             if main:
                 content = {"run": self._run, "bytes": {path.name: _size(path) for path in partial.iterdir()}}
                 (partial / _IDENTITY).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-                _flush(partial)
+                synced(partial)  # a rename may reach the disk before what was renamed
                 partial.rename(final)
         except Exception as error:  # a full disk is an OSError here, a RuntimeError in torch, another in safetensors
             shutil.rmtree(partial, ignore_errors=True)
@@ -107,13 +107,3 @@ class Checkpoints:
 
 def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
-
-
-def _flush(folder: Path) -> None:
-    """Bring the files to the disk: a rename may reach it before what was renamed."""
-    for path in [*folder.iterdir(), folder]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

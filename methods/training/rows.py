@@ -6,7 +6,6 @@ instead, the tokens of the answer alone.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,11 +63,6 @@ def _pair(line: str, where: str) -> Pair:
         if not isinstance(text, str) or not text.strip():
             raise InputError(f"{where}: {field} is missing or empty or no text. Every record has prompt and answer.")
     return Pair(record["prompt"], record["answer"])
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a data file, for ``method.json``."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def load_tokenizer(folder: str | Path) -> Any:
@@ -152,17 +146,6 @@ def _asked(tokenizer: Any, prompt: str, system: str | None) -> list[int]:
     return asked[:-1] if asked and asked[-1] == tokenizer.eos_token_id else asked  # some tokenizers end every text
 
 
-def chat_rows(tokenizer: Any, pairs: Iterable[tuple[str, str]], **settings: Any) -> list[Row]:
-    """`token_rows` of a chat model.
-
-    Raises:
-        InputError: as there, or the tokenizer has no chat template.
-    """
-    if not getattr(tokenizer, "chat_template", None):
-        raise InputError("the tokenizer has no chat template: the model must be a chat model")
-    return token_rows(tokenizer, pairs, **settings)
-
-
 def pad(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One batch of rows, padded on the right: ``input_ids``, ``attention_mask`` and ``labels``, each (rows, longest).
 
@@ -185,9 +168,12 @@ def pad(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return batch
 
 
-def _padded(lists: Sequence[Sequence[int]], filled: int) -> torch.Tensor:
-    longest = max(map(len, lists))
-    return torch.tensor([[*one, *[filled] * (longest - len(one))] for one in lists])
+def _padded(
+    lists: Sequence[Sequence[int]], filled: int, length: int | None = None, *, left: bool = False
+) -> torch.Tensor:
+    length = length or max(map(len, lists))
+    rows = ((list(one[:length]), [filled] * (length - len(one))) for one in lists)
+    return torch.tensor([rest + own if left else own + rest for own, rest in rows])
 
 
 def left_padded(rows: Sequence[Row], pad_id: int, length: int | None = None) -> dict[str, torch.Tensor]:
@@ -197,19 +183,12 @@ def left_padded(rows: Sequence[Row], pad_id: int, length: int | None = None) -> 
     >>> batch["input_ids"].tolist(), batch["attention_mask"].tolist(), batch["labels"].tolist()
     ([[5, 6], [2, 7]], [[1, 1], [0, 1]], [[-100, 6], [-100, 7]])
     """
-    length = length or max(len(row["input_ids"]) for row in rows)
-    batch = {
-        "input_ids": torch.full((len(rows), length), pad_id),
-        "attention_mask": torch.zeros(len(rows), length, dtype=torch.long),
-        "labels": torch.full((len(rows), length), IGNORED),
+    ids, labels = ([row[name] for row in rows] for name in ("input_ids", "labels"))
+    return {
+        "input_ids": _padded(ids, pad_id, length, left=True),
+        "attention_mask": _padded([[1] * len(own) for own in ids], 0, length, left=True),
+        "labels": _padded(labels, IGNORED, length, left=True),
     }
-    for number, row in enumerate(rows):
-        ids = row["input_ids"][:length]
-        start = length - len(ids)
-        batch["input_ids"][number, start:] = torch.tensor(ids)
-        batch["attention_mask"][number, start:] = 1
-        batch["labels"][number, start:] = torch.tensor(row["labels"][:length])
-    return batch
 
 
 def safe_answer_batches(

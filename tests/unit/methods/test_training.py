@@ -21,7 +21,7 @@ from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.loss_curve import CSV, PLOT, read
 from harness_ext.methods.training.objective import Objective, answer_nll, answer_tokens, nll_of
 from harness_ext.methods.training.pairs import order
-from harness_ext.methods.training.rows import chat_rows, pad
+from harness_ext.methods.training.rows import pad, token_rows
 
 ROWS = [
     {"input_ids": [3, 4, 5, 6, 7, 8], "labels": [IGNORED, IGNORED, 5, 6, 7, 8]},
@@ -295,22 +295,15 @@ class OneTokenALetter:
 
 
 def test_only_the_answer_and_its_end_are_scored():
-    (row,) = chat_rows(OneTokenALetter(), [("ab", "cd")], system="s")
+    (row,) = token_rows(OneTokenALetter(), [("ab", "cd")], system="s")
     assert "".join(map(chr, row["input_ids"][:-1])) == "<s>s<u>ab<a>cd"
     assert row["input_ids"][-1] == 2
     assert row["labels"] == [IGNORED] * 12 + [ord("c"), ord("d"), 2]
 
 
 def test_a_long_row_loses_the_end_of_its_answer_and_one_without_answer_is_named_by_number_only():
-    (row,) = chat_rows(OneTokenALetter(), [("ab", "cdefgh")], max_tokens=10)
+    (row,) = token_rows(OneTokenALetter(), [("ab", "cdefgh")], max_tokens=10)
     assert "".join(map(chr, row["input_ids"])) == "<u>ab<a>cd"
     with pytest.raises(InputError, match="row 1: its prompt has 108 tokens") as refused:
-        chat_rows(OneTokenALetter(), [("ab", "c"), ("secret" * 17, "c")], max_tokens=10)
+        token_rows(OneTokenALetter(), [("ab", "c"), ("secret" * 17, "c")], max_tokens=10)
     assert "secret" not in str(refused.value)
-
-
-def test_a_tokenizer_without_chat_template_is_refused():
-    tokenizer = OneTokenALetter()
-    tokenizer.chat_template = None
-    with pytest.raises(InputError, match="chat template"):
-        chat_rows(tokenizer, [("a", "b")])
