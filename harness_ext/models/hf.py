@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+import torch
+from torch.nn.utils.rnn import pad_sequence
 
 
 def share_documents(lm: Any) -> None:
@@ -11,6 +15,17 @@ def share_documents(lm: Any) -> None:
     if accelerator is not None and accelerator.num_processes > 1 and lm.world_size == 1:
         lm._rank = accelerator.process_index
         lm._world_size = accelerator.num_processes
+
+
+def padded(rows: Sequence[Sequence[int]], filled: int, *, left: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids of different lengths in one batch, and their attention mask, both of shape (rows, longest).
+
+    >>> padded([[5, 6], [7]], filled=0, left=True)[0].tolist()
+    [[5, 6], [0, 7]]
+    """
+    side, own = "left" if left else "right", [torch.tensor(row, dtype=torch.long) for row in rows]
+    ids = pad_sequence(own, batch_first=True, padding_value=filled, padding_side=side)
+    return ids, pad_sequence([torch.ones_like(row) for row in own], batch_first=True, padding_side=side)
 
 
 class Encoded(NamedTuple):

@@ -22,7 +22,7 @@ from lm_eval.models.huggingface import HFLM
 from tqdm import tqdm
 
 from harness_ext.errors import InputError
-from harness_ext.models.hf import PairEncoder, share_documents
+from harness_ext.models.hf import PairEncoder, padded, share_documents
 from harness_ext.models.mlm.checkpoint import MaskedLMLoader, positions, require_encoder
 from harness_ext.models.mlm.copies import VARIANTS, Copy, Passage, Variant, masked_copy
 from harness_ext.models.runs.identity import claim, identity_of
@@ -230,12 +230,7 @@ class MaskedLM(HFLM):  # type: ignore[misc]
 
     def _predicted(self, batch: list[Copy]) -> list[tuple[float, bool]]:
         """For each copy the log-probability of its target, and whether that is the likeliest token."""
-        longest = max(len(copy.tokens) for copy in batch)
-        ids = torch.full((len(batch), longest), self.tokenizer.pad_token_id, dtype=torch.long)
-        attention = torch.zeros_like(ids)
-        for row, copy in enumerate(batch):
-            ids[row, : len(copy.tokens)] = torch.tensor(copy.tokens)
-            attention[row, : len(copy.tokens)] = 1
+        ids, attention = padded([copy.tokens for copy in batch], self.tokenizer.pad_token_id)
         places = torch.tensor([copy.position for copy in batch], device=self.device)
         targets = torch.tensor([copy.target for copy in batch], device=self.device)
         precision = self.mixed_precision_dtype

@@ -18,6 +18,7 @@ import torch
 import transformers
 from lm_eval.models.utils_hf import MultiTokenEOSCriteria
 
+from harness_ext.models.hf import padded
 from harness_ext.models.prefix import cache as prefix_cache
 from harness_ext.models.prefix.engine import Engine
 from harness_ext.models.prefix.tree import Node, arrange, nodes
@@ -221,12 +222,8 @@ def _decode(
     engine: Engine, decoding: Decoding, contexts: Sequence[Sequence[int]], prefixes: Sequence[Prefix]
 ) -> list[list[int]]:
     """New tokens of some contexts, given the caches of all their tokens but the last (or none)."""
-    width = max(len(context) for context in contexts)
-    ids = torch.full((len(contexts), width), engine.tokenizer.pad_token_id, dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, context in enumerate(contexts):
-        ids[row, width - len(context) :] = torch.tensor(context)
-        mask[row, width - len(context) :] = 1
+    ids, mask = padded(contexts, engine.tokenizer.pad_token_id, left=True)
+    width = ids.shape[1]
     caches = [prefix.cache for prefix in prefixes]
     past = {}
     if caches:

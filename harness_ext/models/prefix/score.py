@@ -8,9 +8,10 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
+from harness_ext.models.hf import padded
 from harness_ext.models.prefix.engine import Engine
 from harness_ext.models.prefix.tree import Node
-from harness_ext.models.prefix.walk import PADDING
+from harness_ext.models.prefix.walk import PADDING, batches
 
 _Sized = TypeVar("_Sized", bound=Sequence[Any])
 
@@ -94,7 +95,7 @@ def score_with_encoder(
         by_context.setdefault(tuple(scoring.context), []).append(index)
     contexts = sorted(by_context, key=lambda context: (-len(context), context))
     for batch in similar_lengths(contexts, engine.limits.contexts):
-        ids, mask = _right_padded(batch, engine.device)
+        ids, mask = (part.to(engine.device) for part in padded(batch, 0))  # with 0, as lm-eval does
         with torch.no_grad(), engine.autocast():
             encoded = engine.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
         engine.work.count(ids.numel(), int(mask.sum()))
@@ -105,13 +106,13 @@ def score_with_encoder(
         ]
         rows.sort(key=lambda row: len(row.inputs))
         for some in _row_batches(rows, engine):
-            decoder_ids, decoder_mask = _right_padded([row.inputs for row in some], engine.device)
+            decoder_ids, decoder_mask = padded([row.inputs for row in some], 0)
             lines = torch.tensor([row.context for row in some], device=engine.device)
             logits = engine.logits(
                 int(decoder_mask.sum()),
                 encoder_outputs=BaseModelOutput(last_hidden_state=encoded[lines]),
                 attention_mask=mask[lines],
-                decoder_input_ids=decoder_ids,
+                decoder_input_ids=decoder_ids.to(engine.device),
                 use_cache=False,
             )
             for row, its_logits in zip(some, logits, strict=True):
@@ -142,15 +143,12 @@ def _decoder_rows(model: Any, context: int, owners: Sequence[int], scorings: Seq
 
 def _row_batches(rows: Sequence[_Row], engine: Engine) -> Iterator[list[_Row]]:
     limits = engine.limits
-    batch: list[_Row] = []
-    for row in rows:
+
+    def fits(batch: list[_Row], row: _Row) -> bool:
         tokens = (len(batch) + 1) * len(row.inputs)  # rows come shortest first
-        if batch and (tokens > limits.batch_tokens or tokens * engine.position_bytes > limits.logit_bytes):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+        return tokens <= limits.batch_tokens and tokens * engine.position_bytes <= limits.logit_bytes
+
+    return batches(rows, fits)
 
 
 def similar_lengths(rows: Sequence[_Sized], most: int) -> Iterator[list[_Sized]]:
@@ -159,22 +157,9 @@ def similar_lengths(rows: Sequence[_Sized], most: int) -> Iterator[list[_Sized]]
     >>> list(similar_lengths(["twelve chars", "eleven char", "short"], 3))
     [['twelve chars', 'eleven char'], ['short']]
     """
-    batch: list[_Sized] = []
-    for row in rows:
-        tokens = sum(len(one) for one in batch) + len(row)
-        if batch and (len(batch) == most or tokens < (1 - PADDING) * len(batch[0]) * (len(batch) + 1)):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
+    def fits(batch: list[_Sized], row: _Sized) -> bool:
+        tokens = sum(map(len, batch)) + len(row)
+        return len(batch) < most and tokens >= (1 - PADDING) * len(batch[0]) * (len(batch) + 1)
 
-def _right_padded(rows: Sequence[Sequence[int]], device: Any) -> tuple[Any, Any]:
-    """Token ids padded with 0 as lm-eval does, and their attention mask, both of shape (rows, longest)."""
-    ids = torch.zeros((len(rows), max(len(row) for row in rows)), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for line, row in enumerate(rows):
-        ids[line, : len(row)] = torch.tensor(row)
-        mask[line, : len(row)] = 1
-    return ids.to(device), mask.to(device)
+    return batches(rows, fits)

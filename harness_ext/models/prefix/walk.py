@@ -8,9 +8,9 @@ their children, which costs tokens and never memory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,25 @@ log = logging.getLogger(__name__)
 
 PADDING = 0.05
 """Largest part of a batch that may be padding."""
+
+
+_T = TypeVar("_T")
+
+
+def batches(rows: Iterable[_T], fits: Callable[[list[_T], _T], bool]) -> Iterator[list[_T]]:
+    """Rows in batches, in their order; a new one is begun where the next row does not fit.
+
+    >>> list(batches([1, 2, 3, 9], lambda batch, row: sum(batch) + row <= 5))
+    [[1, 2], [3], [9]]
+    """
+    batch: list[_T] = []
+    for row in rows:
+        if batch and not fits(batch, row):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 class Prefix(NamedTuple):
@@ -149,14 +168,8 @@ class Walk:
         yield from self._cut(pool, keep=keep)
 
     def _cut(self, pool: list[_Entry], *, keep: bool) -> Iterator[list[_Entry]]:
-        batch: list[_Entry] = []
-        for entry in sorted(pool, key=lambda entry: -len(entry.node.tokens)):
-            if batch and not self._fits([*batch, entry], keep=keep):
-                yield batch
-                batch = []
-            batch.append(entry)
-        if batch:
-            yield batch
+        ordered = sorted(pool, key=lambda entry: -len(entry.node.tokens))
+        return batches(ordered, lambda batch, entry: self._fits([*batch, entry], keep=keep))
 
     def _fits(self, batch: list[_Entry], *, keep: bool) -> bool:
         rows, longest = len(batch), len(batch[0].node.tokens)

@@ -103,16 +103,15 @@ def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each JSON object of a file with its ``file:line``."""
     try:
         for number, line in enumerate(text_lines(file), start=1):
-            if not line.strip():
-                continue
-            where = f"{file.name}:{number}"
-            try:
-                row = parse_json(line, mend=True)
-            except FileError as error:
-                raise InputError(f"{where}: not JSON ({error}); mend or remove this line") from error
-            if not isinstance(row, dict):
-                raise InputError(f"{where}: a row is a JSON object, this is a {type(row).__name__}")
-            yield where, row
+            if line.strip():
+                where = f"{file.name}:{number}"
+                try:
+                    row = parse_json(line, mend=True)
+                except FileError as error:
+                    raise InputError(f"{where}: not JSON ({error}); mend or remove this line") from error
+                if not isinstance(row, dict):
+                    raise InputError(f"{where}: a row is a JSON object, this is a {type(row).__name__}")
+                yield where, row
     except FileError as error:
         raise InputError(f"{file}: cannot be read ({error})") from error
 

@@ -18,6 +18,10 @@ _VOLATILE = ("_name_or_path", "name_or_path", "transformers_version", "_commit_h
 _INERT = {"timeout", "max_retries", "_concurrent", "verify_certificate", "ca_cert_path"}
 """Settings that decide whether a server answers, not what: a run may go on with others."""
 _SECRET = {"api_key", "auth_token", "header", "_header"}
+_SETTINGS = (
+    "max_length", "max_gen_toks", "truncation", "add_bos_token", "prefix_token_id", "think_end_token",
+    "enable_thinking",
+)  # fmt: skip
 _PLAIN = (str, int, float, bool, type(None))
 
 IDENTITY_KEY = "harness-ext identity"
@@ -96,13 +100,7 @@ def identity_of(lm: Any, backend: str) -> dict[str, Any]:
             "device": torch.device(lm.device).type,
             "mixed_precision_dtype": str(lm.mixed_precision_dtype),
             "softmax_dtype": str(lm.softmax_dtype),
-            "max_length": lm.max_length,
-            "max_gen_toks": lm.max_gen_toks,
-            "truncation": lm.truncation,
-            "add_bos_token": lm.add_bos_token,
-            "prefix_token_id": lm.prefix_token_id,
-            "think_end_token": lm.think_end_token,
-            "enable_thinking": lm.enable_thinking,
+            **{name: getattr(lm, name) for name in _SETTINGS},
         },
         "versions": {name: version(name) for name in ("torch", "transformers", "lm_eval")},
     }
