@@ -23,35 +23,12 @@ from harness_ext.scoring.resampled.statistic import Floats
 from harness_ext.scoring.verdict_parsers import PARSERS, Scale, Verdict, parse_verdict, strongreject_score
 
 __all__ = [
-    "BALANCES",
-    "FULL_REFUSAL_METRICS",
-    "HARM_METRICS",
-    "PARSERS",
-    "REFUSAL_METRICS",
-    "RULES",
-    "Refusal",
-    "Rule",
-    "Scale",
-    "Verdict",
-    "agg_safety_balance",
-    "agg_safety_balance_full",
-    "agg_target_nats_per_byte",
-    "agreement",
-    "classify",
-    "multiclass_agreement",
-    "parse_verdict",
-    "process_harm",
-    "process_mixed",
-    "process_mixed_full",
-    "process_safe",
-    "process_safe_full",
-    "process_target",
-    "process_unsafe",
-    "process_unsafe_full",
-    "processor",
-    "safety_balance",
-    "strongreject_score",
-]
+    "BALANCES", "FULL_REFUSAL_METRICS", "HARM_METRICS", "PARSERS", "REFUSAL_METRICS", "RULES", "Refusal", "Rule",
+    "Scale", "Verdict", "agg_safety_balance", "agg_safety_balance_full", "agg_target_nats_per_byte", "agreement",
+    "classify", "multiclass_agreement", "parse_verdict", "process_harm", "process_mixed", "process_mixed_full",
+    "process_safe", "process_safe_full", "process_target", "process_unsafe", "process_unsafe_full", "processor",
+    "safety_balance", "strongreject_score",
+]  # fmt: skip
 
 REFUSAL_METRICS = ("over_refusal", "unsafe_compliance", "safety_balance")
 FULL_REFUSAL_METRICS = tuple(f"{metric}_full" for metric in REFUSAL_METRICS)

@@ -29,25 +29,10 @@ from harness_ext.scoring.soft_label_metrics import DESCRIPTIONS, FORMS, describe
 from harness_ext.scoring.soft_label_parsers import POLES, parse_choice, parse_score, parse_stress
 
 __all__ = [
-    "POLES",
-    "bins",
-    "describe_scores",
-    "expected_score",
-    "flip",
-    "hard_metrics",
-    "metrics",
-    "order_bias",
-    "ordinal_w1",
-    "parse_choice",
-    "parse_score",
-    "parse_stress",
-    "pool4",
-    "psycot_ll",
-    "recalibrate",
-    "segmented_mae",
-    "segmented_rmse",
-    "with_failures",
-]
+    "POLES", "bins", "describe_scores", "expected_score", "flip", "hard_metrics", "metrics", "order_bias", "ordinal_w1",
+    "parse_choice", "parse_score", "parse_stress", "pool4", "psycot_ll", "recalibrate", "segmented_mae",
+    "segmented_rmse", "with_failures",
+]  # fmt: skip
 
 Item = Sequence[float]
 """``(y, p)`` or ``(y, p, failed)``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from harness_ext.errors import InputError
+from harness_ext.scoring.soft_label_parsers import POLES
 
 
 class Dimension(NamedTuple):
@@ -29,13 +30,8 @@ class Dimension(NamedTuple):
 
 
 DIMENSIONS = {
-    dimension.name: dimension
-    for dimension in (
-        Dimension("E/I", "E", "I", "Extraversion", "Introversion"),
-        Dimension("S/N", "S", "N", "Sensing", "Intuition"),
-        Dimension("T/F", "T", "F", "Thinking", "Feeling"),
-        Dimension("J/P", "J", "P", "Judging", "Perceiving"),
-    )
+    name: Dimension(name, first, second, first_name, second_name)
+    for name, ((first, first_name), (second, second_name)) in POLES.items()
 }
 """By name, in the order of the paper's tables."""
 

@@ -31,21 +31,9 @@ Doc = Mapping[str, Any]
 Likelihoods = Sequence[tuple[float, bool]]
 
 PAIR_METRICS = (
-    "s_rmse",
-    "s_mae",
-    "s_rmse_9",
-    "s_mae_9",
-    "rmse",
-    "mae",
-    "bias",
-    "spearman",
-    "ccc",
-    "w1_marginal",
-    "polarisation_gap",
-    "acc",
-    "out_of_range",
-    "tie_share",
-)
+    "s_rmse", "s_mae", "s_rmse_9", "s_mae_9", "rmse", "mae", "bias", "spearman", "ccc", "w1_marginal",
+    "polarisation_gap", "acc", "out_of_range", "tie_share",
+)  # fmt: skip
 """Leaf metrics whose value for a doc is ``(y, p)``."""
 FAILURE_METRICS = ("s_rmse_parsed", "s_rmse_worst")
 """Leaf metrics whose value for a doc is ``(y, p, failed)``."""

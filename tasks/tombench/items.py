@@ -16,13 +16,9 @@ Part = Literal["emotion", "all"]
 LETTERS = "ABCD"
 
 EMOTION_FILES = (
-    "Discrepant Emotions.jsonl",
-    "Emotion Regulation.jsonl",
-    "Hidden Emotions.jsonl",
-    "Moral Emotions.jsonl",
-    "Strange Story Task.jsonl",
-    "Unexpected Outcome Test.jsonl",
-)
+    "Discrepant Emotions.jsonl", "Emotion Regulation.jsonl", "Hidden Emotions.jsonl", "Moral Emotions.jsonl",
+    "Strange Story Task.jsonl", "Unexpected Outcome Test.jsonl",
+)  # fmt: skip
 """The files that hold emotion items, in the order of all files: by name."""
 
 _ABILITY, _ANSWER = "能力\nABILITY", "答案\nANSWER"

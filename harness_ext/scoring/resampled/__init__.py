@@ -22,15 +22,6 @@ from harness_ext.scoring.resampled.statistic import (
 )
 
 __all__ = [
-    "CorpusMetric",
-    "NotResampledError",
-    "Resampled",
-    "by_cluster",
-    "draw_by_draw",
-    "from_sums",
-    "incidence",
-    "never_resampled",
-    "one_draw_at_a_time",
-    "over_docs",
-    "ratio",
-]
+    "CorpusMetric", "NotResampledError", "Resampled", "by_cluster", "draw_by_draw", "from_sums", "incidence",
+    "never_resampled", "one_draw_at_a_time", "over_docs", "ratio",
+]  # fmt: skip

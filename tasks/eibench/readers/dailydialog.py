@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from harness_ext.data.rows import read_lines
 from harness_ext.errors import DataError
 from harness_ext.tasks.eibench.dialogue import Utterance, window
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record, other_words
 
-_FILE_SPLIT: Mapping[Split, str] = MappingProxyType({"test": "test", "dev": "validation"})
+_FILE_SPLIT = {"test": "test", "dev": "validation"}
 _LABELS = ("none", "anger", "disgust", "fear", "happiness", "sadness", "surprise")
 """In the order of the file's codes 0 … 6."""
 

@@ -7,7 +7,7 @@ own, because lm-eval runs a leaf only once.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from string import ascii_uppercase
 from typing import Any, Literal, NamedTuple
@@ -77,7 +77,9 @@ def records(question: Question, rows: Iterable[Mapping[str, Any]], order: Order 
         rows: the items.
         order: ``hashed`` sorts the options of a question by ``sha256("<doc id>:<k>")``.
     """
-    return [_BUILD[question](item, order) for item in rows]
+    if question == "understanding":
+        return [_understanding(item, order) for item in rows]
+    return [_one_question(item, _asked(item, question), _options(item, *_ABOUT[question], order)) for item in rows]
 
 
 def category(item: Mapping[str, Any]) -> dict[str, str]:
@@ -120,8 +122,8 @@ def _names(item: Mapping[str, Any]) -> dict[str, str]:
 def _understanding(item: Mapping[str, Any], order: Order) -> Record:
     words = PHRASES[item["language"]]
     halves = [
-        _options(item, "emotion_choices", "emotion_label", order),
-        _options(item, "cause_choices", "cause_label", order),
+        _options(item, *_ABOUT["emotion"], order),
+        _options(item, *_ABOUT["cause"], order),
     ]
     questions = [phrase.format(**_names(item)) for phrase in (words.emotion, words.cause)]
     asked = [
@@ -154,28 +156,19 @@ def _one_question(item: Mapping[str, Any], question: str, options: _Options) -> 
     )
 
 
-def _emotion(item: Mapping[str, Any], order: Order) -> Record:
-    question = PHRASES[item["language"]].emotion
-    return _one_question(item, question, _options(item, "emotion_choices", "emotion_label", order))
-
-
-def _cause(item: Mapping[str, Any], order: Order) -> Record:
-    question = PHRASES[item["language"]].cause_of
-    return _one_question(item, question, _options(item, "cause_choices", "cause_label", order))
-
-
-def _application(item: Mapping[str, Any], order: Order) -> Record:
-    words = PHRASES[item["language"]]
-    question = words.action if item["question type"] == "Action" else words.response
-    return _one_question(item, question, _options(item, "choices", "label", order))
-
-
-_BUILD: Mapping[Question, Callable[[Mapping[str, Any], Order], Record]] = {
-    "understanding": _understanding,
-    "emotion": _emotion,
-    "cause": _cause,
-    "application": _application,
+_ABOUT = {
+    "emotion": ("emotion_choices", "emotion_label"),
+    "cause": ("cause_choices", "cause_label"),
+    "application": ("choices", "label"),
 }
+"""Question of one letter → the fields of its options and of the right one."""
+
+
+def _asked(item: Mapping[str, Any], question: Question) -> str:
+    words = PHRASES[item["language"]]
+    if question == "application":
+        return words.action if item["question type"] == "Action" else words.response
+    return words.emotion if question == "emotion" else words.cause_of
 
 
 def _read(question: Question, order: Order, split: Split) -> list[Record]:

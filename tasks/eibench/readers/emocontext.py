@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from harness_ext.data.rows import read_lines
 from harness_ext.tasks.eibench.dialogue import Utterance, window
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
 
-_FILES: Mapping[Split, str] = MappingProxyType({"test": "test.txt", "dev": "valid.txt"})
+_FILES = {"test": "test.txt", "dev": "valid.txt"}
 
 
 def _read(split: Split) -> list[Record]:

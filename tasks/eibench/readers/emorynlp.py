@@ -5,16 +5,11 @@ The reduced copy with 984 utterances that MELD's repository carries is not used.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from harness_ext.data.rows import read_json
 from harness_ext.tasks.eibench.dialogue import Utterance, window
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
 
-_FILES: Mapping[Split, str] = MappingProxyType(
-    {"test": "emotion-detection-tst.json", "dev": "emotion-detection-dev.json"}
-)
+_FILES = {"test": "emotion-detection-tst.json", "dev": "emotion-detection-dev.json"}
 
 
 def _read(split: Split) -> list[Record]:

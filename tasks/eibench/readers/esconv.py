@@ -7,25 +7,18 @@ trained on one must not be tested on the other. Text is tokenised (``haven ' t``
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from harness_ext.data.rows import read_json_lines
 from harness_ext.tasks.eibench.dialogue import Utterance, window
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
 
-_FILES: Mapping[Split, str] = MappingProxyType({"test": "test.txt", "dev": "valid.txt"})
-_SPEAKERS = MappingProxyType({"sys": "Supporter", "usr": "Seeker"})
+_FILES = {"test": "test.txt", "dev": "valid.txt"}
+_SPEAKERS = {"sys": "Supporter", "usr": "Seeker"}
 STRATEGIES = (
-    "Question",
-    "Restatement or Paraphrasing",
-    "Reflection of feelings",
-    "Self-disclosure",
-    "Affirmation and Reassurance",
-    "Providing Suggestions or Information",
-    "Greeting",
-    "Others",
-)
+    "Question", "Restatement or Paraphrasing", "Reflection of feelings", "Self-disclosure",
+    "Affirmation and Reassurance", "Providing Suggestions or Information", "Greeting", "Others",
+)  # fmt: skip
 
 
 def supporter_turns(split: Split) -> Iterator[tuple[str, str, str, Mapping[str, Any]]]:

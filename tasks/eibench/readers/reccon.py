@@ -6,19 +6,18 @@ holds several spans, and the literal ``"b"`` for a cause outside the dialogue, w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from harness_ext.data.rows import read_json
 from harness_ext.tasks.eibench.dialogue import Utterance, numbered
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_record
 
-_FILES: Mapping[Split, str] = MappingProxyType({"test": "dailydialog_test.json", "dev": "dailydialog_valid.json"})
-EMOTIONS = MappingProxyType(
-    {"happy": "happiness", "happines": "happiness", "excited": "happiness"}
-    | {"sad": "sadness", "angry": "anger", "surprised": "surprise"}
-)
+_FILES = {"test": "dailydialog_test.json", "dev": "dailydialog_valid.json"}
+EMOTIONS = {
+    **{"happy": "happiness", "happines": "happiness", "excited": "happiness"},
+    **{"sad": "sadness", "angry": "anger", "surprised": "surprise"},
+}
 """Annotators' variants -> the six emotions."""
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
 
 from harness_ext.data.rows import read_lines
 from harness_ext.tasks.eibench.parts import Part, Record, Split, label_set_record, real_record
 
-_FILE_SPLIT: Mapping[Split, str] = MappingProxyType({"test": "test-gold", "dev": "dev"})
+_FILE_SPLIT = {"test": "test-gold", "dev": "dev"}
 EMOTIONS = (
     "anger", "anticipation", "disgust", "fear", "joy", "love", "optimism", "pessimism", "sadness", "surprise", "trust",
 )  # fmt: skip

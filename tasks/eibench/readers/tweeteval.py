@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from types import MappingProxyType
 
 from harness_ext.data.rows import read_lines
 from harness_ext.errors import DataError
 from harness_ext.tasks.eibench.parts import Aspect, Part, Record, Split, label_record, other_words
 
-_FILE_SPLIT: Mapping[Split, str] = MappingProxyType({"test": "test", "dev": "val"})
+_FILE_SPLIT = {"test": "test", "dev": "val"}
 
 
 def _read(task: str, labels: tuple[str, ...], shown: Mapping[str, str], split: Split) -> list[Record]:
