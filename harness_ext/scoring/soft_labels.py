@@ -110,9 +110,8 @@ agg_s_mae_worst = _of_triples(lambda *rows: nanmean(errors_at_worst(*rows)))
 """S-MAE (strict segments) with every failure at the far end of the scale."""
 
 
-@CorpusMetric
-def agg_nanmean(items: Sequence[float]) -> Resampled:
-    """Mean of one number per doc, without the NaNs: for values that need no corpus (entropy, ordinal distance).
+def _mean(items: Sequence[float]) -> Resampled:
+    """Mean of one number per doc, without the NaNs.
 
     >>> agg_nanmean([0.5, float("nan"), 1.0])
     0.75
@@ -120,16 +119,12 @@ def agg_nanmean(items: Sequence[float]) -> Resampled:
     return nanmean(items)
 
 
-@CorpusMetric
-def agg_parse_failure(items: Sequence[float]) -> Resampled:
-    """Share of answers that could not be parsed; items are 1 (failed) or 0, one number per doc."""
-    return nanmean(items)
-
-
-@CorpusMetric
-def agg_ordinal_w1(items: Sequence[float]) -> Resampled:
-    """Mean of :func:`ordinal_w1` over docs, one number per doc."""
-    return nanmean(items)
+agg_nanmean = CorpusMetric(_mean)
+"""Mean of one number per doc, without the NaNs: for values that need no corpus (entropy, ordinal distance)."""
+agg_parse_failure = CorpusMetric(_mean)
+"""Share of answers that could not be parsed; items are 1 (failed) or 0, one number per doc."""
+agg_ordinal_w1 = CorpusMetric(_mean)
+"""Mean of :func:`ordinal_w1` over docs, one number per doc."""
 
 
 def _of_predictions(form: Callable[[Floats], Resampled]) -> CorpusMetric[float]:

@@ -55,7 +55,16 @@ def family_of(name: str) -> str:
 
 
 def _macro(items: Sequence[GroupedItem]) -> Resampled:
-    """Mean over the groups, of a resample over those that it holds, of the mean of their docs."""
+    """Mean over the groups, of a resample over those that it holds, of the mean of their docs.
+
+    Raises:
+        ValueError: no items.
+
+    >>> agg_ability_macro([("belief", 100.0), ("belief", 0.0), ("desire", 100.0)])
+    75.0
+    >>> agg_task_macro([("Hinting Task Test", 0.0), ("False Belief Task", 100.0), ("False Belief Task", 0.0)])
+    25.0
+    """
     if not items:
         raise ValueError("the mean over no groups is undefined")
     names, group = np.unique([name for name, _ in items], return_inverse=True)
@@ -69,27 +78,7 @@ def _macro(items: Sequence[GroupedItem]) -> Resampled:
     return from_sums(np.column_stack([member * scores[:, None], member]), value)
 
 
-@CorpusMetric
-def agg_ability_macro(items: Sequence[GroupedItem]) -> Resampled:
-    """Mean over abilities of the mean score of their docs.
-
-    Raises:
-        ValueError: no items.
-
-    >>> agg_ability_macro([("belief", 100.0), ("belief", 0.0), ("desire", 100.0)])
-    75.0
-    """
-    return _macro(items)
-
-
-@CorpusMetric
-def agg_task_macro(items: Sequence[GroupedItem]) -> Resampled:
-    """Mean over tasks (the benchmark's files) of the mean score of their docs.
-
-    Raises:
-        ValueError: no items.
-
-    >>> agg_task_macro([("Hinting Task Test", 0.0), ("False Belief Task", 100.0), ("False Belief Task", 0.0)])
-    25.0
-    """
-    return _macro(items)
+agg_ability_macro = CorpusMetric(_macro)
+"""Mean over abilities of the mean score of their docs."""
+agg_task_macro = CorpusMetric(_macro)
+"""Mean over tasks (the benchmark's files) of the mean score of their docs."""
