@@ -128,7 +128,7 @@ MUTANTS: dict[str, tuple[Mutant, ...]] = {
         Mutant("methods/safe_lora/__init__.py", "V @ V.T / norm", "V @ V.T", "unit/methods/test_safe_lora.py"),
         Mutant("methods/safe_lora/__init__.py", "if cosine <= threshold", "if cosine < threshold",
                "unit/methods/test_safe_lora.py conformance/test_safe_lora_goldens.py"),
-        Mutant("methods/safepatching/tensor.py", "beta * delta_osm", "alpha * delta_osm",
+        Mutant("methods/safepatching/tensor.py", "(alpha, beta), (d_se", "(alpha, alpha), (d_se",
                "unit/methods/test_safepatching.py"),
         Mutant("methods/deltas/__init__.py", "kept.div_(1 - drop)", "kept.div_(drop)",
                "unit/methods/test_deltas.py conformance/test_delta_goldens.py"),

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, NonNegativeFloat, ValidationError
@@ -253,7 +252,7 @@ def write_whole(path: Path, tensors: Mapping[str, torch.Tensor], metadata: dict[
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
-def mapped(file: Path, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def mapped(file: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.float32]]:
     """An array in a file, which is made in full size if it is not there: a full disk is noticed at once."""
     size = 4 * math.prod(shape)
     with file.open("ab") as stream:

@@ -228,22 +228,29 @@ def _decode(
     past = {}
     if caches:
         past = {"past_key_values": prefix_cache.join(caches)[0] if len(caches) > 1 else prefix_cache.branch(caches[0])}
-    stops = RowStops(engine.tokenizer, decoding.stop, width, len(contexts))
+    output, lengths = _generated(engine, decoding, ids, mask, width, max_length=width + decoding.new_tokens, **past)
+    outputs = [row[width:length] for row, length in zip(output.tolist(), lengths, strict=True)]
+    # Each step runs one token of every row: the last of the context, then all new ones but the last.
+    engine.work.count(len(outputs) * (output.shape[1] - width), sum(len(tokens) for tokens in outputs))
+    return outputs
+
+
+def _generated(
+    engine: Engine, decoding: Decoding, ids: Any, mask: Any, given: int, **limits: Any
+) -> tuple[Any, list[int | None]]:
+    """Tokens of each row, the first ``given`` of which are not new, and after how many of them it stopped."""
+    stops = RowStops(engine.tokenizer, decoding.stop, given, ids.shape[0])
     with engine.autocast():
         output = engine.model.generate(
             input_ids=ids.to(engine.device),
             attention_mask=mask.to(engine.device),
-            max_length=width + decoding.new_tokens,
             stopping_criteria=transformers.StoppingCriteriaList([stops]),
             pad_token_id=engine.tokenizer.pad_token_id,
             use_cache=True,
-            **past,
+            **limits,
             **decoding.arguments,
         )
-    outputs = [row[width:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
-    # Each step runs one token of every row: the last of the context, then all new ones but the last.
-    engine.work.count(len(outputs) * (output.shape[1] - width), sum(len(tokens) for tokens in outputs))
-    return outputs
+    return output, stops.lengths
 
 
 def decode_with_encoder(engine: Engine, decoding: Decoding, ids: Any, mask: Any) -> list[list[int]]:
@@ -252,18 +259,9 @@ def decode_with_encoder(engine: Engine, decoding: Decoding, ids: Any, mask: Any)
     lm-eval 0.4.13 adds the length of the padded *encoder* input to the limit, and looks for stop sequences only after
     as many decoder tokens. Here the limit is the number of new tokens, so that an answer does not depend on its batch.
     """
-    stops = RowStops(engine.tokenizer, decoding.stop, 1, ids.shape[0])  # 1: the decoder's start token
-    with engine.autocast():
-        output = engine.model.generate(
-            input_ids=ids.to(engine.device),
-            attention_mask=mask.to(engine.device),
-            max_new_tokens=decoding.new_tokens,
-            stopping_criteria=transformers.StoppingCriteriaList([stops]),
-            pad_token_id=engine.tokenizer.pad_token_id,
-            use_cache=True,
-            **decoding.arguments,
-        )
-    outputs = [row[:length] for row, length in zip(output.tolist(), stops.lengths, strict=True)]
+    # 1: the decoder's start token
+    output, lengths = _generated(engine, decoding, ids, mask, 1, max_new_tokens=decoding.new_tokens)
+    outputs = [row[:length] for row, length in zip(output.tolist(), lengths, strict=True)]
     engine.work.count(ids.numel(), int(mask.sum()))
     engine.work.count(len(outputs) * (output.shape[1] - 1), sum(len(tokens) for tokens in outputs))
     return outputs
