@@ -9,24 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness_ext.cli import soft_labels as _soft_labels
-from harness_ext.cli.saying import print_json, write
+from harness_ext.cli.saying import AsJson, group, print_json, write
 from harness_ext.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from harness_ext.data.cards import Card
 
-app = typer.Typer(
-    help="See, fetch and check the data that tasks and methods read.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = group("See, fetch and check the data that tasks and methods read.")
 
 # Subcommands that live in files of their own.
 app.command("soft-labels")(_soft_labels.soft_labels)
 
 Source = Annotated[str, typer.Argument(help="Name of a card; `harness-ext data list` shows all.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]
 
 
 @app.command("list")

@@ -10,30 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from harness_ext.cli.saying import plain, print_json, warnings_said
+from harness_ext.cli.saying import AsJson, group, plain, print_json, warnings_said
 from harness_ext.errors import InputError
 from harness_ext.methods.registry import load, method_names, summary
 
 if TYPE_CHECKING:
     from harness_ext.methods.registry import Method
 
-_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
-app = typer.Typer(
-    help="List, describe and run the methods that make models.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings=_SETTINGS,
-)
-_run = typer.Typer(
-    help="Run a method; the `--help` of each one explains its settings.",
-    no_args_is_help=True,
-    rich_markup_mode="markdown",
-    context_settings=_SETTINGS,
-)
+app = group("List, describe and run the methods that make models.")
+_run = group("Run a method; the `--help` of each one explains its settings.")
 app.add_typer(_run, name="run")
 
 Name = Annotated[str, typer.Argument(help="Name of a method; `harness-ext method list` shows all.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]
 
 
 @app.command("list")

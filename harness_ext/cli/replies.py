@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from harness_ext.cli.saying import plain, print_json
+from harness_ext.cli.saying import AsJson, plain, print_json
 from harness_ext.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def replies(
     layer: Annotated[
         int | None, typer.Option(min=1, help="Layer of the encoder.", show_default="the authors' choice, else the last")
     ] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON for another program.")] = False,
+    json_: AsJson = False,
 ) -> None:
     """Score the stored free replies of a run once more: emotion consistency, BERTScore.
 

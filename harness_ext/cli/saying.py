@@ -1,4 +1,4 @@
-"""What commands say beside their result: names of files and models are shown in it, never obeyed by a terminal."""
+"""How commands speak: groups of them, JSON, files, and lines in which a name is never obeyed by a terminal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -24,6 +25,15 @@ def plain(text: str) -> str:
 def say(text: str) -> None:
     """Write a line to stderr."""
     typer.echo(plain(text), err=True)
+
+
+def group(about: str) -> typer.Typer:
+    """A command that only has subcommands."""
+    options = {"help_option_names": ["-h", "--help"]}
+    return typer.Typer(help=about, no_args_is_help=True, rich_markup_mode="markdown", context_settings=options)
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for another program.")]
 
 
 def print_json(value: object) -> None:
