@@ -72,10 +72,7 @@ def snip(model: Any, batches: Iterable[Batch], targets: Targets) -> dict[str, to
 
 
 def _mean_of_gradients(
-    model: Any,
-    batches: Iterable[Batch],
-    targets: Targets,
-    term: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    model: Any, batches: Iterable[Batch], targets: Targets, term: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 ) -> dict[str, torch.Tensor]:
     wanted = {name: weight for name, weight in model.named_parameters() if is_target(name, targets)}
     if not wanted:

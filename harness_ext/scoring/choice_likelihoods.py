@@ -195,9 +195,7 @@ def order_bias(p_normal: Mapping[int, float], p_swapped: Mapping[int, float]) ->
     ids = sorted(p_normal)
     normal, swapped = (np.array([answers[i] for i in ids], dtype=float) for answers in (p_normal, p_swapped))
     return OrderBias(
-        ids=ids,
-        p_mean=((normal + swapped) / 2).tolist(),
-        disagreement=float(np.mean(np.abs(normal - swapped))),
+        ids=ids, p_mean=((normal + swapped) / 2).tolist(), disagreement=float(np.mean(np.abs(normal - swapped)))
     )
 
 

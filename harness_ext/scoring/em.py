@@ -189,13 +189,7 @@ def em_soft_labels(
     posterior = _posterior_first(codes, prior_first, confusion_first, confusion_second)
     soft = 1 - _rank_transform(posterior, names, counts)
     return SoftLabels(
-        soft[pattern_of],
-        posterior[pattern_of],
-        iterations,
-        m_steps,
-        prior_first,
-        confusion_first,
-        confusion_second,
+        soft[pattern_of], posterior[pattern_of], iterations, m_steps, prior_first, confusion_first, confusion_second
     )
 
 

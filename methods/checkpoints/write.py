@@ -229,12 +229,7 @@ def _write_shard(path: Path, shard: _Shard, checkpoint: Checkpoint, values: Iter
 
 
 def _values(
-    base: Checkpoint,
-    names: Iterable[str],
-    edit: Edit,
-    record: Record,
-    changes: dict[str, Change],
-    bar: tqdm[Any],
+    base: Checkpoint, names: Iterable[str], edit: Edit, record: Record, changes: dict[str, Change], bar: tqdm[Any]
 ) -> Iterator[torch.Tensor]:
     """The values that a file holds, in order; ``changes`` is filled on the way."""
     for name in names:

@@ -347,12 +347,7 @@ def realign(
     states = [layers.embed(batch) for batch in calib]
     for index in range(len(layers)):
         for name, _, edit in realign_layer(
-            layers,
-            index,
-            calib,
-            states,
-            lambda name: Parts(base_state[name], safety_vector[name], fisher[name]),
-            how,
+            layers, index, calib, states, lambda name: Parts(base_state[name], safety_vector[name], fisher[name]), how
         ):
             edits[name] = edit
         for number, batch in enumerate(calib):

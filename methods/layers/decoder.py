@@ -164,13 +164,7 @@ class DecoderLayers:
         return loss
 
     def hessians(
-        self,
-        index: int,
-        batches: Sequence[Batch],
-        states: States,
-        parts: Sequence[str],
-        *,
-        include_padding: bool,
+        self, index: int, batches: Sequence[Batch], states: States, parts: Sequence[str], *, include_padding: bool
     ) -> dict[str, torch.Tensor]:
         """`irr.hessian` of the inputs of every target linear of a layer, from one pass over all batches.
 

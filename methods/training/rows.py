@@ -192,13 +192,7 @@ def left_padded(rows: Sequence[Row], pad_id: int, length: int | None = None) -> 
 
 
 def safe_answer_batches(
-    tokenizer: Any,
-    path: str | Path,
-    *,
-    limit: int,
-    batch_size: int,
-    max_tokens: int,
-    system: str | None = None,
+    tokenizer: Any, path: str | Path, *, limit: int, batch_size: int, max_tokens: int, system: str | None = None
 ) -> list[dict[str, torch.Tensor]]:
     """Batches in the order of the file, padded on the left: what `importance.diagonal_fisher` takes."""
     rows = token_rows(tokenizer, read_pairs(path, limit), source=path, system=system, max_tokens=max_tokens)

@@ -75,12 +75,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
     """
 
     def __init__(
-        self,
-        pretrained: Any,
-        *,
-        kv_budget: int | str | None = None,
-        resume: str | None = None,
-        **hf_arguments: Any,
+        self, pretrained: Any, *, kv_budget: int | str | None = None, resume: str | None = None, **hf_arguments: Any
     ) -> None:
         self._cache_bytes = None if kv_budget is None else budget(kv_budget)
         super().__init__(pretrained, **hf_arguments)

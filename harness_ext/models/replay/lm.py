@@ -133,13 +133,7 @@ class Replay(LM):  # type: ignore[misc]
 
         return self._replay(requests, number, text=False)
 
-    def _replay(
-        self,
-        requests: list[Instance],
-        value: Callable[[Answer, Instance], _T],
-        *,
-        text: bool,
-    ) -> list[_T]:
+    def _replay(self, requests: list[Instance], value: Callable[[Answer, Instance], _T], *, text: bool) -> list[_T]:
         """Look every request up, complain about everything that is wrong, and only then answer."""
         found: list[tuple[Answer | None, Instance]] = []
         used: defaultdict[str, set[Key]] = defaultdict(set)

@@ -121,10 +121,7 @@ def _names(item: Mapping[str, Any]) -> dict[str, str]:
 
 def _understanding(item: Mapping[str, Any], order: Order) -> Record:
     words = PHRASES[item["language"]]
-    halves = [
-        _options(item, *_ABOUT["emotion"], order),
-        _options(item, *_ABOUT["cause"], order),
-    ]
+    halves = [_options(item, *_ABOUT["emotion"], order), _options(item, *_ABOUT["cause"], order)]
     questions = [phrase.format(**_names(item)) for phrase in (words.emotion, words.cause)]
     asked = [
         f"{words.numbered.format(number, question)}\n{lettered(half.texts)}"

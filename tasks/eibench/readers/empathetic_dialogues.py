@@ -153,11 +153,5 @@ def _response(split: Split) -> list[Record]:
 
 PARTS = (
     Part("ed_emotion", "perception", "empathetic_dialogues", _emotion, ("acc", "macro_f1", "weighted_f1"), EMOTIONS),
-    Part(
-        "ed_response",
-        "expression",
-        "empathetic_dialogues",
-        _response,
-        ("rougeL", "bleu_13a", "dist_1", "dist_2"),
-    ),
+    Part("ed_response", "expression", "empathetic_dialogues", _response, ("rougeL", "bleu_13a", "dist_1", "dist_2")),
 )

@@ -46,12 +46,7 @@ PARTS = (
         "perception",
         ("f1_irony", "acc", "macro_f1", "weighted_f1"),
         ("non_irony", "irony"),
-        {
-            "non-irony": "non_irony",
-            "non-ironic": "non_irony",
-            "not irony": "non_irony",
-            "no irony": "non_irony",
-        },
+        {"non-irony": "non_irony", "non-ironic": "non_irony", "not irony": "non_irony", "no irony": "non_irony"},
         {"non_irony": "not ironic", "irony": "ironic"},
     ),
     _part(
