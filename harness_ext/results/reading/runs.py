@@ -263,7 +263,7 @@ def read(paths: Iterable[Path], visit: Visit | None = None, *, seeds: Seeds = "e
             if len(rows) >= _ROWS_AT_ONCE:  # columns need a fraction of the memory of rows
                 frames.append(to_frame(rows))
                 rows = []
-    frame, repeated = repeats.newest(_concatenated([*frames, to_frame(rows)]))
+    frame, repeated = repeats.newest(records.without_copies(_concatenated([*frames, to_frame(rows)])))
     runs.frame = records.named(records.over_seeds(frame) if seeds == "mean" else frame)
     runs.bases = frozenset(runs.frame.base)
     if bypassed:
