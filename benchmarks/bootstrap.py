@@ -14,10 +14,13 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from harness_ext.scoring.resampled import Resampled
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,15 +50,22 @@ def soft_columns(docs: int) -> tuple[Floats, Floats]:
     return gold, np.round(np.clip(gold + rng.normal(0, 0.3, docs), 0, 1) * 8) / 8
 
 
+def resampled_values(statistic: Resampled, *, draws: int, seed: int) -> Floats:
+    """The metric on resamples of its docs."""
+    from harness_ext.results.statistics.bootstrap import Units, draw
+
+    ((drawn,),) = draw([(Units.each(len(statistic)), [statistic])], draws=draws, seed=seed)
+    return drawn.draws
+
+
 def macro_f1_ours(docs: int, draws: int) -> Floats:
     """Draws of macro-F1 from the items of a samples file."""
     from harness_ext.results.statistics.aggregations import resampled
-    from harness_ext.results.statistics.bootstrap import resample
 
     number = {label: i for i, label in enumerate(LABELS)}
     gold, predicted = label_columns(docs)
     items = [([number[g]], [number[p]], len(LABELS)) for g, p in zip(gold, predicted, strict=True)]
-    return resample(resampled("macro_f1", items), draws=draws, seed=SEED)
+    return resampled_values(resampled("macro_f1", items), draws=draws, seed=SEED)
 
 
 def macro_f1_interval(docs: int, draws: int) -> Floats:
@@ -89,9 +99,8 @@ def macro_f1_loop(docs: int, draws: int) -> Floats:
 def s_rmse_ours(docs: int, draws: int) -> Floats:
     """Draws of S-RMSE from the items of a samples file."""
     from harness_ext.results.statistics.aggregations import resampled
-    from harness_ext.results.statistics.bootstrap import resample
 
-    return resample(resampled("s_rmse", list(zip(*soft_columns(docs), strict=True))), draws=draws, seed=SEED)
+    return resampled_values(resampled("s_rmse", list(zip(*soft_columns(docs), strict=True))), draws=draws, seed=SEED)
 
 
 def s_rmse_loop(docs: int, draws: int) -> Floats:
@@ -114,11 +123,10 @@ def s_rmse_loop(docs: int, draws: int) -> Floats:
 def spearman_ours(docs: int, draws: int) -> Floats:
     """Draws of Spearman's correlation."""
     from harness_ext.results.statistics.aggregations import resampled
-    from harness_ext.results.statistics.bootstrap import resample
     from harness_ext.scoring.soft_labels import agg_spearman
 
     items = list(zip(*soft_columns(docs), strict=True))
-    return resample(resampled("spearman", items, reported=agg_spearman(items)), draws=draws, seed=SEED)
+    return resampled_values(resampled("spearman", items, reported=agg_spearman(items)), draws=draws, seed=SEED)
 
 
 def spearman_loop(docs: int, draws: int) -> Floats:

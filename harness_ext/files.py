@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic_core import from_json
 
 from harness_ext.errors import DataError
 
@@ -33,7 +34,10 @@ DEPTH = 100
 MOST_NODES = 100_000
 """Of a YAML document after its aliases have been followed."""
 
+_BUFFER = 1 << 18  # a line of a samples file has kilobytes
 _DIGITS = 308  # a longer number is no finite float
+# In a longer number at least 19 of every 16th character are digits in a row.
+_STEP, _LONG_NUMBER = 16, re.compile(r"\d{19}")
 
 
 class FileError(DataError, ValueError):
@@ -146,15 +150,16 @@ def parse_json(text: str, *, mend: bool = False) -> Any:
     ...
     harness_ext.files.FileError: nested more than 100 deep
     """
+    quick = _quickly(text)
     try:
-        value = _JSON.decode(text)
+        value = _JSON.decode(text) if quick is _REFUSED else quick
     except RecursionError:
         raise FileError(_TOO_DEEP) from None
     except json.JSONDecodeError as error:
         raise FileError(f"broken or cut-off JSON: {error}") from error
     if text.count("[") + text.count("{") > DEPTH:
         _refuse_deep(value)
-    if "\\u" in text and re.search(r"\\u[dD][89a-fA-F]", text):
+    if quick is _REFUSED and "\\u" in text and re.search(r"\\u[dD][89a-fA-F]", text):
         try:
             value = _mended(value) if mend else value
             json.dumps(value, ensure_ascii=False).encode("utf-8")
@@ -162,6 +167,19 @@ def parse_json(text: str, *, mend: bool = False) -> Any:
             half = f"{error.object[error.start]!a}"
             raise FileError(f"has half of a surrogate pair, which is no text: {half}") from error
     return value
+
+
+_REFUSED = object()
+
+
+def _quickly(text: str) -> Any:
+    """The value, from pydantic's parser in a third of the time; it refuses all that is not plainly right."""
+    if _LONG_NUMBER.search(text[::_STEP]):
+        return _REFUSED
+    try:
+        return from_json(text)
+    except ValueError:
+        return _REFUSED
 
 
 def mended(text: str) -> str:
@@ -205,7 +223,10 @@ def text_lines(path: Path, *, most: int = MOST_BYTES) -> Iterator[str]:
     require_plain(path)
     number, left = 0, most
     try:
-        with path.open("rb") as file, gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file as packed:
+        with (
+            path.open("rb", buffering=_BUFFER) as file,
+            gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file as packed,
+        ):
             content = io.BufferedReader(packed) if isinstance(packed, gzip.GzipFile) else packed
             while raw := content.readline(MOST_LINE + 1):
                 number, left = number + 1, left - len(raw)

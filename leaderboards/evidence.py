@@ -17,7 +17,8 @@ from harness_ext.results import benches
 from harness_ext.results.reading.frame import Row, to_rows
 from harness_ext.results.reading.runs import GroupRun, Run, Runs, TaskRun
 from harness_ext.results.reading.samples import Scores
-from harness_ext.results.statistics.intervals import Drawn, interval_of, run_drawn, weighted
+from harness_ext.results.statistics.bootstrap import Drawn, weighted
+from harness_ext.results.statistics.intervals import run_drawn
 
 Floats = npt.NDArray[np.float64]
 
@@ -97,7 +98,7 @@ class Evidence:
                 one = drawn.get((row.task, row.metric, row.filter))
                 if one and compared and row.metric == next(iter(measures[row.task]))[0]:
                     self._drawn[row.run, row.task, row.metric, row.filter] = one
-                interval = interval_of(one) if one else None
+                interval = one.interval if one else None
                 yield at, row.model_copy(update={"low": interval.low, "high": interval.high}) if interval else row
 
     def with_differences(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -112,7 +113,7 @@ class Evidence:
                 base = base_of(row, rows) if key in self._drawn else None
                 other = self._drawn.get((base.run, base.task, base.metric, base.filter)) if base else None
                 if other and other.left_out.keys() == self._drawn[key].left_out.keys():
-                    interval = interval_of(weighted([self._drawn[key], other], [1.0, -1.0]))
+                    interval = weighted([self._drawn[key], other], [1.0, -1.0]).interval
                     found[key] = interval.low, interval.high
         if not found:
             return frame

@@ -62,11 +62,11 @@ MUTANTS: dict[str, tuple[Mutant, ...]] = {
         Mutant(f"{S}/generation.py", "np.exp(values)", "np.exp(-values)", f"{T}/test_generation.py"),
     ),
     "results": (
-        Mutant(f"{R}/statistics/bootstrap.py", "tail = (1 - confidence) / 2", "tail = 1 - confidence",
+        Mutant(f"{R}/statistics/bootstrap.py", "tails = ((1 - CONFIDENCE) / 2", "tails = ((1 - CONFIDENCE)",
                "unit/results/test_bootstrap.py"),
         Mutant(f"{R}/statistics/bootstrap.py", "defined.std(ddof=1)", "defined.std(ddof=1) / 2",
                "unit/results/test_bootstrap.py"),
-        Mutant(f"{R}/statistics/significance.py", "ppf(1 - alpha / 2)", "ppf(1 - alpha)",
+        Mutant(f"{R}/statistics/significance.py", "inv_cdf(1 - alpha / 2)", "inv_cdf(1 - alpha)",
                "unit/results/test_significance.py"),
         Mutant(f"{R}/statistics/significance.py", "stderr * math.sqrt(units)", "stderr",
                "unit/results/test_significance.py unit/results/test_compare.py"),

@@ -38,7 +38,7 @@ Sensitive = Literal[
 _FRONT_MATTER = re.compile(r"\A---\n(.*?\n)---\n(.*)\Z", re.DOTALL)
 _OWNER_OR_REPO = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_SOURCE = re.compile(r"[a-z0-9][a-z0-9_]*")
+_SOURCE = re.compile(r"[a-z0-9][a-z0-9_]{0,99}")  # a longer name is no file's
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 Floats = npt.NDArray[np.float64]
 
@@ -29,7 +29,7 @@ def _probabilities(lls: npt.ArrayLike) -> Floats:
     values = np.asarray(lls, dtype=float)
     if np.isnan(values).any() or np.isposinf(values).any() or not np.isfinite(values).any():
         raise ValueError(f"log-likelihoods must be numbers below infinity, at least one of them finite: {lls!r}")
-    return np.asarray(special.softmax(values), dtype=float)
+    return np.asarray(scipy.special.softmax(values), dtype=float)
 
 
 def expected_score(lls: npt.ArrayLike, null_lls: npt.ArrayLike | None = None) -> ExpectedScore:
@@ -66,7 +66,7 @@ def expected_score(lls: npt.ArrayLike, null_lls: npt.ArrayLike | None = None) ->
         expected_score=mean,
         p_soft=(mean - 1) / 8,
         argmax_score=int(np.argmax(probabilities)) + 1,
-        entropy_nats=float(special.entr(probabilities).sum()),
+        entropy_nats=float(scipy.special.entr(probabilities).sum()),
         var_score=float(probabilities @ (_SCORES - mean) ** 2),
         prob_second_mass=float(probabilities[5:].sum() + probabilities[4] / 2),
     )

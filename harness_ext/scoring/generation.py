@@ -14,7 +14,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sacrebleu.metrics import BLEU
 
 from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums, never_resampled, ratio
 from harness_ext.scoring.resampled.statistic import Floats
@@ -99,6 +98,8 @@ def bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: str = "
 
 def _bleu(hypotheses: Sequence[str], references: Sequence[str], tokenize: str) -> Resampled:
     _same_length(hypotheses, references)
+    from sacrebleu.metrics import BLEU  # as long to import as numpy
+
     # force: sacrebleu otherwise warns on stderr about text that looks tokenised, which for some corpora it rightly is
     score = from_sentences(BLEU(tokenize=tokenize, force=True), hypotheses, [references])
     return score.then(lambda values: np.minimum(values, 100.0))  # but for rounding it is

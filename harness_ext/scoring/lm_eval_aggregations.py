@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-from sacrebleu.metrics import BLEU, CHRF, TER
 
 from harness_ext.scoring.generation import LikelihoodItem, agg_gold_byte_ppl, from_sentences, nats_per_unit
 from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums, numbers, ratio
@@ -127,35 +126,37 @@ def matthews_corrcoef(items: Sequence[LabelPair]) -> Resampled:
     return from_sums(features, value)
 
 
-def _of_texts(metric: Any, items: Sequence[TextPair]) -> Resampled:
+def _of_texts(metric: Literal["BLEU", "CHRF", "TER"], items: Sequence[TextPair], **settings: int) -> Resampled:
+    from sacrebleu import metrics  # as long to import as numpy
+
     references = [[texts] if isinstance(texts, str) else texts for texts, _ in items]
     answers = [answer if isinstance(answer, str) else answer[0] for _, answer in items]
     # As lm-eval does: where the numbers of references differ, as many as the shortest list holds.
-    return from_sentences(metric, answers, list(zip(*references, strict=False)))
+    return from_sentences(getattr(metrics, metric)(**settings), answers, list(zip(*references, strict=False)))
 
 
 @CorpusMetric
 def bleu(items: Sequence[TextPair]) -> Resampled:
     """sacrebleu's corpus BLEU, 0-100."""
-    return _of_texts(BLEU(), items)
+    return _of_texts("BLEU", items)
 
 
 @CorpusMetric
 def chrf(items: Sequence[TextPair]) -> Resampled:
     """sacrebleu's chrF, 0-100."""
-    return _of_texts(CHRF(), items)
+    return _of_texts("CHRF", items)
 
 
 @CorpusMetric
 def chrf_plus_plus(items: Sequence[TextPair]) -> Resampled:
     """sacrebleu's chrF++, 0-100."""
-    return _of_texts(CHRF(word_order=2), items)
+    return _of_texts("CHRF", items, word_order=2)
 
 
 @CorpusMetric
 def ter(items: Sequence[TextPair]) -> Resampled:
     """sacrebleu's translation edit rate, >= 0; lower is better."""
-    return _of_texts(TER(), items)
+    return _of_texts("TER", items)
 
 
 @CorpusMetric

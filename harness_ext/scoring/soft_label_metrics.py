@@ -12,10 +12,9 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 import scipy
-from scipy import sparse, special
 
 from harness_ext.scoring.hard_labels import FORMS as HARD_FORMS
-from harness_ext.scoring.resampled import Resampled, draw_by_draw, from_sums, ratio
+from harness_ext.scoring.resampled import Resampled, draw_by_draw, from_sums, incidence, ratio
 from harness_ext.scoring.resampled.numbers import Moments, distinct, nanmean, pearson, spearman
 from harness_ext.scoring.segments import bins
 
@@ -45,7 +44,8 @@ def soft_label_pairs(y: npt.ArrayLike, p: npt.ArrayLike) -> tuple[Floats, Floats
 
 def _jsd_bits(a: Floats, b: Floats) -> Floats:
     """Jensen-Shannon divergence of distributions on the last axis, in bits; never NaN or infinite through rounding."""
-    nats = special.entr((a + b) / 2).sum(-1) - (special.entr(a).sum(-1) + special.entr(b).sum(-1)) / 2
+    entropy = scipy.special.entr
+    nats = entropy((a + b) / 2).sum(-1) - (entropy(a).sum(-1) + entropy(b).sum(-1)) / 2
     return np.asarray(np.maximum(nats, 0) / np.log(2))
 
 
@@ -90,7 +90,7 @@ def _wasserstein(y: Floats, c: Floats) -> Resampled:
     pairs, rows = distinct(y, c)
     values, place = np.unique(pairs.T, return_inverse=True)
     row, sign = np.tile(np.arange(len(pairs)), 2), np.repeat([1.0, -1.0], len(pairs))
-    steps = sparse.csr_array((sign, (row, place.reshape(-1))), shape=(len(pairs), len(values)))
+    steps = incidence(row, place.reshape(-1), (len(pairs), len(values)), sign)
 
     def of_counts(counts: Floats) -> Floats:
         areas = np.abs(np.cumsum(counts @ steps, axis=1)[:, :-1]) @ np.diff(values)

@@ -10,7 +10,8 @@ from harness_ext.leaderboards.table import lines
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.runs import Derived, Runs
 from harness_ext.results.reading.samples import Scores
-from harness_ext.results.statistics.intervals import Drawn, Units, draw, interval_of, of_row, weighted
+from harness_ext.results.statistics.bootstrap import Drawn, Units, weighted
+from harness_ext.results.statistics.intervals import draw, of_row
 from harness_ext.scoring.resampled.numbers import nanmean
 from harness_ext.tasks.eibench.aspects import EI_ASPECTS
 
@@ -55,7 +56,7 @@ def _means(rows: Sequence[Row], runs: Runs) -> Iterator[Row]:
         about |= dict.fromkeys(("stderr", "chance"), math.nan)
         about |= {name: math.fsum(getattr(row, name) for row in leaves) for name in ("n", "n_total")}
         for name, one in means.items():
-            found = interval_of(one)
+            found = one.interval
             more = {"metric": f"ei_{name}", "value": found.value, "low": found.low, "high": found.high}
             yield leaves[0].model_copy(update=about | more)
 
@@ -82,7 +83,7 @@ def with_joints(joints: Sequence[Joint], rows: Sequence[Row], runs: Runs) -> Der
             except ValueError as error:
                 notes.append(f"{joint.task} could not be joined from its halves: {error}.")
                 continue
-            interval = interval_of(draw(nanmean(list(scores.values())), Units.of(list(scores))))
+            interval = draw(nanmean(list(scores.values())), Units.of(list(scores))).interval
             about: dict[str, object] = {"task": joint.task, "part": joint.part, "task_hash": ""}
             about |= {"value": interval.value, "low": interval.low, "high": interval.high}
             about |= dict.fromkeys(("stderr", "chance"), math.nan)  # those of the halves are not its own

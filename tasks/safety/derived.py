@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.runs import Derived, Runs
 from harness_ext.results.statistics.aggregations import resampled
-from harness_ext.results.statistics.bootstrap import Interval
-from harness_ext.results.statistics.intervals import Units, draw, interval_of, weighted
+from harness_ext.results.statistics.bootstrap import Interval, Units, weighted
+from harness_ext.results.statistics.intervals import draw
 from harness_ext.scoring.resampled import NotResampledError, Resampled
 from harness_ext.scoring.resampled.numbers import nanmean
 
@@ -160,17 +160,17 @@ def _of_leaves(suite: Suite, leaves: Sequence[Answered]) -> Interval:
         draw(leaf.statistic, Units.of(leaf.numbers if suite.languages else [f"{at} {own}" for own in leaf.numbers]))
         for at, leaf in enumerate(leaves)
     ]
-    return interval_of(weighted(parts, [1 / len(parts)] * len(parts)))
+    return weighted(parts, [1 / len(parts)] * len(parts)).interval
 
 
 def _over_docs(suite: Suite, leaves: Sequence[Row], answered: Sequence[Answered]) -> Iterator[Row]:
     """The rate over all docs, and over distinct requests; all docs with one request are drawn together."""
     values = [value for leaf in answered for value in leaf.values]
     requests = [request for leaf in answered for request in leaf.requests]
-    micro = interval_of(draw(nanmean(values), Units.of(requests)))
+    micro = draw(nanmean(values), Units.of(requests)).interval
     yield _row(suite, leaves, f"{leaves[0].metric}{MICRO}", micro.value, micro)
     rates = _rates(values, requests)
-    distinct = interval_of(draw(nanmean(rates), Units.of(list(dict.fromkeys(requests)))))
+    distinct = draw(nanmean(rates), Units.of(list(dict.fromkeys(requests)))).interval
     yield _row(suite, leaves, f"{leaves[0].metric}{DISTINCT}", distinct.value, distinct, n=len(rates))
 
 

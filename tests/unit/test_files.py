@@ -110,6 +110,13 @@ def test_no_yaml_makes_an_object() -> None:
         parse_yaml("!!python/object/apply:os.system [echo]")
 
 
+@pytest.mark.parametrize("before", range(20))
+def test_a_number_has_at_most_308_digits_wherever_it_stands(before: int) -> None:
+    assert parse_json(" " * before + "7" * 308) == int("7" * 308)
+    with pytest.raises(FileError, match="a number of 309 digits"):
+        parse_json(" " * before + "7" * 309)
+
+
 def test_a_number_that_no_float_holds_is_refused_and_digits_in_a_text_are_not() -> None:
     assert parse_json('{"answer": "' + "7" * 5_000 + '"}') == {"answer": "7" * 5_000}
     with pytest.raises(FileError, match="a number of 400 digits"):

@@ -28,8 +28,9 @@ _TIME_AND_MACHINE = frozenset(
         "upper_git_hash", "device", "batch_size", "batch_sizes", "max_batch_size", "config_source",
     }
 )  # fmt: skip
-INCIDENTAL = frozenset({"replay_files", "replay_answers", "lm_eval_version", "transformers_version"})
-"""Part of a run's identity, but not of what was asked: stored answers to other tasks, versions of the engine."""
+INCIDENTAL = frozenset({"replay_files", "replay_answers", "rejudged", "lm_eval_version", "transformers_version"})
+"""Part of a run's identity, but not of what was asked: stored answers to other tasks, where verdicts were given
+afterwards (their judges have columns of their own), versions of the engine."""
 
 
 CONSEQUENCES = frozenset({"docs", "task_hash"})
@@ -45,6 +46,8 @@ def is_seed(name: str) -> bool:
     return name == "seed" or name.endswith("_seed")
 
 
+HASH = 12
+"""Characters of a file's sha256 that rows keep."""
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _LONGEST = 60  # characters of a value that is written out
 
@@ -77,6 +80,18 @@ def of_task(content: Mapping[str, Any], task: str) -> Record:
     found["direction of metrics"] = _of(content, "higher_is_better", task)
     found["task_hash"] = _of(content, "task_hashes", task)
     return _record(found)
+
+
+def sources(content: Mapping[str, Any]) -> set[str]:
+    """The results files that a rejudged one was made from, by the start of their sha256 as rows have it.
+
+    >>> sources({"rejudged": {"sources": [{"samples": "samples_x.jsonl", "results_sha256": "0a1b2c3d4e5f60"}]}})
+    {'0a1b2c3d4e5f'}
+    """
+    told = content.get("rejudged")
+    files = told.get("sources") if isinstance(told, dict) else None
+    named = [file.get("results_sha256") for file in files if isinstance(file, dict)] if isinstance(files, list) else []
+    return {name[:HASH] for name in named if isinstance(name, str) and name}
 
 
 def switches(content: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

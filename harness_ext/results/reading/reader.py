@@ -113,7 +113,7 @@ class _Run:
         self.shared = {
             "origin": "measured",
             "run": str(path),
-            "run_hash": digest[:12],
+            "run_hash": digest[: identity.HASH],
             "model": name,
             "method": method,
             "base": base,

@@ -57,12 +57,27 @@ class Records:
         self._runs: dict[str, identity.Record] = {}
         self._tasks: dict[tuple[str, str], identity.Record] = {}
         self._known: dict[Any, Any] = {}
+        self._sources: dict[str, set[str]] = {}
 
     def add(self, path: Path, content: Mapping[str, Any], rows: Iterable[Row]) -> None:
         """Take in one results file. Most files record the same: what is equal is kept once."""
         self._runs[str(path)] = self._once(identity.of_run(content))
         for task in dict.fromkeys(row.task for row in rows if row.level == "task"):
             self._tasks[str(path), task] = self._once(identity.of_task(content, task))
+
+        if sources := identity.sources(content):
+            self._sources[str(path)] = sources
+
+    def without_copies(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The frame without the numbers of rejudged files that stand in the file that they were made from, too."""
+        if not self._sources:
+            return frame
+        wanted = set().union(*self._sources.values())
+        columns = frame[["run", "run_hash", "task", "metric", "filter", "value"]].itertuples(index=False, name=None)
+        numbers = [(run, digest, (*key, repr(value))) for run, digest, *key, value in columns]
+        known = {(digest, number) for _, digest, number in numbers if digest in wanted}
+        copied = [any((own, number) in known for own in self._sources.get(run, ())) for run, _, number in numbers]
+        return frame[[not copy for copy in copied]].reset_index(drop=True)
 
     def _once(self, record: identity.Record) -> identity.Record:
         once: identity.Record = tuple(self._known.setdefault(item, item) for item in record)

@@ -255,6 +255,7 @@ def read(paths: Iterable[Path], visit: Visit | None = None, *, seeds: Seeds = "e
                 runs.problems.append(Problem(path, str(error)))
                 continue
             assert isinstance(content, dict)  # noqa: S101 - rows_of has checked
+            found = _with_stable_hashes(content, found, path, beside)
             runs.problems += [Problem(path, reason) for reason in left_out.odd]
             bypassed += left_out.bypassed
             rows += found
@@ -263,7 +264,7 @@ def read(paths: Iterable[Path], visit: Visit | None = None, *, seeds: Seeds = "e
             if len(rows) >= _ROWS_AT_ONCE:  # columns need a fraction of the memory of rows
                 frames.append(to_frame(rows))
                 rows = []
-    frame, repeated = repeats.newest(_concatenated([*frames, to_frame(rows)]))
+    frame, repeated = repeats.newest(records.without_copies(_concatenated([*frames, to_frame(rows)])))
     runs.frame = records.named(records.over_seeds(frame) if seeds == "mean" else frame)
     runs.bases = frozenset(runs.frame.base)
     if bypassed:
@@ -275,6 +276,27 @@ def read(paths: Iterable[Path], visit: Visit | None = None, *, seeds: Seeds = "e
         if path not in runs._opened:
             _check(runs, path)
     return runs
+
+
+def _with_stable_hashes(content: dict[str, Any], rows: Sequence[Row], file: Path, beside: _Beside) -> Sequence[Row]:
+    """The rows with hashes of the logged docs for tasks about images or sounds, here and in the content.
+
+    lm-eval's own hash covers the address at which an image happened to lie, so it is never the same twice.
+    """
+    hashes = content.get("task_hashes")
+    own: dict[str, str] = {}
+    for name, task in _tasks(content, rows, file, beside).items() if isinstance(hashes, dict) else ():
+        if name in hashes and any(task.config.get(key) for key in ("doc_to_image", "doc_to_audio")):
+            try:
+                read = task.scores().values() if task.samples else ()
+            except (DataError, ValueError):  # named when the samples are read for themselves
+                read = ()
+            told = [sorted(zip(one.doc_hashes, one.prompt_hashes, strict=True)) for one in read]
+            own[name] = identity.digest(told) if told else ""
+    if not own:
+        return rows
+    content["task_hashes"] |= own
+    return [row.model_copy(update={"task_hash": own[row.task]}) if row.task in own else row for row in rows]
 
 
 def _keep(runs: Runs, content: Mapping[str, Any], rows: Sequence[Row], file: Path, beside: _Beside) -> None:

@@ -67,6 +67,15 @@ def recorded_metric(metric: str, runs: Sequence[Answers], *, aggregation: str | 
     return found
 
 
+def is_certain(recorded: str) -> bool:
+    """Whether it is known which metric a recorded aggregation is, whatever the metric is called.
+
+    >>> is_certain("mean"), is_certain("def agg_own(items):"), is_certain("harness_ext.scoring.em:agg_em")
+    (True, False, False)
+    """
+    return recorded in AGGREGATIONS or _at(recorded) is not None
+
+
 def _found(metric: str, runs: Sequence[Answers], aggregation: str | None, bench: str) -> tuple[Metric, list[Built]]:
     if not all(items for items, _ in runs):
         raise NotResampledError(f"{metric}: there are no documents")

@@ -1,24 +1,25 @@
-"""Seeded bootstrap intervals for any statistic of documents, single runs and differences alike.
+"""The bootstrap: any metric on resamples of its documents, single runs, means and differences alike.
 
-scipy draws, and computes the interval; this module feeds it document numbers instead of documents, so that a
-:class:`~harness_ext.scoring.resampled.Resampled` metric evaluates a batch of draws at once.
+Resamples are drawn once for each set of units, and all metrics of them are evaluated on the same draws. The mean of
+several tasks, and the difference between two runs, are then sums of values that are known already.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy
 
 from harness_ext.scoring.resampled import Resampled
 
 Floats = npt.NDArray[np.float64]
-Statistic = Callable[..., Floats]
-"""Values, shape (...), from one array of unit numbers a sample, each of shape (..., any number of units)."""
 
 Method = Literal["bca", "percentile", "none"]
 
@@ -28,9 +29,12 @@ CONFIDENCE = 0.95
 
 _BATCH = 2**19
 """Numbers drawn at a time: a batch stays in the processor's cache, which is twice as fast as one of 100 MB."""
+_FEW_ROWS = 16
+"""Up to which counts of rows are a product with a matrix."""
 _MOST_UNDEFINED = 0.05
 """Share of undefined draws above which there is no interval."""
 _ROUNDING = 1e-9
+_NORMAL = NormalDist()
 
 
 class Interval(NamedTuple):
@@ -45,126 +49,232 @@ class Interval(NamedTuple):
     """Draws in which the metric is undefined (e.g. a correlation with a constant); left out."""
 
 
-class Grouped(NamedTuple):
-    """A mean over tasks as one statistic, with the number of units of each sample that it is drawn from."""
+class Units(NamedTuple):
+    """What is drawn: documents, or clusters of them."""
 
-    statistic: Statistic
-    sizes: tuple[int, ...]
+    names: tuple[str, ...]
+    """Distinct and sorted."""
+    of_documents: npt.NDArray[np.intp]
+    """The unit of each document, shape (n,)."""
+    key: str
+    """The same for the same units, whatever is asked about them."""
 
+    @classmethod
+    def of(cls, names: Sequence[str]) -> Units:
+        """The units of documents by the name of each one's."""
+        distinct = {name: at for at, name in enumerate(sorted(set(names)))}
+        key = hashlib.sha256("\n".join(distinct).encode("utf-8", "surrogatepass")).hexdigest()
+        return cls(tuple(distinct), np.array([distinct[name] for name in names], dtype=np.intp), key)
 
-def weighted_mean(tasks: Sequence[Resampled], weights: npt.ArrayLike, *, same_units: bool = False) -> Grouped:
-    """The weighted mean of several tasks' metrics.
-
-    Args:
-        tasks: the tasks' resampled metrics.
-        weights: their weights, shape (tasks,).
-        same_units: unit i of one task is unit i of every other (four questions about one author), so all tasks take
-            the same draw; otherwise every task is drawn by itself.
-
-    >>> from harness_ext.results.statistics.aggregations import resampled
-    >>> both = weighted_mean([resampled("acc", [1.0, 0.0]), resampled("acc", [1.0, 1.0, 1.0])], [0.5, 0.5])
-    >>> both.sizes, float(both.statistic(np.array([0, 0]), np.array([0, 1, 2])))
-    ((2, 3), 1.0)
-    """
-    share = np.asarray(weights, dtype=float)
-
-    def mean(*numbers: npt.NDArray[np.intp]) -> Floats:
-        drawn = numbers * len(tasks) if same_units else numbers
-        return np.tensordot(share, np.stack([task(own) for task, own in zip(tasks, drawn, strict=True)]), axes=1)
-
-    sizes = tuple(len(task) for task in tasks)
-    return Grouped(mean, sizes[:1] if same_units else sizes)
+    @classmethod
+    def each(cls, n: int) -> Units:
+        """The units of n documents that are each drawn alone, in their order."""
+        return cls(tuple(map(str, range(n))), np.arange(n), "")
 
 
-def resample(
-    statistic: Statistic, sizes: Sequence[int] | None = None, *, draws: int = DRAWS, seed: int = SEED
-) -> Floats:
-    """Values of the statistic on bootstrap resamples, shape (draws,).
+@dataclass(frozen=True)
+class Drawn:
+    """A number and what becomes of it when units are drawn again, or left out."""
 
-    Args:
-        statistic: a resampled metric, or any function of unit numbers; of several samples, which are drawn
-            independently of one another, it takes one array each.
-        sizes: number of units of each sample; not needed for a resampled metric.
-        draws: number of resamples.
-        seed: seed of numpy's default generator. The draws are those of ``scipy.stats.bootstrap`` with that seed.
+    value: float
+    draws: Floats
+    """Its values on the resamples, shape (draws,)."""
+    left_out: Mapping[str, Floats]
+    """By set of units, its values with one of them left out, shape (units,)."""
 
-    Raises:
-        ValueError: a sample has fewer than two units.
-    """
-    return np.asarray(_draw(statistic, _sizes(statistic, sizes), draws, seed).bootstrap_distribution)
+    @cached_property
+    def interval(self) -> Interval:
+        """The bootstrap interval: BCa, or percentile where BCa is undefined.
+
+        BCa corrects the bias that F1, S-RMSE and correlations of resamples have (a resample holds fewer distinct
+        documents, so rare labels vanish) and their skew. It is undefined when leaving out a unit never changes the
+        value or all draws lie on one side of it. Low and high are NaN when the value is undefined or infinite, a sample
+        has fewer than two units, more than 5 % of the draws are undefined, or the interval would not contain the value:
+        then drawing documents distorts the metric more than chance does (a distance between two distributions that are
+        nearly equal).
+        """
+        return _interval(self)
 
 
-def interval(
-    statistic: Statistic,
-    sizes: Sequence[int] | None = None,
+class _Form:
+    """One metric over units, and its values on the resamples so far."""
+
+    def __init__(self, statistic: Resampled, units: Units, draws: int) -> None:
+        self.of_counts = statistic.of_counts
+        self.n_rows = statistic.n_rows
+        self.units = units
+        self.alone = len(statistic.rows) == len(units.names)
+        self.constant = self.alone and self.n_rows == 1  # all documents are alike to the metric, and so are resamples
+        self.values = np.empty(draws)
+        self._rows = statistic.rows
+        self.counted = self._from_units()
+
+    def _from_units(self) -> Callable[[Floats], Floats]:
+        """Counts of rows, shape (m, rows), from counts of units, shape (m, units)."""
+        unit, row = self.units.of_documents, self._rows
+        if self.n_rows <= _FEW_ROWS:
+            members = np.zeros((len(self.units.names), self.n_rows))
+            np.add.at(members, (unit, row), 1.0)
+            return lambda counts: counts @ members
+        # Documents in the order of their rows: the counts of a row are a sum over neighbouring columns.
+        order = np.argsort(row, kind="stable")
+        unit, row = unit[order], row[order]
+        first = np.flatnonzero(np.diff(row, prepend=-1))
+        present = row[first]
+
+        def counted(counts: Floats) -> Floats:
+            chosen = counts.take(unit, axis=1)
+            summed = chosen if len(first) == len(row) else np.add.reduceat(chosen, first, axis=1)
+            if len(present) == self.n_rows:
+                return summed
+            found = np.zeros((len(counts), self.n_rows))
+            found[:, present] = summed
+            return found
+
+        return counted
+
+    def drawn(self) -> Drawn:
+        """What was found, and the value with each unit left out."""
+        n_units = len(self.units.names)
+        if self.constant:
+            whole, fewer = self.of_counts(np.array([[n_units], [n_units - 1.0]]))
+            self.values.fill(whole)
+            return Drawn(float(whole), self.values, {self.units.key: np.full(n_units, fewer)})
+        total = self.counted(np.ones((1, n_units)))
+        # Units that are one document each are left out with the same effect where their documents lie in one row.
+        left_out = self.n_rows if self.alone else n_units
+        effects = np.empty(left_out)
+        for at in _batches(left_out, max(left_out, self.n_rows)):
+            one = np.equal.outer(np.arange(at.start, at.stop), np.arange(left_out)).astype(float)
+            effects[at] = self.of_counts(total - (one if self.alone else self.counted(one)))
+        if self.alone:
+            row_of_unit = np.empty(n_units, dtype=np.intp)
+            row_of_unit[self.units.of_documents] = self._rows
+            effects = effects[row_of_unit]
+        return Drawn(float(self.of_counts(total)[0]), self.values, {self.units.key: effects})
+
+
+def draw(
+    samples: Sequence[tuple[Units, Sequence[Resampled]]],
     *,
     draws: int = DRAWS,
-    seed: int = SEED,
-    confidence: float = CONFIDENCE,
-) -> Interval:
-    """Bootstrap interval: BCa, or percentile where BCa is undefined; arguments as for :func:`resample`.
+    seed: int | Sequence[int] = SEED,
+) -> list[list[Drawn]]:
+    """Metrics on resamples of their units, and with each unit left out.
 
-    BCa corrects the bias that F1, S-RMSE and correlations of resamples have (a resample holds fewer distinct
-    documents, so rare labels vanish) and their skew. It is undefined when leaving out a document never changes the
-    value or all draws lie on one side of it.
+    Args:
+        samples: sets of units, drawn independently of one another, each with the metrics of its documents, which are
+            all evaluated on the same draws.
+        draws: number of resamples.
+        seed: seed of numpy's default generator; with a number the draws are those of ``scipy.stats.bootstrap``.
 
-    Returns:
-        The interval; low and high are NaN when the value is undefined or infinite, a sample has fewer than two units,
-        more than 5 % of the draws are undefined, or the interval would not contain the value: then drawing documents
-        distorts the metric more than chance does (a distance between two distributions that are nearly equal).
+    >>> from harness_ext.results.statistics.aggregations import resampled
+    >>> ((one,),) = draw([(Units.each(100), [resampled("acc", [1.0] * 60 + [0.0] * 40)])], draws=1000)
+    >>> one.value, one.draws.shape, sorted(set(one.left_out[""].round(3).tolist()))
+    (0.6, (1000,), [0.596, 0.606])
+    """
+    generator = np.random.default_rng(seed)
+    kept = [{id(one): _Form(one, units, draws) for one in statistics} for units, statistics in samples]
+    forms = [list(own.values()) for own in kept]
+    sizes = [len(units.names) for units, _ in samples]
+    with np.errstate(all="ignore"):  # the interval looks for NaN
+        for at in _batches(draws, sum(sizes)) if not all(one.constant for own in forms for one in own) else ():
+            for size, own in zip(sizes, forms, strict=True):
+                counts = _counts(generator, at.stop - at.start, size)
+                for one in own:
+                    one.values[at] = one.of_counts(one.counted(counts))
+        found = [{one: form.drawn() for one, form in own.items()} for own in kept]
+    return [[own[id(one)] for one in statistics] for own, (_, statistics) in zip(found, samples, strict=True)]
+
+
+def _counts(generator: np.random.Generator, draws: int, units: int) -> Floats:
+    """How often each unit is drawn in each resample, shape (draws, units)."""
+    drawn = generator.integers(0, units, (draws, units))
+    drawn += np.arange(draws)[:, None] * units
+    return np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(float)
+
+
+def _batches(rows: int, columns: int) -> Iterator[slice]:
+    step = max(1, _BATCH // max(1, columns))
+    yield from (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+
+
+def interval(statistic: Resampled, *, draws: int = DRAWS, seed: int = SEED) -> Interval:
+    """The interval of one metric, each of whose documents is drawn alone.
 
     >>> from harness_ext.results.statistics.aggregations import resampled
     >>> found = interval(resampled("acc", [1.0] * 60 + [0.0] * 40), draws=999)
     >>> found.value, round(found.low, 2), round(found.high, 2), found.method
     (0.6, 0.51, 0.69, 'bca')
     """
-    units = _sizes(statistic, sizes)
+    ((one,),) = draw([(Units.each(len(statistic)), [statistic])], draws=draws, seed=seed)
+    return one.interval
+
+
+def weighted(parts: Sequence[Drawn], weights: Sequence[float]) -> Drawn:
+    """A weighted sum of numbers: a mean of tasks, or, with weights 1 and -1, the paired difference of two runs."""
+    value = sum(weight * part.value for weight, part in zip(weights, parts, strict=True))
+    # Leaving out a unit changes the parts that it belongs to; the others stay as they are.
+    left_out: dict[str, Floats] = {}
     with np.errstate(invalid="ignore"):  # a difference of infinite values
-        value = float(statistic(*(np.arange(size) for size in units)))
-    nan = float("nan")
-    if not np.isfinite(value) or min(units) < 2:
+        for weight, part in zip(weights, parts, strict=True):
+            for key, values in part.left_out.items():
+                left_out[key] = left_out.get(key, value) + weight * (values - part.value)
+        draws = np.sum([weight * part.draws for weight, part in zip(weights, parts, strict=True)], axis=0)
+    return Drawn(value, draws, left_out)
+
+
+def _interval(one: Drawn) -> Interval:
+    value, nan = one.value, float("nan")
+    if not np.isfinite(value) or min(map(len, one.left_out.values())) < 2:
         return Interval(value, nan, nan, nan, "none", 0)
-    result = _draw(statistic, units, draws, seed, confidence)
-    values = np.asarray(result.bootstrap_distribution)
-    defined = values[~np.isnan(values)]
-    undefined = len(values) - len(defined)
-    if undefined > _MOST_UNDEFINED * draws:
+    defined = np.sort(one.draws)  # NaN comes last
+    undefined = int(np.isnan(one.draws).sum())
+    defined = defined[: len(defined) - undefined]
+    if undefined > _MOST_UNDEFINED * len(one.draws):
         return Interval(value, nan, nan, nan, "none", undefined)
-    stderr = float(defined.std(ddof=1))
-    tail = (1 - confidence) / 2
-    bounds: dict[Method, Any] = {"percentile": np.quantile(defined, [tail, 1 - tail])}
-    if not undefined and stderr > 0:
-        corrected = _scipy_bootstrap(
-            statistic, units, confidence, method="BCa", n_resamples=0, bootstrap_result=result
-        ).confidence_interval
-        bounds = {"bca": corrected, **bounds}
-    for method, (low, high) in bounds.items():
-        if low - _ROUNDING <= value <= high + _ROUNDING:  # false for NaN
-            return Interval(value, float(low), float(high), stderr, method, undefined)
+    with np.errstate(all="ignore"):
+        stderr = float(defined.std(ddof=1))
+        tails = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+        ways: list[tuple[Method, tuple[float, ...]]] = [("percentile", tails)]
+        if not undefined and stderr > 0:
+            ways.insert(0, ("bca", _corrected(value, defined, one.left_out, tails)))
+        for method, shares in ways:
+            low, high = (_quantile(defined, share) for share in shares) if shares else (nan, nan)
+            if low - _ROUNDING <= value <= high + _ROUNDING:  # false for NaN
+                return Interval(value, low, high, stderr, method, undefined)
     return Interval(value, nan, nan, stderr, "none", undefined)
 
 
-def _sizes(statistic: Statistic, sizes: Sequence[int] | None) -> tuple[int, ...]:
-    if sizes is not None:
-        return tuple(sizes)
-    if isinstance(statistic, Resampled):
-        return (len(statistic),)
-    raise ValueError("say how many units each sample has")
+def _quantile(ordered: Floats, share: float) -> float:
+    """Linear between neighbours, as numpy's quantile of values that are in order already."""
+    place = share * (len(ordered) - 1)
+    below = min(int(place), max(0, len(ordered) - 2))
+    low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
+    return low + (high - low) * (place - below) if place > below else low
 
 
-def _draw(statistic: Statistic, units: Sequence[int], draws: int, seed: int, confidence: float = CONFIDENCE) -> Any:
-    generator = np.random.default_rng(seed)
-    return _scipy_bootstrap(statistic, units, confidence, method="percentile", n_resamples=draws, rng=generator)
+def _corrected(
+    value: float, ordered: Floats, left_out: Mapping[str, Floats], tails: Sequence[float]
+) -> tuple[float, ...]:
+    """The shares of the draws between which a BCa interval lies (Efron 1987; several samples as scipy has them).
 
-
-def _scipy_bootstrap(statistic: Statistic, units: Sequence[int], confidence: float, **settings: Any) -> Any:
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)  # the caller looks for NaN
-        return scipy.stats.bootstrap(
-            tuple(np.arange(size) for size in units),
-            lambda *numbers, axis: statistic(*numbers),
-            vectorized=True,
-            batch=max(1, _BATCH // sum(units)),
-            confidence_level=confidence,
-            **settings,
-        )
+    None where they are undefined.
+    """
+    below = float(np.searchsorted(ordered, value, "left") + np.searchsorted(ordered, value, "right"))
+    below /= 2 * len(ordered)
+    if not 0 < below < 1:  # all draws lie on one side
+        return ()
+    bias = _NORMAL.inv_cdf(below)
+    cubes = squares = 0.0
+    for values in left_out.values():
+        influence = (len(values) - 1) * (values.mean() - values) / len(values)
+        square = influence * influence
+        cubes += float(square @ influence)
+        squares += float(square.sum())
+    spread = 6 * squares**1.5
+    if not 0 < spread < math.inf:  # no unit matters, or one is infinite or undefined
+        return ()
+    shifted = [bias + _NORMAL.inv_cdf(tail) for tail in tails]
+    kept = [1 - cubes / spread * own for own in shifted]
+    return tuple(_NORMAL.cdf(bias + own / left) for own, left in zip(shifted, kept, strict=True)) if all(kept) else ()

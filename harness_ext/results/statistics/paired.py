@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from harness_ext.results.statistics.bootstrap import DRAWS, SEED, interval, weighted_mean
+from harness_ext.results.statistics.bootstrap import DRAWS, SEED, Units, draw, weighted
 from harness_ext.results.statistics.significance import (
     ALPHA,
     effect_size,
@@ -29,13 +29,13 @@ class Pair:
     units: npt.NDArray[np.str_]
     """What each document is resampled and exchanged with, shape (n,)."""
 
-    def sides(self, *, by_name: bool) -> tuple[Resampled, Resampled]:
+    def sides(self, *, by_name: bool) -> list[Resampled]:
         """The metric of A and of B over units; in the order of their names, or that of documents if each is a unit."""
         n = len(self.units)
-        sides = self.statistic.only(slice(0, n)), self.statistic.only(slice(n, None))
+        sides = [self.statistic.only(slice(0, n)), self.statistic.only(slice(n, None))]
         if len(set(self.units)) == n and not by_name:
             return sides
-        return by_cluster(sides[0], self.units), by_cluster(sides[1], self.units)
+        return [by_cluster(side, self.units) for side in sides]
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,13 @@ class Comparison:
 
 def assess(job: Job, *, draws: int = DRAWS, seed: int = SEED) -> Comparison:
     """Compute one line: bootstrap interval of the difference, permutation p-value, effect size; ``p_holm`` is ``p``."""
-    sides = list(zip(*(pair.sides(by_name=job.same_units) for pair in job.pairs), strict=True))
-    a, b = (weighted_mean(side, job.weights, same_units=job.same_units) for side in sides)
-    found = interval(lambda *units: a.statistic(*units) - b.statistic(*units), a.sizes, draws=draws, seed=seed)
-    everything = [np.arange(size) for size in a.sizes]
+    sides = [pair.sides(by_name=job.same_units) for pair in job.pairs]
+    leaves = [(Units.each(len(own[0]))._replace(key=str(at)), own) for at, own in enumerate(sides)]
+    together = [(leaves[0][0], [side for own in sides for side in own])]
+    drawn = draw(together if job.same_units else leaves, draws=draws, seed=seed)
+    parts = [one for own in drawn for one in own]
+    a, b = (weighted(parts[side::2], job.weights) for side in (0, 1))
+    found = weighted([a, b], [1.0, -1.0]).interval
     p = permutation_p(
         [exchange(pair.statistic, pair.units) for pair in job.pairs],
         combine=lambda values: np.tensordot(job.weights, values, axes=1),
@@ -103,7 +106,7 @@ def assess(job: Job, *, draws: int = DRAWS, seed: int = SEED) -> Comparison:
         draws=draws,
         seed=seed,
     )
-    units = sum(a.sizes)
+    units = sum(map(len, a.left_out.values()))
     return Comparison(
         task=job.task,
         metric=job.metric,
@@ -112,8 +115,8 @@ def assess(job: Job, *, draws: int = DRAWS, seed: int = SEED) -> Comparison:
         run_b=job.run_b,
         n=sum(len(pair.units) for pair in job.pairs),
         units=units,
-        value_a=float(a.statistic(*everything)),
-        value_b=float(b.statistic(*everything)),
+        value_a=a.value,
+        value_b=b.value,
         difference=found.value,
         low=found.low,
         high=found.high,

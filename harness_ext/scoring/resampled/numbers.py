@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from harness_ext.scoring.resampled.statistic import Floats, Integers, Resampled, from_sums, incidence, ratio
+from harness_ext.scoring.resampled.statistic import (
+    Floats,
+    Integers,
+    Resampled,
+    distinct_rows,
+    from_sums,
+    incidence,
+    ratio,
+)
 
 _NAN = float("nan")
 _CONSTANT = 1e-13
@@ -72,8 +80,7 @@ def pearson(y: Floats, p: Floats, *, constant: float = _NAN) -> Resampled:
 
 def distinct(y: Floats, p: Floats) -> tuple[Floats, Integers]:
     """The distinct pairs, shape (pairs, 2), and the place of every document's pair among them."""
-    pairs, rows = np.unique(np.column_stack([y, p]), axis=0, return_inverse=True)
-    return pairs, rows.reshape(-1)
+    return distinct_rows(np.column_stack([y, p]))
 
 
 def spearman(y: Floats, p: Floats, *, constant: float = _NAN) -> Resampled:

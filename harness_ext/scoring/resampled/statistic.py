@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.intp]
+Members: TypeAlias = "Floats | csr_array"
+
+_DENSE = 2**16  # numbers of a matrix
 
 
 class NotResampledError(ValueError):
@@ -90,16 +97,29 @@ def from_sums(features: npt.ArrayLike, value: Callable[[Floats], Floats]) -> Res
     >>> precision.point
     0.3333333333333333
     """
-    distinct, rows = np.unique(np.asarray(features, dtype=float), axis=0, return_inverse=True)
+    distinct, rows = distinct_rows(np.asarray(features, dtype=float))
     if np.isfinite(distinct).all():
-        return Resampled(rows.reshape(-1), len(distinct), lambda counts: value(counts @ distinct))
+        return Resampled(rows, len(distinct), lambda counts: value(counts @ distinct))
     finite, signs = np.where(np.isfinite(distinct), distinct, 0.0), (np.inf, -np.inf)
 
     def of_counts(counts: Floats) -> Floats:  # in a plain product "drawn 0 times" would be 0 x infinity
         with np.errstate(invalid="ignore"):  # both signs: NaN
             return value(counts @ finite + sum(np.where(counts @ (distinct == sign), sign, 0.0) for sign in signs))
 
-    return Resampled(rows.reshape(-1), len(distinct), of_counts)
+    return Resampled(rows, len(distinct), of_counts)
+
+
+def distinct_rows(columns: Floats) -> tuple[Floats, Integers]:
+    """The distinct rows in order, and the place of each row among them: numpy's, a tenth of the time for few rows.
+
+    >>> distinct, rows = distinct_rows(np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 0.0]]))
+    >>> distinct.tolist(), rows.tolist()
+    ([[0.0, 2.0], [1.0, 0.0]], [1, 0, 1])
+    """
+    told = list(map(tuple, columns.tolist()))
+    places = {row: at for at, row in enumerate(sorted(set(told)))}
+    distinct = np.array(list(places), dtype=float).reshape(len(places), columns.shape[1])
+    return distinct, np.array([places[row] for row in told], dtype=np.intp)
 
 
 def by_cluster(statistic: Resampled, clusters: npt.ArrayLike) -> Resampled:
@@ -120,9 +140,24 @@ def by_cluster(statistic: Resampled, clusters: npt.ArrayLike) -> Resampled:
     return Resampled(np.arange(len(names)), len(names), lambda counts: statistic.of_counts(counts @ members))
 
 
-def incidence(units: Integers, rows: Integers, shape: tuple[int, int]) -> sparse.csr_array:
-    """How many documents of each unit lie in each row, shape (units, rows)."""
-    return sparse.csr_array((np.ones(len(rows)), (units, rows)), shape=shape)
+def incidence(units: Integers, rows: Integers, shape: tuple[int, int], signs: npt.ArrayLike = 1.0) -> Members:
+    """How many documents of each unit lie in each row, shape (units, rows); sparse where that would be large.
+
+    Args:
+        units: the unit of each document, shape (n,).
+        rows: the row of each document, shape (n,).
+        shape: numbers of units and of rows.
+        signs: what a document counts, shape (n,).
+
+    >>> incidence(np.array([0, 1, 1]), np.array([0, 0, 0]), (2, 1)).tolist()
+    [[1.0], [2.0]]
+    """
+    weights = np.broadcast_to(np.asarray(signs, dtype=float), units.shape)
+    if math.prod(shape) <= _DENSE:
+        return np.bincount(units * shape[1] + rows, weights, math.prod(shape)).reshape(shape)
+    from scipy import sparse  # a fifth of the time that a small table takes
+
+    return sparse.csr_array((weights, (units, rows)), shape=shape)
 
 
 def ratio(numerator: Floats, denominator: Floats, otherwise: float = 0.0) -> Floats:

@@ -10,10 +10,20 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from harness_ext.results.statistics.aggregations import resampled
-from harness_ext.results.statistics.bootstrap import interval, resample
+from harness_ext.results.statistics.bootstrap import Drawn, Units, draw, interval, weighted
 from harness_ext.scoring import soft_labels
-from harness_ext.scoring.resampled import by_cluster
+from harness_ext.scoring.resampled import Resampled, by_cluster, one_draw_at_a_time
 from harness_ext.scoring.segments import segmented_rmse
+
+
+def drawn(statistic: Resampled, *, draws: int = 10_000, seed: int = 0) -> Drawn:
+    ((one,),) = draw([(Units.each(len(statistic)), [statistic])], draws=draws, seed=seed)
+    return one
+
+
+def resample(statistic: Resampled, *, draws: int, seed: int = 0) -> np.ndarray:
+    return drawn(statistic, draws=draws, seed=seed).draws
+
 
 LabelItem = tuple[list[int], list[int], int]
 
@@ -112,7 +122,9 @@ def test_clusters_widen_the_interval_when_their_documents_agree() -> None:
 def test_independent_tasks_are_drawn_independently_and_combined() -> None:
     rng = np.random.default_rng(6)
     first, second = (resampled("score", rng.normal(0, sd, n).tolist()) for sd, n in ((1, 80), (2, 50)))
-    group = interval(lambda a, b: (first(a) + second(b)) / 2, [80, 50], draws=4000)
+    apart = [(Units.each(len(one))._replace(key=str(at)), [one]) for at, one in enumerate((first, second))]
+    parts = [one for own in draw(apart, draws=4000) for one in own]
+    group = weighted(parts, [0.5, 0.5]).interval
     errors = interval(first, draws=4000).stderr, interval(second, draws=4000).stderr
     assert group.value == pytest.approx((first.point + second.point) / 2)
     assert group.stderr == pytest.approx(math.hypot(*errors) / 2, rel=0.05)
@@ -140,15 +152,41 @@ def test_a_few_undefined_draws_are_left_out_and_counted() -> None:
 def test_percentile_bounds_are_those_of_scipy_on_the_same_draws() -> None:
     values = np.array([0.0] * 15 + [1.0] * 26)  # no single document moves the median, so BCa is undefined
 
-    def median(numbers: np.ndarray) -> np.ndarray:
-        return np.asarray(np.median(values[numbers], axis=-1))
-
-    found = interval(median, [len(values)], draws=2000)
+    found = interval(one_draw_at_a_time(lambda drawn: float(np.median(drawn))).resampled(values.tolist()), draws=2000)
     reference = stats.bootstrap(
         (values,), np.median, n_resamples=2000, method="percentile", rng=np.random.default_rng(0)
     ).confidence_interval
     assert found.method == "percentile"
     assert (found.low, found.high) == tuple(reference) == (0.0, 1.0)  # at 90 %, low would be 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_interval_of_a_paired_difference_of_groups_is_scipys(seed: int) -> None:
+    """Two tasks of two runs: the same draws of docs for both runs, others for the other task."""
+    rng = np.random.default_rng(seed)
+    sizes, weights = (40, 25), (0.25, 0.75)
+    runs = [[rng.normal(mean, 1, n) for n in sizes] for mean in (0.3, 0.0)]
+
+    def difference(*numbers: np.ndarray, axis: int) -> np.ndarray:
+        means = [[run[task][own].mean(axis=-1) for task, own in enumerate(numbers)] for run in runs]
+        return sum(weight * (a - b) for weight, a, b in zip(weights, *means, strict=True))  # type: ignore[return-value]
+
+    reference = stats.bootstrap(
+        tuple(np.arange(n) for n in sizes),
+        difference,
+        vectorized=True,
+        n_resamples=1500,
+        method="BCa",
+        rng=np.random.default_rng(seed),
+    )
+    samples = [
+        (Units.each(n)._replace(key=str(at)), [resampled("score", run[at].tolist()) for run in runs])
+        for at, n in enumerate(sizes)
+    ]
+    parts = [weighted(own, [1.0, -1.0]) for own in draw(samples, draws=1500, seed=seed)]
+    found = weighted(parts, weights)
+    np.testing.assert_allclose(found.draws, reference.bootstrap_distribution, rtol=1e-9)
+    assert (found.interval.low, found.interval.high) == pytest.approx(tuple(reference.confidence_interval), abs=1e-9)
 
 
 def test_one_document_has_a_value_and_no_interval() -> None:
@@ -159,11 +197,6 @@ def test_one_document_has_a_value_and_no_interval() -> None:
 def test_documents_that_all_score_alike_have_an_interval_of_width_zero() -> None:
     found = interval(resampled("acc", [1.0] * 20), draws=100)
     assert (found.low, found.high, found.method) == (1.0, 1.0, "percentile")
-
-
-def test_a_statistic_that_is_no_resampled_metric_needs_its_sizes() -> None:
-    with pytest.raises(ValueError, match="how many units"):
-        interval(lambda units: units.mean(-1))
 
 
 def test_draws_do_not_depend_on_how_many_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness_ext.results.statistics.intervals import DRAWS, Units, draw, interval_of, weighted
+from harness_ext.results.statistics.bootstrap import Units, weighted
+from harness_ext.results.statistics.intervals import DRAWS, draw
 from harness_ext.scoring import classification, soft_labels
 from harness_ext.scoring.resampled import CorpusMetric
 from harness_ext.scoring.resampled.numbers import nanmean
@@ -48,7 +49,7 @@ def reference(samples: list[list[Any]], value: Any, draws: Floats) -> tuple[floa
 def test_an_interval_is_scipys_on_the_same_draws(metric: CorpusMetric[Any]) -> None:
     items = soft(40, 1)
     drawn = draw(metric.resampled(items), Units.of(names(40)))
-    found = interval_of(drawn)
+    found = drawn.interval
     assert found.method == "bca"
     assert found.value == pytest.approx(metric(items))
     assert (found.low, found.high) == pytest.approx(reference([items], metric, drawn.draws))
@@ -83,7 +84,7 @@ def test_a_mean_of_independent_tasks_is_scipys_of_several_samples() -> None:
     metric = soft_labels.agg_s_rmse
     parts = [draw(metric.resampled(own), Units.of(names(len(own), of))) for own, of in ((first, "x"), (second, "y"))]
     both = weighted(parts, [0.25, 0.75])
-    found = interval_of(both)
+    found = both.interval
     assert found.value == pytest.approx(0.25 * metric(first) + 0.75 * metric(second))
     expected = reference([first, second], lambda a, b: 0.25 * metric(a) + 0.75 * metric(b), both.draws)
     assert (found.low, found.high) == pytest.approx(expected)
@@ -97,17 +98,17 @@ def test_tasks_about_the_same_units_get_the_same_draws_in_any_order() -> None:
     second = draw(nanmean(values[turned]), Units.of([names(50)[at] for at in turned]))
     difference = weighted([first, second], [1.0, -1.0])
     assert difference.draws == pytest.approx(np.zeros(DRAWS))
-    assert interval_of(difference).value == pytest.approx(0.0)
+    assert difference.interval.value == pytest.approx(0.0)
 
 
 def test_docs_that_are_all_alike_have_an_interval_without_width() -> None:
-    found = interval_of(draw(nanmean([1.0] * 9), Units.of(names(9))))
+    found = draw(nanmean([1.0] * 9), Units.of(names(9))).interval
     assert (found.value, found.low, found.high, found.method) == (1.0, 1.0, 1.0, "percentile")
 
 
 def test_a_single_unit_and_an_undefined_number_have_none() -> None:
-    assert interval_of(draw(nanmean([1.0]), Units.of(["a"]))).method == "none"
-    assert interval_of(draw(nanmean([float("nan")] * 3), Units.of(names(3)))).method == "none"
+    assert draw(nanmean([1.0]), Units.of(["a"])).interval.method == "none"
+    assert draw(nanmean([float("nan")] * 3), Units.of(names(3))).interval.method == "none"
 
 
 labels = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=2, max_size=25)

@@ -316,6 +316,25 @@ def test_two_runs_of_one_doc_with_an_image_answered_the_same_docs(tmp_path: Path
     assert line.n == 4
 
 
+@pytest.mark.parametrize(
+    ("questions", "rows"), [(("same", "same"), 1), (("same", "other"), 2), ((None, None), 1), (("same", None), 1)]
+)
+def test_runs_about_images_repeat_each_other_where_their_docs_are_the_same(
+    tmp_path: Path, questions: tuple[str | None, str | None], rows: int
+) -> None:
+    """lm-eval's hash of the task covers the address of the image."""
+    for number, question in enumerate(questions):
+        told = content(task_hashes={"toy": f"0x7f0{number}"}, date=float(number))
+        told["configs"]["toy"]["doc_to_image"] = f"<function picture at 0x7f0{number}>"
+        write(tmp_path, told, number)
+        if question:
+            doc = {"q": question, "image": f"<PIL.Image at 0x7f0{number}>"}
+            lines = [{"doc_id": at, "doc": doc, "prompt_hash": "p", "filter": "none", "acc": at} for at in (0, 1)]
+            file = tmp_path / f"samples_toy_{DATE.format(number)}.jsonl"
+            file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert len(read([tmp_path]).frame) == rows
+
+
 def test_several_seeds_are_one_row_with_mean_and_spread_on_request(tmp_path: Path) -> None:
     for number, value in enumerate((0.4, 0.5, 0.9)):
         told = content(results={"toy": {"acc,none": value}})
