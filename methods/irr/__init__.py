@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, matched
+from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, matched, tokenizer_of
 from harness_ext.methods.checkpoints.read import Checkpoint, refuse_non_finite, row_ranges
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.work_folder import WorkFolder, work_folder
@@ -448,6 +448,7 @@ def apply(config: Config) -> Path:
         for path in (config.finetuned, config.unaligned)
     )
     models = {"base": base, "finetuned": finetuned, "unaligned": unaligned}
+    written = tokenizer_of(config, models)
     tokenizer = load_tokenizer(config.base)
     safe = safe_answer_batches(
         tokenizer,
@@ -495,7 +496,7 @@ def apply(config: Config) -> Path:
                 for start, stop in row_ranges(finetuned.shape(name)):
                     yield finetuned.rows(name, start, stop)
 
-        return write_checkpoint(base, config.out, new_values, record)
+        return write_checkpoint(base, config.out, new_values, record, tokenizer=written)
 
 
 def _score(

@@ -206,7 +206,7 @@ def questionnaire(pack: Mapping[str, Any], dimension: str) -> list[dict[str, Any
     items: list[dict[str, Any]] = pack["methods"]["psycot"]["items"][dimension]
     if len(items) > MOST_ITEMS:
         name = pack.get("name", "")
-        raise InputError(f"prompt pack {name!r} has {len(items)} items for {dimension}; at most {MOST_ITEMS} are asked.")
+        raise InputError(f"prompt pack {name!r} has {len(items)} items for {dimension}, more than {MOST_ITEMS}.")
     return items
 
 

@@ -180,5 +180,5 @@ def test_a_pack_cannot_multiply_the_posts_until_the_memory_is_full() -> None:
 def test_a_pack_cannot_ask_items_without_end() -> None:
     pack = copy.deepcopy(OWN)
     pack["methods"]["psycot"]["items"]["E/I"] *= 100
-    with pytest.raises(InputError, match="items for E/I; at most 200 are asked"):
+    with pytest.raises(InputError, match="items for E/I, more than 200"):
         build(pack, "psycot", "soft", "E/I", "kaggle", POSTS)
