@@ -14,13 +14,19 @@ from typing import Any, NamedTuple
 LONGEST = 200_000
 """Characters of an answer that are read; more than ten times what the longest of our tasks lets a model write."""
 
-_NAMES = "think(?:ing)?|thoughts?|reasoning|reflection|analysis|scratchpad|seed:think|longcat_think"
+_NAMES = (
+    "think(?:ing)?|thoughts?|reasoning|reflection|analysis|scratchpad|seed:think|longcat_think|rationale|cot"
+    "|chain_of_thought|thought_process|inner_(?:thoughts?|monologue)|思考(?:过程|プロセス)?|推理(?:过程)?|推論|생각|추론"
+    "|gedanken|denken|überlegung|réflexion|raisonnement|razonamiento|pensamiento|ragionamento|raciocínio|рассуждени[ея]"
+)
 _OPENING = (
-    rf"<(?:{_NAMES})>|\[THINK\]|◁think▷|<\|START_THINKING\|>|<\|begin_of_thought\|>|<\|inner_prefix\|>",
+    rf"<(?:{_NAMES})(?:\s[^<>\n]{{0,80}})?>|【(?:思考|推理)】|\[THINK\]|◁think▷|<\|START_THINKING\|>"
+    r"|<\|begin_of_thought\|>|<\|inner_prefix\|>|<\|think\|>|<unused94>|<\|channel>",
     r"<\|channel\|>(?!\s?final\b)",
 )
 _CLOSING = (
-    rf"</(?:{_NAMES})>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_thought\|>|<\|inner_suffix\|>",
+    rf"(?<!`)</(?:{_NAMES})>|【/(?:思考|推理)】|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_thought\|>"
+    r"|<\|inner_suffix\|>|<\|/think\|>|<unused95>|<channel\|>",
     r"<\|channel\|>\s?final\b[^<\n]{0,40}(?:<\|constrain\|>[^<\n]{0,40})?<\|message\|>",
 )
 _IN_WORDS = (
