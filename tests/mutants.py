@@ -48,7 +48,7 @@ MUTANTS: dict[str, tuple[Mutant, ...]] = {
         Mutant(f"{S}/answers.py", r"(?:\s[^<>\n]{{0,80}})?>|【", ">|【", f"{T}/test_answers.py"),
         Mutant(f"{S}/answers.py", "= text.lstrip()\n", "= text\n", f"{T}/test_answers.py"),
         Mutant(f"{S}/eqbench.py", "> _LARGEST", ">= _LARGEST", "unit/tasks/eqbench_v2/test_eqbench.py"),
-        Mutant(f"{S}/eqbench.py", r'(\w+)(?::\s+(\d+))?', r'(\w+):\s+(\d+)', f"{T}/test_growth.py"),
+        Mutant(f"{S}/eqbench.py", r'(\w+)(?::\s+(\d+))?', r'(\w+):\s+(\d+)', f"{T}/test_growth.py -k eqbench"),
         Mutant(f"{S}/eqbench.py", "if difference <= 5", "if difference < 5",
                "unit/tasks/eqbench_v2/test_eqbench.py conformance/test_eqbench.py"),
         Mutant(f"{S}/choice_likelihoods.py", "0.5 if pole is None", "0.0 if pole is None",
