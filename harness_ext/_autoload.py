@@ -162,7 +162,8 @@ def _extend_evaluator(evaluator: Any) -> None:
     """Let ``evaluate`` ask backends whether they can do the tasks, look at their answers, and play dialogues.
 
     A backend with a method ``refuse_tasks`` sees the tasks, by name, before it is asked anything. Dialogues are played
-    once a task has asked for it: its filter ``take_turn`` loads the player.
+    once a task has asked for it: its filter ``take_turn`` loads the player. Before all that, ``simple_evaluate`` looks
+    at the keys of ``--metadata``.
     """
     import functools
     import importlib
@@ -182,7 +183,17 @@ def _extend_evaluator(evaluator: Any) -> None:
             run = functools.partial(importlib.import_module("harness_ext.models.dialogues.player").evaluate, run)
         return importlib.import_module("harness_ext.models.runs.answers").evaluate(run, **given)
 
-    evaluator.evaluate = evaluate
+    begin = evaluator.simple_evaluate
+    arguments = inspect.signature(begin)
+
+    @functools.wraps(begin)
+    def simple_evaluate(*args: Any, **kwargs: Any) -> Any:
+        given = arguments.bind(*args, **kwargs).arguments
+        if given.get("metadata") or getattr(given.get("task_manager"), "metadata", None):
+            importlib.import_module("harness_ext.models.runs.switches").check(given)
+        return begin(*args, **kwargs)
+
+    evaluator.evaluate, evaluator.simple_evaluate = evaluate, simple_evaluate
 
 
 def _know_whose_answers_are_kept(model: ModuleType) -> None:

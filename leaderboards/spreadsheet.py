@@ -6,6 +6,8 @@ import re
 
 import pandas as pd
 
+from harness_ext.leaderboards.printable import visible
+
 # A cell that begins so is a formula to spreadsheets, also behind blanks.
 _FORMULA = re.compile(r"^\s*[=+\-@\t\r]")
 
@@ -23,9 +25,13 @@ def render(frame: pd.DataFrame) -> str:
 
 
 def escape(value: object) -> object:
-    """A text with a quote before what would make it a formula; anything else is left alone.
+    """A text with a quote before what would make it a formula, and its control characters seen, not obeyed.
 
-    >>> escape("-2+3"), escape("a-b"), escape(-2.0)
-    ("'-2+3", 'a-b', -2.0)
+    A carriage return would even end the line: pandas quotes no cell for it. Anything else is left alone.
+
+    >>> escape("-2+3"), escape("a-b"), escape(-2.0), escape("a\\rb")
+    ("'-2+3", 'a-b', -2.0, 'a␍b')
     """
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+    if not isinstance(value, str):
+        return value
+    return f"'{visible(value)}" if _FORMULA.match(value) else visible(value)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import ADAPTER, WEIGHTS
-from harness_ext.methods.checkpoints.compatibility import Fit, differences
+from harness_ext.methods.checkpoints.compatibility import Fit, differences, tokenizer_of
 from harness_ext.methods.checkpoints.read import Checkpoint, Folder, row_ranges
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.tied import skeleton
@@ -38,6 +38,9 @@ class Config(Fit):
     """Rank of the adapter. The error falls with it; ``method.json`` has it for every linear and for all of them."""
     out: str
     """Folder to write: the adapter."""
+    tokenizer_from: str = "base"
+    """Whose tokenizer, chat template and special tokens go with the adapter: ``base``, whose own need no copy, or
+    ``model``. Ours."""
     others: Literal["error", "leave"] = "error"
     """What to do about differences outside of linears (norms, embeddings, biases): refuse, or leave them out and count
     them into the error. Ours."""
@@ -56,7 +59,9 @@ def apply(config: Config) -> Path:
     check_out(None, config.out)
     base = Folder(config.base)
     model = config.matched(Folder(config.model), base)
-    record = Record("lora_extraction", config, {"base": base, "model": model})
+    checkpoints = {"base": base, "model": model}
+    tokenizer = tokenizer_of(config, checkpoints) if config.tokenizer_from != "base" else None
+    record = Record("lora_extraction", config, checkpoints)
     record.notes |= differences({"model": model}, base)
     changed = {name: norm for name in base.names if (norm := _distance(model, base, name))}
     if not changed:
@@ -77,7 +82,10 @@ def apply(config: Config) -> Path:
         lost = {name: work.finished(f"linear-{number:05}")["lost"] for number, name in enumerate(names)}
         record.notes["error"] = _share(changed, left, lost)
         record.notes["left_out"] = left
-        return _write(config, work, names, linears, {name: lost[name] / changed[name] for name in names}, record)
+        errors = {name: lost[name] / changed[name] for name in names}
+        return write_adapter(
+            _adapter(config, work, names, linears), config.out, {}, _facts(errors), record, tokenizer=tokenizer
+        )
 
 
 def factors(delta: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor, float]:
@@ -130,22 +138,13 @@ def _share(changed: dict[str, float], left: list[str], lost: dict[str, float] | 
     return math.hypot(*missed) / math.hypot(*changed.values())
 
 
-def _write(
-    config: Config,
-    work: WorkFolder,
-    names: list[str],
-    transposed: dict[str, bool],
-    errors: dict[str, float],
-    record: Record,
-) -> Path:
+def _adapter(config: Config, work: WorkFolder, names: list[str], transposed: dict[str, bool]) -> Path:
+    """Gather the factors of all linears in the folder of an adapter."""
     tensors: dict[str, torch.Tensor] = {}
-    facts: dict[str, dict[str, float]] = {}
     for number, name in enumerate(names):
         left, right = (work.read(f"linear-{number:05}", side) for side in ("left", "right"))
-        prefix = f"base_model.model.{name.removesuffix('.weight')}"
         a, b = (left.T, right.T) if transposed[name] else (right, left)
-        tensors |= {f"{prefix}.lora_A.weight": a, f"{prefix}.lora_B.weight": b}
-        facts[f"{prefix}.lora_B.weight"] = {"error": errors[name]}
+        tensors |= {f"{_prefix(name)}.lora_A.weight": a, f"{_prefix(name)}.lora_B.weight": b}
     adapter = work.folder / "adapter"
     adapter.mkdir(exist_ok=True)
     write_whole(adapter / WEIGHTS, tensors, {"format": "pt"})
@@ -159,4 +158,12 @@ def _write(
         "bias": "none",
     }
     (adapter / ADAPTER).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    return write_adapter(adapter, config.out, {}, facts, record)
+    return adapter
+
+
+def _prefix(name: str) -> str:
+    return f"base_model.model.{name.removesuffix('.weight')}"
+
+
+def _facts(errors: dict[str, float]) -> dict[str, dict[str, float]]:
+    return {f"{_prefix(name)}.lora_B.weight": {"error": error} for name, error in errors.items()}

@@ -86,6 +86,7 @@ def _load(task: str, metadata: str | None, include_path: Path | None) -> list[An
 
     from harness_ext import _autoload
     from harness_ext.files import parse_json
+    from harness_ext.models.runs import switches
 
     try:
         given = parse_json(metadata or "{}")
@@ -100,6 +101,7 @@ def _load(task: str, metadata: str | None, include_path: Path | None) -> list[An
     manager = TaskManager(metadata=given, include_path=include_path and str(include_path))
     if task not in manager.all_tasks:
         raise InputError(f"there is no task {task}. `lm_eval ls tasks` lists all, `lm_eval ls groups` the groups.")
+    switches.refuse_unread(given.keys(), list(switches.loaders([task], manager.task_index)))
     return list(manager.load(task)["tasks"].values())
 
 

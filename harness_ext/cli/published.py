@@ -105,7 +105,9 @@ def validate(json_: Json = False) -> None:
 def _print(frame: pd.DataFrame, form: Format) -> None:
     said = [name for name in frame.columns if name != "origin" and frame[name].replace("", None).notna().any()]
     if form == "csv":
-        typer.echo(frame[said].to_csv(index=False), nl=False)
+        from harness_ext.leaderboards import spreadsheet
+
+        typer.echo(spreadsheet.render(frame[said]), nl=False)
     elif form == "json":
         typer.echo(frame[said].to_json(orient="records", force_ascii=False, indent=2))
     else:

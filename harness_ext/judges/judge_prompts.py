@@ -2,7 +2,8 @@
 
 The prompts that the authors of a judge wrote are given as a file (a *prompt pack*): JSON ``{"messages": [{"role",
 "content"}, …]}``, or any other text, which is one message of the user. Both are Jinja2 templates of ``prompt``,
-``response``, ``doc`` and ``fence``, rendered in a sandbox. Nothing is cut: prompt and response are shown whole.
+``response``, ``doc`` and ``fence``, rendered in a sandbox (:mod:`harness_ext.judges.bounded_templates`). Nothing is
+cut: prompt and response are shown whole.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
-from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import TemplateError
+from jinja2.exceptions import SecurityError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from harness_ext.errors import InputError
 from harness_ext.files import MOST_SETTINGS, FileError, parse_json, read_text
+from harness_ext.judges.bounded_templates import filled_in, template_of
 from harness_ext.judges.judge import Item
 
 OWN = "harness-ext"
@@ -63,16 +65,21 @@ class JudgePrompt(NamedTuple):
                 ends itself and goes on as the judge's instructions; without it the messages are the key of a verdict.
 
         Raises:
-            InputError: the doc lacks what a template asks for; nothing of the item is shown but the doc's id.
+            InputError: the doc lacks what a template asks for, or the template has no end; nothing of the item is shown
+                but the doc's id.
         """
         shown = json.dumps([item.prompt, item.response])  # a text that held its own hash would have another hash
         fence = f" {hashlib.sha256(shown.encode()).hexdigest()[:16]}" if fenced else ""
         values = {"prompt": item.prompt, "response": item.response, "doc": dict(item.doc), "fence": fence}
         try:
             return [
-                Message(role=message["role"], content=_TEMPLATES.from_string(message["content"]).render(values))
+                Message(role=message["role"], content=filled_in(template_of(message["content"]), values))
                 for message in self.messages
             ]
+        except SecurityError as error:
+            raise InputError(
+                f"the judge's prompt {self.name} cannot be filled in for doc {item.doc.get('id')}: {error}."
+            ) from None
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
             raise InputError(
                 f"the judge's prompt {self.name} cannot be filled in for doc {item.doc.get('id')} "
@@ -90,8 +97,6 @@ class _Pack(BaseModel):
     model_config = ConfigDict(extra="forbid")
     messages: list[_Message]
 
-
-_TEMPLATES = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
 
 _FENCE = "{{ fence }}"
 _SHOWN = """\
@@ -218,7 +223,9 @@ def read_prompt(path: Path) -> JudgePrompt:
         )
     for message in messages:
         try:
-            _TEMPLATES.from_string(message["content"])
+            template_of(message["content"])
+        except SecurityError as error:
+            raise InputError(f"the judge's prompt {path}: {error}.") from None
         except (TemplateError, SyntaxError, ValueError, RecursionError) as error:
             raise InputError(f"the judge's prompt {path} is no Jinja2 template ({error}).") from None
     return JudgePrompt(path.name, tuple(messages))

@@ -14,13 +14,19 @@ from typing import Any, NamedTuple
 LONGEST = 200_000
 """Characters of an answer that are read; more than ten times what the longest of our tasks lets a model write."""
 
-_NAMES = "think(?:ing)?|thoughts?|reasoning|reflection|analysis|scratchpad|seed:think|longcat_think"
+_NAMES = (
+    "think(?:ing)?|thoughts?|reasoning|reflection|analysis|scratchpad|seed:think|longcat_think|rationale|cot"
+    "|chain_of_thought|thought_process|inner_(?:thoughts?|monologue)|思考(?:过程|プロセス)?|推理(?:过程)?|推論|생각|추론"
+    "|gedanken|denken|überlegung|réflexion|raisonnement|razonamiento|pensamiento|ragionamento|raciocínio|рассуждени[ея]"
+)
 _OPENING = (
-    rf"<(?:{_NAMES})>|\[THINK\]|◁think▷|<\|START_THINKING\|>|<\|begin_of_thought\|>|<\|inner_prefix\|>",
+    rf"<(?:{_NAMES})(?:\s[^<>\n]{{0,80}})?>|【(?:思考|推理)】|\[THINK\]|◁think▷|<\|START_THINKING\|>"
+    r"|<\|begin_of_thought\|>|<\|inner_prefix\|>|<\|think\|>|<unused94>|<\|channel>",
     r"<\|channel\|>(?!\s?final\b)",
 )
 _CLOSING = (
-    rf"</(?:{_NAMES})>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_thought\|>|<\|inner_suffix\|>",
+    rf"(?<!`)</(?:{_NAMES})>|【/(?:思考|推理)】|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_thought\|>"
+    r"|<\|inner_suffix\|>|<\|/think\|>|<unused95>|<channel\|>",
     r"<\|channel\|>\s?final\b[^<\n]{0,40}(?:<\|constrain\|>[^<\n]{0,40})?<\|message\|>",
 )
 _IN_WORDS = (
@@ -120,8 +126,11 @@ _PLAIN = str.maketrans(
     | dict.fromkeys(map(ord, '*`"“”„‟«»'), "")
 )
 _MARK = re.compile(r"\s*(?:\([1-4]\)|(?:[1-4][.)、]|[-•])\s)\s*")
+_TAG = re.compile(r"</?(?:b|strong|i|em|u|code|br|p|ul|ol|li) ?/?>", re.IGNORECASE)
 _TOTAL = re.compile(
-    r"[^\w\n]*(?:total|sum|overall|gesamt\w{0,20}|summe|insgesamt|总分|总计|总和|合计)(?![^\W\d_])", re.IGNORECASE
+    r"[^\w\n]*(?:total|sum|overall|average|mean|gesamt\w{0,20}|summe|insgesamt|durchschnitt|mittelwert|总分|总计|总和|合计"
+    r"|平均分?)(?![^\W\d_])",
+    re.IGNORECASE,
 )
 _MOST_IN_A_TOTAL = 2
 
@@ -136,15 +145,16 @@ def plain(text: str) -> str:
 
 
 def plain_scores(text: str) -> str:
-    r"""A list of scores in plain writing: without marks of lists, empty lines and lines of a total.
+    r"""A list of scores in plain writing: without tags, marks of lists, empty lines and lines of a total or a mean.
 
     >>> plain_scores("- **Joy:** 3\n\n2. Fear: 1\nTotal: 4/20")
     'Joy: 3\nFear: 1'
     """
-    lines = (line[mark.end() :] if (mark := _MARK.match(line)) else line for line in plain(text).splitlines())
+    written = plain(_TAG.sub("", text)).splitlines()
+    lines = (line[mark.end() :] if (mark := _MARK.match(line)) else line for line in written)
     return "\n".join(line for line in lines if line.strip() and not _is_total(line))
 
 
 def _is_total(line: str) -> bool:
-    """Whether a line gives a sum and no scores: ``Total: 10`` or ``Sum = 10/10``."""
+    """Whether a line gives a sum or a mean and no scores: ``Total: 10`` or ``Sum = 10/10``."""
     return bool(_TOTAL.match(line)) and len(re.findall(r"\d+(?:\.\d+)?", line)) <= _MOST_IN_A_TOTAL

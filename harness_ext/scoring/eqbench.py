@@ -30,6 +30,7 @@ _LARGEST = 10
 # A word without a score is matched too, and skipped: a search that begins anew at each of its letters is quadratic.
 _COMPAT = re.compile(r"(\w+)(?::\s+(\d+))?")
 _SCORE = r"(\d+(?:\.\d+)?)"
+_BETWEEN = r"(?:\s*[:=|–—→]\s*|\s(?:-|->)\s)"
 _CRITIQUE = {"en": re.compile("Critique"), "de": re.compile("Kritik")}
 # the German questions translate this heading in two ways
 _REVISED = {"en": re.compile("Revised scores"), "de": re.compile("Überarbeitete (?:Bewertung|Punktzahlen|Punktzahl)")}
@@ -80,7 +81,7 @@ def sections(text: str, language: Language = "en") -> Sections:
 def _strict(names: tuple[str, ...]) -> re.Pattern[str]:
     """A name of several words, as translations have them, is read whole; so is any other word that has a score."""
     known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True)) or "(?!)"
-    return re.compile(rf"(?<!\w)((?:{known})(?=\s*[:=|])|\w+(?=:))\s*[:=|]\s*{_SCORE}")
+    return re.compile(rf"(?<!\w)((?:{known})(?={_BETWEEN})|\w+(?=:)){_BETWEEN}{_SCORE}")
 
 
 def parse_scores(text: str, names: Iterable[str], mode: Mode = "strict") -> dict[str, float] | None:

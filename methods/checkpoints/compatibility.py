@@ -32,13 +32,16 @@ _NO_FUNCTION = {
 
 @settings
 class Fit:
-    """In what models may differ from their base."""
+    """In what models may differ from their base, and whose texts the output keeps."""
 
     dtypes: Literal["same", "any"] = "same"
     """Refuse models stored in another floating type than the base, or compute with any in float32. Ours."""
     configs: Literal["same", "any"] = "same"
     """Refuse models whose config.json computes something else with the same weights (rope, norms, activation, windows,
     …), or take the base's. Ours."""
+    tokenizer_from: str = "base"
+    """Whose tokenizer, chat template and special tokens are written: ``base``, or a model by the name of its setting,
+    such as ``models[0]``. Ours."""
 
     def matched(self, model: Checkpoint, base: Checkpoint, missing: Literal["error", "base"] = "error") -> Checkpoint:
         """`matched` with these settings."""
@@ -219,6 +222,25 @@ def _as_loaded(folder: Path) -> dict[str, Any]:
     except Exception:  # whatever transformers makes of settings of a wrong type
         return _content(folder, CONFIG)
     return loaded
+
+
+def tokenizer_of(config: Fit, checkpoints: Mapping[str, Checkpoint]) -> Path:
+    """The folder that ``tokenizer_from`` names.
+
+    Args:
+        config: settings of the method.
+        checkpoints: role → what was read.
+
+    Raises:
+        InputError: there is no such role, or nothing of a tokenizer in its folder.
+    """
+    chosen = config.tokenizer_from
+    if chosen not in checkpoints:
+        raise InputError(f"tokenizer_from is {chosen}. Give one of {', '.join(checkpoints)}.")
+    folder = checkpoints[chosen].path
+    if chosen != type(config).tokenizer_from and not any(folder.glob("tokenizer*")):
+        raise InputError(f"tokenizer_from is {chosen}, but {folder} holds no tokenizer.")
+    return folder
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""Tied weights: an output layer that is the embeddings, and a base in which the two are stored apart."""
+"""Tied weights: an output layer that is the embeddings, and a base in which tied weights are stored apart."""
 
 from __future__ import annotations
 
@@ -59,7 +59,11 @@ def _differ(checkpoint: Checkpoint, name: str, other: str) -> bool:
 
 
 class Untied(View):
-    """A base whose tied output layer is a tensor of its own, with the values of the embeddings to begin with."""
+    """A base whose tied output layer is a tensor of its own, with the values of the embeddings to begin with.
+
+    So are all other tied weights, such as the bias of a masked model's decoder or the embeddings of an encoder and its
+    decoder: the one setting unties them all, and what is not stored would be drawn at random.
+    """
 
     config_changes: Mapping[str, Any] = {"tie_word_embeddings": False}
     """What config.json has to say about it."""
@@ -67,5 +71,7 @@ class Untied(View):
     def __init__(self, base: Checkpoint, head: str, embeddings: str) -> None:
         self.head, self.embeddings = head, embeddings
         stored = {name: (base, name) for name in base.names}
-        values = stored[embeddings] if embeddings in stored else stored[head]
-        super().__init__(base, {head: values, embeddings: values} | stored)
+        for name, other in tied_weights(base).items():
+            values = stored[other] if other in stored else stored[name]
+            stored = {name: values, other: values} | stored
+        super().__init__(base, stored)

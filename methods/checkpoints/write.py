@@ -342,6 +342,8 @@ def write_adapter(
     replaced: Mapping[str, torch.Tensor],
     facts: Mapping[str, dict[str, Any]],
     record: Record,
+    *,
+    tokenizer: Path | None = None,
 ) -> Path:
     """Copy the adapter in ``source`` to the new folder ``out`` with some tensors replaced.
 
@@ -351,6 +353,8 @@ def write_adapter(
         replaced: name in the adapter → new values, which are rounded once to the stored type.
         facts: name in the adapter → what to note about it.
         record: goes to ``method.json``.
+        tokenizer: folder of a model whose tokenizer, chat template and special tokens are written instead of those that
+            lie beside the adapter.
 
     Raises:
         InputError: ``out`` is taken, the disk is full, or a new value is NaN or Inf.
@@ -373,8 +377,12 @@ def write_adapter(
     with claimed(_unfinished(target), record.identity(), resumes=False) as work:
         write_whole(work.folder / WEIGHTS, tensors, metadata)
         write_record(work.folder, record, changes, wall_seconds=time.monotonic() - began)
+        for path in _beside_the_weights(tokenizer) if tokenizer else ():
+            if _of_texts(path):
+                shutil.copyfile(path, work.folder / path.name)
         for path in sorted(source.iterdir(), key=lambda path: path.name == ADAPTER):  # without it nothing loads
-            if path.is_file() and path.name not in (WEIGHTS, RECORD) and not _leads_out(path):
+            kept = path.name not in (WEIGHTS, RECORD) and not (tokenizer and _of_texts(path))
+            if path.is_file() and kept and not _leads_out(path):
                 shutil.copyfile(path, work.folder / path.name)
         publish(work.folder, target)
     return target

@@ -12,7 +12,7 @@ import torch
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences
+from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, tokenizer_of
 from harness_ext.methods.checkpoints.read import CHUNK_BYTES, Checkpoint, row_ranges
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
@@ -34,9 +34,6 @@ class Inputs(Fit):
     """Folder to write, new or empty."""
     missing: Literal["error", "base"] = "error"
     """What to do about tensors that not every model has: refuse, or take the base's. Ours."""
-    tokenizer_from: str = "base"
-    """Whose tokenizer, chat template and special tokens are written: ``base``, or a model by the name of its setting,
-    such as ``models[0]``. Ours."""
     max_in_flight_bytes: Count = CHUNK_BYTES
     """Memory for the rows of all models that are worked on together. Ours; does not change the result."""
 
@@ -135,11 +132,7 @@ class Merge:
             if not any(_fits(pattern, name) for name in self.names()):
                 raise InputError(f"weights_by_name has {pattern}, which fits no tensor of {self.base.path}.")
         checkpoints = {"base": self.base, **dict(zip(models, self.models, strict=True))}
-        if config.tokenizer_from not in checkpoints:
-            raise InputError(f"tokenizer_from is {config.tokenizer_from}. Give one of {', '.join(checkpoints)}.")
-        self._tokenizer = checkpoints[config.tokenizer_from].path
-        if not any(self._tokenizer.glob("tokenizer*")) and config.tokenizer_from != "base":
-            raise InputError(f"tokenizer_from is {config.tokenizer_from}, but {self._tokenizer} holds no tokenizer.")
+        self._tokenizer = tokenizer_of(config, checkpoints)
         self._record = Record(method, config, checkpoints)
         self._record.notes |= differences(checkpoints, self.base)
 

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences
+from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, tokenizer_of
 from harness_ext.methods.checkpoints.read import Checkpoint
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.work_folder import WorkFolder, work_folder
@@ -442,6 +442,7 @@ def apply(config: Config) -> Path:
         config.matched(open_checkpoint(path, base), base) for path in (config.finetuned, config.unaligned)
     )
     models = {"base": base, "finetuned": finetuned, "unaligned": unaligned}
+    written = tokenizer_of(config, models)
     tokenizer = load_tokenizer(config.base)
     safe = safe_answer_batches(
         tokenizer,
@@ -486,7 +487,7 @@ def apply(config: Config) -> Path:
             else:
                 yield from finetuned.pieces(name)
 
-        return write_checkpoint(base, config.out, new_values, record)
+        return write_checkpoint(base, config.out, new_values, record, tokenizer=written)
 
 
 def _score(

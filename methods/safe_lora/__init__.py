@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import MergedAdapter, open_checkpoint
-from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences
+from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, tokenizer_of
 from harness_ext.methods.checkpoints.read import Checkpoint
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.write import check_out, write_adapter, write_checkpoint
@@ -44,6 +44,9 @@ class Config(Fit):
     """Folder of the LoRA adapter that was fine-tuned on ``aligned``; for ``full_delta`` also a whole model."""
     out: str
     """Folder to write: an adapter of ``aligned``, or for ``full_delta`` a model."""
+    tokenizer_from: str = "aligned"
+    """Whose tokenizer, chat template and special tokens are written: ``aligned`` (an adapter keeps what lies beside
+    it), ``adapter`` or ``base``. Ours."""
     select: Mode = "number"
     """Which modules are projected: ``number``, those with the lowest cosines; ``threshold``, those with a cosine of at
     most ``threshold`` (code)."""
@@ -180,6 +183,7 @@ def _project_adapter(config: Config, aligned: Checkpoint, base: Checkpoint, adap
     if not names:
         raise InputError(f"{adapter.path}: the adapter changes no linear layer.")
     models = {"base": base, "aligned": aligned, "adapter": adapter}
+    told = tokenizer_of(config, models)
     record = Record("safe_lora", config, models, notes=dict(differences(models, aligned)))
     factors, cosines = {}, {}
     for name, direction in _directions(aligned, base, names):
@@ -193,7 +197,8 @@ def _project_adapter(config: Config, aligned: Checkpoint, base: Checkpoint, adap
         for name, direction in _directions(aligned, base, chosen)
     }
     facts = {adapter.places[name]: record.facts[name] for name in cosines}
-    return write_adapter(adapter.path, config.out, replaced, facts, record)
+    tokenizer = told if config.tokenizer_from != Config.tokenizer_from else None
+    return write_adapter(adapter.path, config.out, replaced, facts, record, tokenizer=tokenizer)
 
 
 def _project_deltas(config: Config, aligned: Checkpoint, base: Checkpoint, tuned: Checkpoint) -> Path:
@@ -203,6 +208,7 @@ def _project_deltas(config: Config, aligned: Checkpoint, base: Checkpoint, tuned
     if not names:
         raise InputError(f"{config.aligned}: its decoder layers have no linear layers, which are what is projected.")
     models = {"base": base, "aligned": aligned, "adapter": tuned}
+    tokenizer = tokenizer_of(config, models)
     record = Record("safe_lora", config, models, notes=dict(differences(models, aligned)))
 
     def change(name: str) -> torch.Tensor:
@@ -218,7 +224,7 @@ def _project_deltas(config: Config, aligned: Checkpoint, base: Checkpoint, tuned
         else:
             yield from tuned.pieces(name)
 
-    return write_checkpoint(aligned, config.out, new_values, record)
+    return write_checkpoint(aligned, config.out, new_values, record, tokenizer=tokenizer)
 
 
 def _directions(

@@ -85,16 +85,13 @@ class LossCurve:
 
 
 def read(path: Path) -> list[Point]:
-    """The points of a CSV; a last line that was cut off by a kill is left out."""
-    points = []
-    with path.open(newline="", encoding="utf-8") as file:
+    """The points of a CSV, up to the first line that is none: a kill cuts the last one off, a bad disk any."""
+    points: list[Point] = []
+    with path.open(newline="", encoding="utf-8") as file, suppress(KeyError, TypeError, ValueError, csv.Error):
         for line in csv.DictReader(file):
-            try:
-                step, loss, rate, norm, terms = (line.pop(name) for name in Point._fields[:-1])
-                parts = {term: float(value) for term, value in line.items() if value}
-                points.append(Point(int(step), float(loss), float(rate), float(norm), int(terms), parts))
-            except (TypeError, ValueError):
-                break
+            step, loss, rate, norm, terms = (line.pop(name) for name in Point._fields[:-1])
+            parts = {term: float(value) for term, value in line.items() if value}
+            points.append(Point(int(step), float(loss), float(rate), float(norm), int(terms), parts))
     return points
 
 

@@ -13,8 +13,7 @@ from typing import Any, Literal, TypeVar
 from datasets import Dataset
 
 from harness_ext.data import load_sample
-from harness_ext.data.choices import DATA, check_arguments
-from harness_ext.data.reasoning import with_markers
+from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.errors import InputError
 from harness_ext.scoring.options import hashed_choice
 from harness_ext.tasks.eibench.parts import Part, Record, Split
@@ -115,7 +114,7 @@ def _sample(part: Part, split: Split) -> list[Doc]:
     return [doc for doc in docs if doc["id"].startswith("sample_dev_") == (split == "dev")]
 
 
-@with_markers
+@reads("cap", "data", "aliases", "option_order")
 def load(
     part: str,
     *,
@@ -145,8 +144,6 @@ def load(
     known = part_of(part)
     check_arguments(
         known.leaf,
-        others,
-        ("cap", "data", "aliases", "option_order"),
         data=(data, DATA),
         aliases=(aliases, ("on", "off")),
         option_order=(option_order, ("file", "hashed")),

@@ -8,8 +8,7 @@ from typing import Any, Literal, NamedTuple
 from datasets import Dataset
 
 from harness_ext.data import load_sample
-from harness_ext.data.choices import DATA, check_arguments
-from harness_ext.data.reasoning import with_markers
+from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.data.rows import read_json
 from harness_ext.errors import DataError, InputError
 
@@ -68,7 +67,7 @@ def read(part: str) -> list[Doc]:
     return docs
 
 
-@with_markers
+@reads("data")
 def load(part: str, data: Literal["real", "sample"] = "real", **others: object) -> dict[str, Dataset]:
     """One doc an instance.
 
@@ -81,7 +80,7 @@ def load(part: str, data: Literal["real", "sample"] = "real", **others: object) 
         InputError: an argument has no such value.
         DataError: the file is missing or not as published.
     """
-    check_arguments(f"eibench_gi_{part}", others, ["data"], data=(data, DATA))
+    check_arguments(f"eibench_gi_{part}", data=(data, DATA))
     if data == "sample":
         docs = [record for record in load_sample("eibench_gi") if record["id"].rpartition("_")[0] == f"sample_{part}"]
     else:

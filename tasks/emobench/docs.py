@@ -10,8 +10,7 @@ from typing import Literal, get_args
 from datasets import Dataset
 
 from harness_ext.data import load_sample
-from harness_ext.data.choices import DATA, check_arguments
-from harness_ext.data.reasoning import with_markers
+from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.scoring.options import hashed_choice
 from harness_ext.tasks.eibench import docs as eibench
 from harness_ext.tasks.eibench.readers.emobench import Language, Order, Question, items, records
@@ -46,7 +45,7 @@ def instructions(question: Question, form: Form, language: Language) -> list[str
     return texts
 
 
-@with_markers
+@reads("data", "option_order")
 def load(
     question: Question,
     language: Language,
@@ -72,8 +71,6 @@ def load(
     """
     check_arguments(
         "emobench",
-        others,
-        ("data", "option_order"),
         question=(question, get_args(Question)),
         language=(language, get_args(Language)),
         option_order=(option_order, get_args(Order)),

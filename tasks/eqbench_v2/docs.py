@@ -11,8 +11,7 @@ from datasets import Dataset
 
 from harness_ext import files
 from harness_ext.data import load_sample
-from harness_ext.data.choices import DATA, check_arguments
-from harness_ext.data.reasoning import with_markers
+from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.data.rows import read_json
 from harness_ext.errors import DataError
 from harness_ext.scoring.eqbench import Language
@@ -95,7 +94,7 @@ def _sample(language: Language) -> list[Question]:
     return [question_of(record["id"], record) for record in records]
 
 
-@with_markers
+@reads("data")
 def load(language: Language, data: Literal["real", "sample"] = "real", **others: object) -> dict[str, Dataset]:
     """One doc a question.
 
@@ -108,7 +107,7 @@ def load(language: Language, data: Literal["real", "sample"] = "real", **others:
         InputError: an argument has no such value.
         DataError: the file of the language is missing.
     """
-    check_arguments("eqbench_v2", others, ["data"], language=(language, get_args(Language)), data=(data, DATA))
+    check_arguments("eqbench_v2", language=(language, get_args(Language)), data=(data, DATA))
     docs = [
         {
             "id": question.id,

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 from datasets import Dataset
 
 from harness_ext.data import load_sample
-from harness_ext.data.choices import DATA, check_arguments
-from harness_ext.data.reasoning import with_markers
+from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.data.rows import read_json_lines
 from harness_ext.errors import DataError, InputError
 from harness_ext.scoring.em import mean4
@@ -43,6 +42,7 @@ TRAIT_WORDS = re.compile(r"mbti|myers[- ]?briggs|enneagram|introver|extrover|ext
 
 SOURCES = {"kaggle": 96, "pandora": 94, "twitter": 96}
 _ANNOTATORS = ("A1", "A2", "A3")
+_READS = reads("data", "prompt_pack", "truncate_posts", "gold", "system_role")
 
 
 class Settings(NamedTuple):
@@ -56,7 +56,7 @@ class Settings(NamedTuple):
     system_role: str
 
 
-@with_markers
+@_READS
 def load(
     dimension: str,
     method: str = "zero-shot",
@@ -101,7 +101,7 @@ def load(
     return {"test": Dataset.from_list([doc(record) for record in read_records(settings.data)])}
 
 
-@with_markers
+@_READS
 def load_items(dimension: str, recorded: dict[str, Any] | None = None, **chosen: Any) -> Docs:
     """One doc for each author and questionnaire item, in that order; arguments as of :func:`load`.
 
@@ -126,7 +126,7 @@ def load_items(dimension: str, recorded: dict[str, Any] | None = None, **chosen:
     return {"test": Dataset.from_list([doc(*pair, position) for pair in records for position in range(len(items))])}
 
 
-@with_markers
+@_READS
 def load_null(dimension: str, recorded: dict[str, Any] | None = None, **chosen: Any) -> Docs:
     """One doc without any posts, whose nine likelihoods calibrate ``zero_shot_ll``; arguments as of :func:`load`.
 
@@ -146,7 +146,7 @@ def read_records(data: str = "real") -> list[Record]:
         InputError: ``data`` is neither.
         DataError: the file is missing, or a record breaks what the benchmark relies on.
     """
-    check_arguments("mbtibench", (), (), data=(data, DATA))
+    check_arguments("mbtibench", data=(data, DATA))
     if data == "sample":
         return check_records(load_sample("mbtibench"), "sample.jsonl")
     name = "mbtibench.jsonl"
@@ -212,8 +212,7 @@ def _settings(chosen: Mapping[str, Any]) -> Settings:
     data = chosen.get("data", "real")
     mode = str(chosen.get("truncate_posts", "o200k80" if data == "real" else "words:67"))
     gold, role = chosen.get("gold", "em"), chosen.get("system_role", "text")
-    switches = ("data", "prompt_pack", "truncate_posts", "gold", "system_role")
-    check_arguments("mbtibench", chosen, switches, gold=(gold, ("em", "mean4")))
+    check_arguments("mbtibench", gold=(gold, ("em", "mean4")))
     if mode == "o200k80" and data != "real":
         raise InputError("truncate_posts 'o200k80' is a table for the real posts; give 'words:67' or 'none'.")
     return Settings(data, load_pack(chosen.get("prompt_pack", DEFAULT)), mode, truncation(mode), gold, role)

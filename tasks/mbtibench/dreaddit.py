@@ -10,8 +10,7 @@ from typing import Any, Literal
 from datasets import Dataset
 
 from harness_ext.data import fetch
-from harness_ext.data.choices import DATA, check_arguments
-from harness_ext.data.reasoning import with_markers
+from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.data.rows import json_lines, read_json_lines
 from harness_ext.errors import DataError, InputError
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS, dimension_of
@@ -37,7 +36,7 @@ Condition = Literal["none", "hard", "soft", "soft_inverted"]
 _RELEASED = "soft--gpt-4o--zero-shot.db"
 
 
-@with_markers
+@reads("data", "prompt_pack", "system_role", "personality", "personality_hard")
 def load_stress(condition: Condition, recorded: dict[str, Any] | None = None, **chosen: Any) -> Docs:
     """One doc for each post: is its author under very severe stress?
 
@@ -79,7 +78,7 @@ def load_stress(condition: Condition, recorded: dict[str, Any] | None = None, **
     return {"test": Dataset.from_list([doc(record) for record in posts])}
 
 
-@with_markers
+@reads("data", "prompt_pack", "system_role")
 def load_personality(dimension: str, recorded: dict[str, Any] | None = None, **chosen: Any) -> Docs:
     """One doc for each post: which pole does its author lean to? There is no gold label.
 
@@ -99,8 +98,7 @@ def load_personality(dimension: str, recorded: dict[str, Any] | None = None, **c
 
 def _posts(chosen: Mapping[str, Any]) -> list[Record]:
     data = chosen.get("data", "real")
-    switches = ("data", "prompt_pack", "system_role", "personality", "personality_hard")
-    check_arguments("mbtibench_dreaddit", chosen, switches, data=(data, DATA))
+    check_arguments("mbtibench_dreaddit", data=(data, DATA))
     if data == "sample":
         return _sample()
     records = read_json_lines("dreaddit", "test.jsonl")

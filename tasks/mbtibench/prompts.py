@@ -25,6 +25,10 @@ Message = dict[str, str]
 
 SCHEMA = "prompt-pack/1"
 DEFAULT = "default"
+MOST_CHARACTERS = 1 << 20
+"""Of one rendered text: a pack may repeat the posts, but not until the memory is full."""
+MOST_ITEMS = 200
+"""Of a questionnaire, for one dimension."""
 _PLACEHOLDER = re.compile(r"\{\{([A-Za-z0-9_.]+)\}\}")
 
 
@@ -75,14 +79,20 @@ def render(template: str, values: Mapping[str, str]) -> str:
     """Insert ``values`` into ``template`` in one pass; inserted text is never scanned again.
 
     Raises:
-        InputError: the template names a value that is not given.
+        InputError: the template names a value that is not given, or the text has more than :data:`MOST_CHARACTERS`.
 
     >>> render("{{a}} and {{b}}", {"a": "{{b}}", "b": "2"})
     '{{b}} and 2'
     """
 
+    left = MOST_CHARACTERS - len(template)
+
     def value(match: re.Match[str]) -> str:
+        nonlocal left
         try:
+            left -= len(values[match[1]])
+            if left < 0:
+                raise InputError(f"prompt pack: a text has more than {MOST_CHARACTERS:,} characters; shorten it.")
             return values[match[1]]
         except KeyError:
             known = ", ".join(sorted(values))
@@ -194,6 +204,9 @@ def build_dreaddit_stress(pack: Mapping[str, Any], posts: str, mbti_lines: str |
 def questionnaire(pack: Mapping[str, Any], dimension: str) -> list[dict[str, Any]]:
     """Items of a dimension: ``text``, ``option_to_pole`` (``null``: unkeyed), ``unsure_option``."""
     items: list[dict[str, Any]] = pack["methods"]["psycot"]["items"][dimension]
+    if len(items) > MOST_ITEMS:
+        name = pack.get("name", "")
+        raise InputError(f"prompt pack {name!r} has {len(items)} items for {dimension}, more than {MOST_ITEMS}.")
     return items
 
 

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 from datasets import Dataset
 
 from harness_ext.data import load_sample
-from harness_ext.data.choices import DATA, check_arguments
-from harness_ext.data.reasoning import with_markers
+from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.data.rows import read_csv, read_json, read_json_lines, read_lines
 from harness_ext.errors import InputError
 from harness_ext.judges.judge import Judge, Kind
@@ -160,7 +159,7 @@ RULES = {"en": ("xstest", "default_en"), "zh": ("default_zh",), "vi": ("default_
 """The string rules that judge each language."""
 
 
-@with_markers
+@reads("data", "split", "force", "judge")
 def load(
     part: str,
     split: str = "all",
@@ -199,8 +198,6 @@ def load(
     """
     check_arguments(
         "safety",
-        others,
-        ("data", "split", "force", "judge"),
         part=(part, tuple(PARTS)),
         split=(split, _HARMBENCH_SPLITS if part.startswith("harmbench") else ("all",)),
         data=(data, DATA),

@@ -8,8 +8,7 @@ from typing import Any, Literal, get_args
 from datasets import Dataset
 
 from harness_ext.data import fetch, load_sample
-from harness_ext.data.choices import DATA, check_arguments
-from harness_ext.data.reasoning import with_markers
+from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.tasks.seceu.word_files import Item, Norm, check, chinese_items, english_items, norm, text_of
 
 Language = Literal["en", "zh"]
@@ -56,7 +55,7 @@ def target(doc: Mapping[str, Any]) -> str:
     return ", ".join(f"{points:g}" for points in doc["standard"])
 
 
-@with_markers
+@reads("data")
 def load(language: Language, data: Literal["real", "sample"] = "real", **others: object) -> dict[str, Dataset]:
     """One doc a scenario.
 
@@ -69,5 +68,5 @@ def load(language: Language, data: Literal["real", "sample"] = "real", **others:
         InputError: an argument has no such value.
         DataError: a file is missing or not built as expected.
     """
-    check_arguments("seceu", others, ["data"], language=(language, get_args(Language)), data=(data, DATA))
+    check_arguments("seceu", language=(language, get_args(Language)), data=(data, DATA))
     return {"test": Dataset.from_list(_records(language, data))}

@@ -8,8 +8,7 @@ from typing import Any, Literal, get_args
 from datasets import Dataset
 
 from harness_ext.data import load_sample
-from harness_ext.data.choices import DATA, check_arguments
-from harness_ext.data.reasoning import with_markers
+from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.scoring.options import hashed_order
 from harness_ext.tasks.tombench.items import LETTERS, Item, Language, Part, read
 
@@ -45,7 +44,7 @@ def _sample(part: str, language: str) -> Iterator[Item]:
             )
 
 
-@with_markers
+@reads("data", "option_order")
 def load(
     items: Part,
     language: Language,
@@ -68,8 +67,6 @@ def load(
     """
     check_arguments(
         "tombench",
-        others,
-        ("data", "option_order"),
         items=(items, get_args(Part)),
         language=(language, get_args(Language)),
         option_order=(option_order or "file", ("file", "hashed")),

@@ -488,6 +488,23 @@ def votes(path: Path) -> Any:
     return called("data", "soft-labels", path)
 
 
+def numbers_of_a_paper(path: Path) -> Any:
+    from harness_ext.results.published.tables import Source, parse
+
+    return list(parse(Source("toy", path, path.name), "published"))
+
+
+def losses(path: Path) -> Any:
+    from harness_ext.methods.training import loss_curve
+
+    return loss_curve.read(path)
+
+
+NUMBERS = (
+    "bench,model,task,metric,value,higher_is_better,citation,locator\n"
+    'toy,"A, large",toy_a,acc,0.5,true,Somebody 2024,table 1\ntoy,B,toy_a,acc,,true,Somebody 2024,table 2\n'
+)
+LOSSES = "step,loss,learning_rate,gradient_norm,terms,forget\r\n1,2.5,0.001,1.0,2,2.0\r\n2,2.25,0.001,1.0,2,\r\n"
 VOTES = [{"id": 1, "annotation": {"E/I": {"A1": "E+", "A2": "E-", "A3": "I-"}}}] * 2
 
 
@@ -520,6 +537,8 @@ READERS: dict[str, tuple[Callable[[Path], Any], Any, Callable[[Any], str]]] = {
     "memory.json": (remembered, {"file": "data", "size": 1, "mtime": 0, "ctime": 0, "sha256": "0" * 64}, json.dumps),
     "run.json": (resumed, {"run": {"a": 1}, "bytes": {}}, json.dumps),
     "votes.jsonl": (votes, VOTES, lines),
+    "published.csv": (numbers_of_a_paper, NUMBERS, str),
+    "loss.csv": (losses, LOSSES, str),
 }
 
 

@@ -67,15 +67,15 @@ def parse(source: Source, kind: Kind) -> Iterator[Row]:
         DataError: a row does not follow the schema; the message names the file, the line and the column.
     """
     origin = "published" if kind == "published" else "baseline"
-    with source.file.open("r", encoding="utf-8") as text:
-        reader = csv.DictReader(text)
-        for record in reader:
-            known = {column: value for column, value in record.items() if value or column == "value"}
-            known["value"] = known.get("value") or "nan"
-            try:
+    with source.file.open("r", encoding="utf-8", newline="") as text:
+        reader = csv.DictReader(text, strict=True)
+        try:
+            for record in reader:
+                known = {column: value for column, value in record.items() if value or column == "value"}
+                known["value"] = known.get("value") or "nan"
                 yield Row.model_validate({"origin": origin, **known})
-            except (ValidationError, TypeError) as error:
-                raise DataError(f"{source.place}, line {reader.line_num}: {_first(error)}") from error
+        except (ValidationError, TypeError, csv.Error, UnicodeDecodeError) as error:
+            raise DataError(f"{source.place}, line {reader.line_num}: {_first(error)}") from error
 
 
 def _first(error: Exception) -> str:

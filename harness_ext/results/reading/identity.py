@@ -22,6 +22,8 @@ _ELSEWHERE = frozenset(
         "model_name", "model_name_sanitized", "model_source", "chat_template", "system_instruction",
     }
 )  # fmt: skip
+_HASHED = ("chat_template", "system_instruction")
+"""Texts beside which lm-eval writes a hash; where it is missing they count themselves."""
 _TIME_AND_MACHINE = frozenset(
     {
         "date", "start_time", "end_time", "total_evaluation_time_seconds", "pretty_env_info", "git_hash",
@@ -61,6 +63,7 @@ def of_run(content: Mapping[str, Any]) -> Record:
     config = content.get("config")
     config = config if isinstance(config, dict) else {}
     found = {name: value for name, value in content.items() if name not in _ELSEWHERE}
+    found |= {name: content[name] for name in _HASHED if content.get(name) and not content.get(f"{name}_sha")}
     found |= {name: value for name, value in config.items() if name not in ("model_args", "gen_kwargs")}
     for arguments in ("gen_kwargs", "model_args"):
         found |= arguments_of(config.get(arguments), under=arguments)

@@ -109,6 +109,16 @@ def test_a_prompt_pack_has_messages_or_is_one(tmp_path: Path) -> None:
             read_prompt(pack)
 
 
+def test_a_prompt_pack_without_end_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    pack = tmp_path / "pack.txt"
+    pack.write_text("{{ response }}{{ 9 ** 9 ** 9 }}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"pack\.txt: a template cannot use \*\*: show values"):
+        read_prompt(pack)
+    pack.write_text("{% for letter in response %}{{ response }}{% endfor %}", encoding="utf-8")
+    with pytest.raises(InputError, match=r"for doc d-1: its loops take more than 1,000 steps\."):
+        read_prompt(pack).render(Item("?", "r" * 2_000, {"id": "d-1"}))
+
+
 @pytest.mark.parametrize(
     "template", ["{{ respones }}{{ response }}", "{{ doc.absent }}{{ response }}", "{{ response.__class__.__mro__ }}"]
 )

@@ -9,12 +9,14 @@ import pytest
 from rich.console import Console
 
 from harness_ext.leaderboards import generic, markdown, spreadsheet, terminal
+from harness_ext.leaderboards.printable import visible
 from harness_ext.results.reading.frame import Row, to_frame
 
 NAMES = (
     "\x1b]0;owned\x07\x1b[2J", "=cmd|' /C calc'!A0", "+1", "-1+2", "@SUM(A1)", "\t=1", " =1", "[a](https://evil.example)",
     "![x](http://evil.example/a.png)", "_emphasis_", "__strong__", "~~gone~~", "<img src=x>", "a|b", "`code`", "a\\|b",
     "https://evil.example", "www.evil.example", "me@evil.example", "&lt;b&gt;", "a\r\n# b", "line\u2028end\u202e",
+    "a\rb,c",
 )  # fmt: skip
 
 
@@ -35,7 +37,7 @@ def test_a_spreadsheet_gets_no_formula_and_numbers_stay_numbers(name: str) -> No
     text = spreadsheet.render(to_frame(rows(name)))
     (row,) = csv.DictReader(io.StringIO(text, newline=""))
     assert not row["model"].lstrip().startswith(("=", "+", "-", "@"))
-    assert row["model"].removeprefix("'") == name
+    assert row["model"].removeprefix("'") == visible(name)
     assert row["value"] == "-0.5"
 
 

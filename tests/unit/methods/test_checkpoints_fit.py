@@ -15,7 +15,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from harness_ext.errors import DataError, InputError
-from harness_ext.methods import irr, safe_lora, task_arithmetic
+from harness_ext.methods import irr, lora_extraction, safe_lora, task_arithmetic
 from harness_ext.methods.checkpoints.adapters import open_checkpoint
 from harness_ext.methods.checkpoints.read import Folder
 
@@ -161,6 +161,38 @@ def test_tokens_and_templates_that_differ_are_named_and_written_as_told(
     torch.testing.assert_close(logits(out), logits(chat))
 
 
+def test_every_method_writes_the_texts_of_the_model_that_it_is_told(store_trio: Store, tmp_path: Path) -> None:
+    folder = store_trio(tmp_path / "models", layers=1)
+    (folder / "finetuned" / "chat_template.jinja").write_text("{{ messages }} finetuned")
+    adapter(folder / "aligned", tmp_path / "adapter", target_modules=["q_proj"])
+    (tmp_path / "adapter" / "chat_template.jinja").write_text("{{ messages }} beside")
+    base, finetuned, unaligned = (str(folder / name) for name in ("aligned", "finetuned", "unaligned"))
+    data = {"safe_data": str(folder / "safe.jsonl"), "calib_data": str(folder / "calib.jsonl")}
+    three = {"base": unaligned, "aligned": base, "adapter": finetuned, "variant": "full_delta"}
+    lora = three | {"adapter": str(tmp_path / "adapter"), "variant": "lora"}
+    calls: list[tuple[Any, dict[str, Any], str | None, str]] = [
+        (irr, {"base": base, "finetuned": finetuned, "unaligned": unaligned, **data}, None, "aligned"),
+        (irr, {"base": base, "finetuned": finetuned, "unaligned": unaligned, **data}, "finetuned", "finetuned"),
+        (safe_lora, three, None, "aligned"),
+        (safe_lora, three, "adapter", "finetuned"),
+        (safe_lora, lora, None, "adapter"),
+        (safe_lora, lora, "base", "unaligned"),
+        (lora_extraction, {"base": base, "model": finetuned, "rank": 1}, None, ""),
+        (lora_extraction, {"base": base, "model": finetuned, "rank": 1}, "model", "finetuned"),
+    ]
+    for number, (method, given, told, expected) in enumerate(calls):
+        chosen = {} if told is None else {"tokenizer_from": told}
+        out = method.apply(method.Config(**given, **chosen, out=str(tmp_path / f"out{number}")))
+        template = out / "chat_template.jinja"
+        whose = {"adapter": tmp_path / "adapter"}.get(expected, folder / expected)
+        assert (template.read_text() if template.exists() else None) == (
+            (whose / "chat_template.jinja").read_text() if expected else None
+        ), (method.__name__, told)
+        with pytest.raises(InputError, match=r"tokenizer_from is nobody\. Give one of base, "):
+            method.apply(method.Config(**given, tokenizer_from="nobody", out=str(tmp_path / "none")))
+    assert not list(tmp_path.glob("none*"))
+
+
 @pytest.mark.parametrize(
     ("chosen", "message"), [("chat", r"Give one of base, models\[0\]"), ("models[0]", "holds no tokenizer")]
 )
@@ -246,6 +278,65 @@ def test_a_base_that_is_stored_without_its_class_s_prefix_is_untied_too(target: 
     wrapped = adapter(tmp_path / "base", tmp_path / "adapter", target_modules=["c_attn", target])
     out = merge(tmp_path / "base", tmp_path / "adapter", tmp_path / "out")
     torch.testing.assert_close(logits(out), logits(wrapped), atol=1e-5, rtol=1e-5)
+
+
+SMALL = {
+    "Bart": {
+        "d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_position_embeddings": 64,
+    },
+    "T5": {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0},
+    "Bert": {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16},
+}  # fmt: skip
+
+
+def with_adapter_outside_layers(kind: str, target: str, folder: Path) -> tuple[Any, Callable[[Any], torch.Tensor], Any]:
+    """A model with several ties and no bias of 0, and an adapter of one of its weights outside of layers."""
+    head, auto = ("MaskedLM", "MaskedLM") if kind == "Bert" else ("ConditionalGeneration", "Seq2SeqLM")
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(vocab_size=64, **SMALL[kind])
+    model = getattr(transformers, f"{kind}For{head}")(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.copy_(0.3 * torch.randn_like(parameter))
+    model.save_pretrained(folder / "base")
+    load = getattr(transformers, f"AutoModelFor{auto}").from_pretrained
+    wrapped = peft.get_peft_model(load(folder / "base"), peft.LoraConfig(r=4, lora_alpha=8, target_modules=[target]))
+    with torch.no_grad():
+        for parameter in wrapped.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    wrapped.save_pretrained(folder / "adapter")
+
+    def answered(model: Any) -> torch.Tensor:
+        given = {"input_ids": TOKENS} if kind == "Bert" else {"input_ids": TOKENS, "decoder_input_ids": TOKENS}
+        with torch.no_grad():
+            found: torch.Tensor = model.eval()(**given).logits
+        return found
+
+    return wrapped, answered, load
+
+
+@pytest.mark.parametrize(
+    ("kind", "target"),
+    [("Bart", "lm_head"), ("T5", "lm_head"), ("Bert", "decoder"), ("Bert", "word_embeddings")],
+)
+def test_a_model_with_several_ties_computes_what_its_adapter_made_of_it(kind: str, target: str, tmp_path: Path) -> None:
+    wrapped, answered, load = with_adapter_outside_layers(kind, target, tmp_path)
+    out = merge(tmp_path / "base", tmp_path / "adapter", tmp_path / "out")
+    torch.testing.assert_close(answered(load(out)), answered(wrapped), atol=1e-5, rtol=1e-5)
+    assert (answered(load(tmp_path / "base")) - answered(wrapped)).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(("kind", "target"), [("Bart", "shared"), ("Bart", "embed_tokens"), ("T5", "shared")])
+def test_an_adapter_of_embeddings_that_several_weights_share_is_refused(kind: str, target: str, tmp_path: Path) -> None:
+    with_adapter_outside_layers(kind, target, tmp_path)
+    with pytest.raises(
+        InputError, match=r"it changes one of .*embed_tokens\.weight.*, which .*base stores once for all"
+    ):
+        merge(tmp_path / "base", tmp_path / "adapter", tmp_path / "out")
+    assert not list(tmp_path.glob("out*"))
 
 
 def test_an_adapter_of_tied_weights_is_merged_beside_tied_models(tmp_path: Path) -> None:

@@ -223,6 +223,13 @@ def test_runs_of_one_name_say_what_tells_them_apart(
     assert read([tmp_path]).frame.setting.tolist() == words
 
 
+@pytest.mark.parametrize("text", ["chat_template", "system_instruction"])
+def test_a_text_without_its_hash_tells_two_runs_apart(text: str, tmp_path: Path) -> None:
+    for number, said in enumerate(("Be brief.", "Be kind.")):
+        write(tmp_path, content(date=float(number)) | {text: said, f"{text}_sha": None}, number)
+    assert read([tmp_path]).frame.setting.tolist() == [f"{text} Be brief.", f"{text} Be kind."]
+
+
 def test_a_switch_that_nobody_declared_keeps_two_runs_apart(tmp_path: Path) -> None:
     for number, split in enumerate(("all", "val")):
         told = content()

@@ -35,13 +35,24 @@ TRACES = {
     "gpt-oss without special tokens": ("analysis", "assistantfinal"),
     "Granite": ("Here is my thought process:\n\n", "\n\nHere is my response:\n\n"),
     "R1-Zero": ("<think>", "</think>\n<answer>"),
+    "MedGemma": ("<unused94>thought\n", "<unused95>"),
+    "Gemma": ("<|channel>thought\n", "<channel|>"),
+    "bars": ("<|think|>", "<|/think|>"),
+    "with an attribute": ('<think effort="high">\n', "\n</think>\n"),
+    "chain of thought": ("<chain_of_thought>", "</chain_of_thought>"),
+    "Chinese": ("<思考>\n", "\n</思考>\n"),
+    "Chinese in brackets": ("【思考】", "【/思考】"),
+    "Korean": ("<생각>", "</생각>"),
+    "German": ("<Gedanken>", "</Gedanken>"),
+    "Spanish": ("<razonamiento>", "</razonamiento>"),
+    "Russian": ("<рассуждение>", "</рассуждение>"),
 }
 ENDS = {"OpenThinker": "\n<|end_of_solution|>", "Command A": "<|END_RESPONSE|>", "gpt-oss": "<|return|>"}
 ENDS |= {"R1-Zero": "</answer>\n"}
 ALONE = {"opened by the chat template", "no thinking", "gpt-oss without special tokens", "Granite"}
 """Of these an unfinished trace cannot be told from an answer, or there is none."""
 CALM = st.text().filter(
-    lambda text: not any(mark in text for mark in "<[◁|") and not text.startswith(("analysis", "Here"))
+    lambda text: not any(mark in text for mark in "<[◁|【") and not text.startswith(("analysis", "Here"))
 )
 
 
@@ -77,6 +88,7 @@ def test_a_response_without_a_marker_is_left_as_it_is(text: str) -> None:
     [
         *("analysis of the text: joy", "Here is my thought process: it is joy.", "I think <b>joy</b>", "a < b > c"),
         *("He said <think> and meant it", "[[7]]", "<answer>joy</answer>", "the final channel", " joy\n"),
+        *("Close it with `</think>`, then say joy", "<thinker> joy", "<b class='think'>joy</b>"),
     ],
 )
 def test_what_only_looks_like_a_marker_is_none(text: str) -> None:

@@ -83,6 +83,7 @@ UNITS = (
     *("refused: 1 ", "Total: ", "joy ", "no ", "Joy: ", "Joy: 3 ", "Joy|", "Critique ", "Revised scores ", "is"),
     *("[RESULT] ", "#scores\n", "unsafe ", "<think>", "<think>\n", "</think>", "<|channel|>", "<|channel|>final"),
     *("analysis", "sorry ", "I cannot ", "答案"),
+    *("Joy - ", "joy -", "<b>", "<br ", "<think ", "<think a", "【思考】", "->"),
 )  # fmt: skip
 FORMS = ("{run}", "The answer{run}", "{run}x", "1{run}!")
 SIZES = 4_000, 16_000

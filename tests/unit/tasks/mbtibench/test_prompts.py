@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from pathlib import Path
@@ -168,3 +169,16 @@ def test_a_method_or_source_that_the_pack_lacks_is_named() -> None:
     methods = {"few-shot": {"soft": OWN["methods"]["few-shot"]["soft"], "shots_by_source": {"kaggle": []}}}
     with pytest.raises(InputError, match="'sample', only for kaggle"):
         build({**OWN, "methods": {**OWN["methods"], **methods}}, "few-shot", "soft", "E/I", "sample", POSTS)
+
+
+def test_a_pack_cannot_multiply_the_posts_until_the_memory_is_full() -> None:
+    assert render("{{posts}}" * 2, {"posts": "x" * 400_000}) == "x" * 800_000
+    with pytest.raises(InputError, match="a text has more than 1,048,576 characters"):
+        render("{{posts}}" * 100_000, {"posts": "x" * 400_000})
+
+
+def test_a_pack_cannot_ask_items_without_end() -> None:
+    pack = copy.deepcopy(OWN)
+    pack["methods"]["psycot"]["items"]["E/I"] *= 100
+    with pytest.raises(InputError, match="items for E/I, more than 200"):
+        build(pack, "psycot", "soft", "E/I", "kaggle", POSTS)
