@@ -162,7 +162,8 @@ def _extend_evaluator(evaluator: Any) -> None:
     """Let ``evaluate`` ask backends whether they can do the tasks, look at their answers, and play dialogues.
 
     A backend with a method ``refuse_tasks`` sees the tasks, by name, before it is asked anything. Dialogues are played
-    once a task has asked for it: its filter ``take_turn`` loads the player.
+    once a task has asked for it: its filter ``take_turn`` loads the player. Tasks that lm-eval would ask without the
+    examples that ``num_fewshot`` of ``simple_evaluate`` wants are refused.
     """
     import functools
     import importlib
@@ -170,6 +171,16 @@ def _extend_evaluator(evaluator: Any) -> None:
 
     original = evaluator.evaluate
     signature = inspect.signature(original)
+    original_simple = evaluator.simple_evaluate
+    examples: list[int] = []
+
+    @functools.wraps(original_simple)
+    def simple_evaluate(*args: Any, **kwargs: Any) -> Any:
+        examples[:] = [inspect.signature(original_simple).bind(*args, **kwargs).arguments.get("num_fewshot") or 0]
+        try:
+            return original_simple(*args, **kwargs)
+        finally:
+            examples.clear()
 
     @functools.wraps(original)
     def evaluate(*args: Any, **kwargs: Any) -> Any:
@@ -177,12 +188,15 @@ def _extend_evaluator(evaluator: Any) -> None:
         refuse = getattr(given["lm"], "refuse_tasks", None)
         if refuse is not None and "tasks" in given["task_dict"]:
             refuse(given["task_dict"]["tasks"])
+        if any(examples):
+            importlib.import_module("harness_ext.models.runs.examples").refuse_ignored(given["task_dict"], *examples)
         run = original
         if "harness_ext.models.dialogues.filter" in sys.modules:
             run = functools.partial(importlib.import_module("harness_ext.models.dialogues.player").evaluate, run)
         return importlib.import_module("harness_ext.models.runs.answers").evaluate(run, **given)
 
     evaluator.evaluate = evaluate
+    evaluator.simple_evaluate = simple_evaluate
 
 
 def _know_whose_answers_are_kept(model: ModuleType) -> None:
