@@ -10,7 +10,7 @@ from lm_eval.api.samplers import ContextSampler
 from harness_ext.errors import InputError
 
 
-class Spread(ContextSampler):
+class Spread(ContextSampler):  # type: ignore[misc]
     """Takes examples at equal distances from the whole split, as neighbours are often turns of one dialogue."""
 
     def sample(
