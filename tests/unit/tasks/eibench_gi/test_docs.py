@@ -85,7 +85,9 @@ def test_affect_tasks_are_in_no_group_of_general_intelligence() -> None:
     for name in ("eibench_gi_proxy", "eibench_gi_proxy_ll"):
         leaves = set(load_yaml(FOLDER / f"{name}.yaml", resolve_func=False)["task"])
         assert not {leaf.removesuffix("_ll") for leaf in leaves} & affect
-    assert set(load_yaml(FOLDER / "eibench_gi_affect.yaml", resolve_func=False)["task"]) == affect
+    for form in ("", "_ll"):
+        leaves = load_yaml(FOLDER / f"eibench_gi_affect{form}.yaml", resolve_func=False)["task"]
+        assert set(leaves) == {f"{leaf}{form}" for leaf in affect}
 
 
 def test_the_larger_group_names_tasks_of_lm_evals_own_and_no_mean_over_them() -> None:
