@@ -56,15 +56,15 @@ _ROUNDING = 1e-6  # a model that never answers repeats the constant up to roundi
 _VARIANTS = ("zero_shot", "step_by_step", "few_shot", "psycot")
 _COLUMNS = (
     Column("Model", numeric=False),
-    Column("Source", numeric=False, optional=True),
+    Column("Source", numeric=False, optional=2),
     Column("Setting", numeric=False),
     *(Column(dimension, optional=2) for dimension in DIMENSIONS),
     Column("Mean"),
     Column("Δ base"),
     Column("Beats constant"),
     Column("Rank", optional=2),
-    Column("Parse failure", optional=True),
-    Column("Spearman", optional=True),
+    Column("Parse failure"),
+    Column("Spearman", optional=2),
     Column("S-RMSE worst", optional=2),
     Column("n", optional=3),
 )
