@@ -14,7 +14,7 @@ from harness_ext.results.reading.frame import Row
 
 Kind = Literal["benchmark", "sample"]
 
-_BEFORE_INTERVAL = re.compile(r" (?=\[[−+\-\d])|(?<=\]/)(?=\[)")
+_BEFORE_INTERVAL = re.compile(r"(?= \[[−+\-\d])|(?<=\]/)(?=\[)")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Cell:
         """The number and its intervals, each on a line of its own where there is little room.
 
         >>> Cell("2.66/2.29 [2.55, 2.78]/[2.20, 2.40]").pieces
-        ['2.66/2.29', '[2.55, 2.78]/', '[2.20, 2.40]']
+        ['2.66/2.29', ' [2.55, 2.78]/', '[2.20, 2.40]']
         """
         return _BEFORE_INTERVAL.split(self.text)
 

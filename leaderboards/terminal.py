@@ -61,7 +61,7 @@ def _printable(table: Table) -> Table:
 
 def _broken(table: Table) -> Table:
     """The table with intervals below their numbers: half as wide."""
-    rows = (tuple(replace(cell, text="\n".join(cell.pieces)) for cell in row) for row in table.rows)
+    rows = (tuple(replace(cell, text="\n".join(map(str.strip, cell.pieces))) for cell in row) for row in table.rows)
     return replace(table, rows=tuple(rows))
 
 
