@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import compress
 from typing import Literal, NamedTuple
 
+from harness_ext.errors import InputError
 from harness_ext.results.derived import definition, delta_to_base
 from harness_ext.results.reading.frame import Row
 
@@ -67,6 +69,14 @@ class Table:
         filled = [any(row[at].text not in ("", NOTHING.text) for row in self.rows) for at in range(len(self.columns))]
         return self.of(filled)
 
+    def narrower(self) -> Table | None:
+        """The table without the column that is hidden first where there is no room; None if none may be hidden."""
+        optional = [(column.optional, at) for at, column in enumerate(self.columns) if column.optional]
+        if not optional:
+            return None
+        _, first = max(optional)
+        return self.of([at != first for at in range(len(self.columns))])
+
     def of(self, chosen: Sequence[bool]) -> Table:
         """The table of some of its columns, one flag each."""
         rows = tuple(tuple(compress(row, chosen)) for row in self.rows)
@@ -74,6 +84,52 @@ class Table:
 
 
 NOTHING = Cell("–")
+
+
+def selected(tables: Iterable[Table], rows: Sequence[str], columns: Sequence[str]) -> list[Table]:
+    """The tables of the rows and columns that were asked for by name; tables without any such row are left out.
+
+    Args:
+        tables: any tables.
+        rows: patterns (``*`` and ``?`` as of a shell, in any case), one of which a text of the row must be; none for
+            all rows.
+        columns: patterns of headings without their arrow; the first column is always shown. None for all columns.
+
+    Raises:
+        InputError: nothing is like a pattern.
+    """
+    found = list(tables)
+    texts = {cell.text for table in found for row in table.rows for cell in _texts(table, row)}
+    heads = {_plain_heading(column) for table in found for column in table.columns}
+    for kind, patterns, known in (("row", rows, texts), ("column", columns, heads)):
+        for pattern in patterns:
+            if not any(_like(name, [pattern]) for name in known):
+                some = ", ".join(sorted(filter(None, known))[:30])
+                raise InputError(f"no {kind} is called {pattern!r}; there are {some}. * stands for any characters.")
+    if rows:
+        kept = (
+            (table, tuple(row for row in table.rows if any(_like(cell.text, rows) for cell in _texts(table, row))))
+            for table in found
+        )
+        found = [replace(table, rows=own) for table, own in kept if own]
+    if columns:
+        found = [
+            table.of([at == 0 or _like(_plain_heading(column), columns) for at, column in enumerate(table.columns)])
+            for table in found
+        ]
+    return found
+
+
+def _texts(table: Table, row: Sequence[Cell]) -> list[Cell]:
+    return [cell for cell, column in zip(row, table.columns, strict=True) if not column.numeric]
+
+
+def _plain_heading(column: Column) -> str:
+    return column.name.rstrip("↑↓ \u00a0")
+
+
+def _like(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name.casefold(), pattern.casefold()) for pattern in patterns)
 
 
 class Entry(NamedTuple):

@@ -67,14 +67,11 @@ def _broken(table: Table) -> Table:
 
 def _fitted(table: Table, width: int) -> tuple[Table, list[str]]:
     """The table with as many optional columns as there is room for, and a note that names the others."""
-    needed = [narrowest + _GAP for narrowest in _narrowest(table)]
-    shown, room = [True] * len(needed), width - sum(needed)
-    optional = sorted((column.optional, at) for at, column in enumerate(table.columns) if column.optional)
-    while room < 0 and optional:
-        _, at = optional.pop()
-        shown[at], room = False, room + needed[at]
-    hidden = ", ".join(column.name for column, kept in zip(table.columns, shown, strict=True) if not kept)
-    return table.of(shown), [f"Not shown, the terminal is too narrow: {hidden}."] if hidden else []
+    fitting = table
+    while sum(_narrowest(fitting)) + _GAP * len(fitting.columns) > width and (narrower := fitting.narrower()):
+        fitting = narrower
+    hidden = ", ".join(column.name for column in table.columns if column not in fitting.columns)
+    return fitting, [f"Not shown, the terminal is too narrow: {hidden}."] if hidden else []
 
 
 def _natural(table: Table) -> list[int]:
