@@ -86,7 +86,7 @@ def demo(
         # lm-eval prints every metric of every task; the table below is what a person wants to see.
         with (output / "lm_eval.txt").open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file):
             lm_eval_run(arguments)
-    table([folder for folder in output.iterdir() if folder.is_dir()], output=output / "table.md")
+    table([folder for folder in output.iterdir() if folder.is_dir()], output=[output / "table.md"])
     _say(f"Done in {time.monotonic() - start:.0f} s. Results, samples and lm-eval's own tables are in {output}.")
 
 
