@@ -152,8 +152,9 @@ def _text(
             return latex.render(tables)
         case "html":
             unused = [f"{problem.path} could not be used: {problem.reason}" for problem in runs.problems]
-            warnings = [*unused, *runs.notes]
-            return page.render(frame, tables, runs, evidence, warnings=warnings, show_samples=show_samples)
+            return page.render(
+                frame, tables, runs, evidence, warnings=unused, notes=runs.notes, show_samples=show_samples
+            )
 
 
 _NAMED = 20

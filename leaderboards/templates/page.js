@@ -357,9 +357,40 @@
       act();
     });
     window.addEventListener("hashchange", follow);
+
+    /* A page that is built again while a run is under way shows the same place after it was loaded again. */
+    const controls = { task, run, other, show, order };
+    window.addEventListener("pagehide", () => {
+      if (!data || !root.dataset.refresh) return;
+      const kept = Object.entries(controls).map(([name, control]) => [name, control.selectedOptions[0]?.textContent]);
+      try { sessionStorage.setItem("harness-ext-samples", JSON.stringify(kept)); } catch { /* no storage for this page */ }
+    });
+    const restore = () => {
+      let kept = null;
+      try { kept = JSON.parse(sessionStorage.getItem("harness-ext-samples")); } catch { /* no storage for this page */ }
+      if (!root.dataset.refresh || !Array.isArray(kept)) return;
+      open();
+      for (const [name, words] of kept) {
+        const option = [...controls[name]?.options ?? []].find((one) => one.textContent === words);
+        if (option && !option.selected) { option.selected = true; controls[name].dispatchEvent(new Event("change")); }
+      }
+    };
+    restore();
     follow();
     new IntersectionObserver((entries, observer) => {
       if (entries.some((entry) => entry.isIntersecting)) { observer.disconnect(); open(); }
     }, { rootMargin: "600px" }).observe(viewer);
+  }
+
+  /* While a run is under way the page's file is built again: load it when nobody has touched the page for a while. */
+  const seconds = Number(root.dataset.refresh ?? 0);
+  if (seconds) {
+    let touched = Date.now();
+    for (const kind of ["pointerdown", "pointermove", "keydown", "wheel", "scroll", "touchstart"]) {
+      window.addEventListener(kind, () => { touched = Date.now(); }, { passive: true });
+    }
+    setInterval(() => {
+      if (Date.now() - touched >= seconds * 1000 && document.visibilityState === "visible") location.reload();
+    }, 1000);
   }
 }
