@@ -274,8 +274,8 @@
       const own = twin(sample);
       const block = make("div", own ? "body paired" : "body");
       block.append(part("Prompt", marked(text(sample.prompt)), "wide"));
-      block.append(own ? side(chosen(), sample, make("div", "side"), true) : side(chosen(), sample, block));
-      if (own) block.append(side(beside(), own, make("div", "side"), true));
+      if (own) block.append(side(chosen(), sample, make("div", "side"), true), side(beside(), own, make("div", "side"), true));
+      else side(chosen(), sample, block);
       const link = make("a", "link", "Link to this sample");
       link.href = address(sample);
       block.append(link);
