@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from harness_ext.leaderboards.table import Entry, lines
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.runs import Derived, Runs
 from harness_ext.results.statistics.intervals import Drawn, interval_of, of_row, weighted
@@ -23,7 +25,6 @@ DIMENSIONS = ("E/I", "S/N", "T/F", "J/P")
 MEANS = ("s_rmse", "s_mae", "parse_failure", "spearman", "s_rmse_worst")
 """The metrics of which the table shows the mean over the dimensions."""
 
-_LINE = ("variant", "filter", "cap", "prompt_pack", "setting", "judge", "num_fewshot", "data")
 _OF_SUBSETS = ("s_rmse", "s_mae", "s_rmse_9")
 _SWAPPED = {"zero_shot": "swap", "zero_shot_ll": "swap_ll"}
 """Variants that are asked on the reversed scale, too."""
@@ -46,15 +47,13 @@ def facts(doc: Mapping[str, Any]) -> tuple[str, bool]:
 
 def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     """The means over the four dimensions that the table shows, where lm-eval's group does not give them."""
-    leaves: dict[tuple[object, ...], dict[str, Row]] = {}
-    for row in rows:
-        if row.level == "task" and row.metric in MEANS and row.part in DIMENSIONS and not row.family:
-            leaves.setdefault((row.metric, *(getattr(row, name) for name in _LINE)), {})[row.part] = row
-    told = {(row.metric, *(getattr(row, name) for name in _LINE)) for row in rows if row.level == "group"}
+    told = {(Entry.of(row), row.metric) for row in rows if row.level == "group"}
+    leaves = lines(row for row in rows if row.level == "task" and row.part in DIMENSIONS and not row.family)
     found: list[Row] = []
     drawn: dict[tuple[str, str, str, str], Drawn] = {}
-    for key, own in leaves.items():
-        if key in told or own.keys() != set(DIMENSIONS):
+    for (entry, line), metric in itertools.product(leaves.items(), MEANS):
+        own = {row.part: row for row in line if row.metric == metric}
+        if (entry, metric) in told or own.keys() != set(DIMENSIONS):
             continue
         parts = [one for name in DIMENSIONS if (one := of_row(own[name], runs))]
         if len(parts) < len(DIMENSIONS):

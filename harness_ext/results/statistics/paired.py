@@ -19,6 +19,9 @@ from harness_ext.results.statistics.significance import (
 )
 from harness_ext.scoring.resampled import Resampled, by_cluster
 
+_DRAWS_OF_ONE = 1_000
+"""Resamples for the interval of one run's value, which no decision hangs on."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -81,6 +84,11 @@ class Comparison:
     effect_size: float
     minimum_detectable_effect: float
     higher_is_better: bool | None
+    low_a: float = float("nan")
+    high_a: float = float("nan")
+    """95 % bootstrap interval of A's value, on as many draws as tables take."""
+    low_b: float = float("nan")
+    high_b: float = float("nan")
 
     @property
     def better(self) -> str | None:
@@ -103,6 +111,7 @@ def assess(job: Job, *, draws: int = DRAWS, seed: int = SEED) -> Comparison:
         draws=draws,
         seed=seed,
     )
+    own = [interval(side.statistic, side.sizes, draws=min(draws, _DRAWS_OF_ONE), seed=seed) for side in (a, b)]
     units = sum(a.sizes)
     return Comparison(
         task=job.task,
@@ -123,6 +132,10 @@ def assess(job: Job, *, draws: int = DRAWS, seed: int = SEED) -> Comparison:
         effect_size=effect_size(found.value, found.stderr, units),
         minimum_detectable_effect=minimum_detectable_effect(found.stderr),
         higher_is_better=job.higher_is_better,
+        low_a=own[0].low,
+        high_a=own[0].high,
+        low_b=own[1].low,
+        high_b=own[1].high,
     )
 
 
