@@ -331,6 +331,7 @@ def _mark(scored: Sequence[tuple[dict[str, Any], Mapping[str, Any]]], task: Task
     anything between is a score to sort by. Soft labels are sorted by how far the prediction is from the gold label.
     """
     measure = ""
+    better: bool | None
     for (metric, name), row in task.rows.items():
         own = [
             (shown, sample[metric])
@@ -341,8 +342,8 @@ def _mark(scored: Sequence[tuple[dict[str, Any], Mapping[str, Any]]], task: Task
         if not own or metric in _FAILURES:
             continue
         if all(map(_is_pair, values)):
-            told, better = "distance of the prediction from the gold label", False
-            numbers, best = [abs(value[0] - value[1]) for value in values], math.nan
+            told, numbers = "distance of the prediction from the gold label", [abs(own[0] - own[1]) for own in values]
+            better, best = False, math.nan
         elif all(isinstance(value, int | float) for value in values):
             told, better, numbers = metric, row.higher_is_better, [float(value) for value in values]
             finite = {number for number in numbers if math.isfinite(number)}

@@ -203,8 +203,5 @@ def _as_json(tables: list[Table], runs: Runs) -> str:
 
 def _cell(cell: Cell) -> dict[str, str | float | bool | None]:
     """A number with its interval and how tables print it; null where there is none."""
-    numbers = {"value": cell.value, "low": cell.low, "high": cell.high}
-    return {name: number if math.isfinite(number) else None for name, number in numbers.items()} | {
-        "best": cell.best,
-        "text": cell.text,
-    }
+    value, low, high = (number if math.isfinite(number) else None for number in (cell.value, cell.low, cell.high))
+    return {"value": value, "low": low, "high": high, "best": cell.best, "text": cell.text}

@@ -199,7 +199,9 @@ RENDERERS: dict[str, Callable[[list[Table], Path], str]] = {
 def test_every_interval_is_in_every_format(results: Path, form: str) -> None:
     made = tables(results)
     text = RENDERERS[form](made, results)
-    hidden = text.rpartition("Not shown")[2].replace(r"\allowbreak{}", "") if "Not shown" in text and form == "latex" else ""
+    hidden = (
+        text.rpartition("Not shown")[2].replace(r"\allowbreak{}", "") if "Not shown" in text and form == "latex" else ""
+    )
     wanted = {
         interval
         for table in made
