@@ -10,8 +10,6 @@ from harness_ext.results.judging.judge_agreement import Agreements, Measured
 from harness_ext.results.statistics.bootstrap import CONFIDENCE, DRAWS, SEED
 
 _NAMES = {"accuracy": "accuracy", "kappa": "κ", "f1": "F1", "precision": "precision", "recall": "recall"}
-_BOUNDED = ("accuracy", "kappa", "f1")
-"""Shown with their interval; the file of --json has those of all."""
 
 
 def tables(
@@ -47,9 +45,8 @@ def _table(title: str, by: str | None, overall: Measured, parts: Mapping[str, Me
         del counts["n_invalid"]
     columns = [Column(by or "rows", numeric=False), *map(Column, counts.values())]
     for name in shown:
-        columns.append(Column(_NAMES[name], optional=name not in ("accuracy", "kappa")))
-        if name in _BOUNDED:
-            columns.append(Column("interval", optional=name == "f1"))
+        optional = name not in ("accuracy", "kappa")
+        columns += [Column(_NAMES[name], optional=optional), Column("interval", optional=optional)]
     lines = [("all", overall), *((value or "(empty)", measured) for value, measured in parts.items())]
     return Table(title, tuple(columns), tuple(_row(line, one, (*counts,), shown) for line, one in lines))
 
@@ -57,15 +54,11 @@ def _table(title: str, by: str | None, overall: Measured, parts: Mapping[str, Me
 def _row(name: str, one: Measured, counts: Sequence[str], shown: Sequence[str]) -> tuple[Cell, ...]:
     cells = [Cell(name), *(Cell(f"{one.scores[count]:.0f}", one.scores[count]) for count in counts)]
     for score in shown:
-        cells.append(_cell(one.scores[score]))
-        if score in _BOUNDED:
-            low, high = one.intervals[score].low, one.intervals[score].high
-            cells.append(NOTHING if math.isnan(low) else Cell(f"{_number(low)}–{_number(high)}", low))
+        value, interval = one.scores[score], one.intervals.get(score)
+        low, high = (interval.low, interval.high) if interval else (math.nan, math.nan)
+        cells.append(NOTHING if math.isnan(value) else Cell(_number(value), value, low=low, high=high))
+        cells.append(NOTHING if math.isnan(low) else Cell(f"{_number(low)}–{_number(high)}", low))
     return tuple(cells)
-
-
-def _cell(value: float) -> Cell:
-    return NOTHING if math.isnan(value) else Cell(_number(value), value)
 
 
 def _number(value: float) -> str:

@@ -56,9 +56,9 @@ def _row(one: Comparison) -> tuple[Cell, ...]:
         Cell(one.task),
         Cell(metric + arrow),
         Cell(n, one.n),
-        Cell(_number(one.value_a), one.value_a, best=side == "A"),
-        Cell(_number(one.value_b), one.value_b, best=side == "B"),
-        Cell(_signed(one.difference), one.difference),
+        _value(one.value_a, one.low_a, one.high_a, best=side == "A"),
+        _value(one.value_b, one.low_b, one.high_b, best=side == "B"),
+        Cell(_signed(one.difference), one.difference, low=one.low, high=one.high),
         interval,
         Cell(_p(one.p), one.p),
         Cell(_p(one.p_holm), one.p_holm),
@@ -70,10 +70,15 @@ def _row(one: Comparison) -> tuple[Cell, ...]:
     )
 
 
+def _value(value: float, low: float, high: float, *, best: bool) -> Cell:
+    interval = f" [{_number(low)}, {_number(high)}]" if low < high else ""
+    return Cell(f"{_number(value)}{interval}", value, best, low, high)
+
+
 def _legend(comparisons: Sequence[Comparison]) -> list[str]:
     tests = sum(not math.isnan(one.p) for one in comparisons)
     lines = [
-        "difference: A minus B.",
+        "difference: A minus B. [low, high]: 95 % interval of one run's value, for which docs are drawn again.",
         f"better: the run that is ahead at {ALPHA:.0%} after Holm's correction for {tests} "
         f"{'test' if tests == 1 else 'tests'}; – says that neither was shown to be, not that they are equal.",
         f"detectable: the smallest true difference that one such test finds with {POWER:.0%} power; effect: difference "

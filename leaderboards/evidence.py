@@ -74,15 +74,21 @@ class Evidence:
                         continue
                     derived += more.rows
                     runs.notes += more.notes
+                    if self._compared(rows, runs):
+                        self._drawn.update(more.drawn)
         told = {(row.task, row.metric, row.filter) for row in derived if row.level == "group"}
         return [None if (row.task, row.metric, row.filter) in told else row for row in found], derived
+
+    def _compared(self, rows: Sequence[Row], runs: Runs) -> bool:
+        """Whether differences to or of this model will be asked for."""
+        return bool(self._all_compared or rows[0].base or rows[0].model in runs.bases)
 
     def _with_intervals(self, rows: Sequence[Row], runs: Runs) -> Iterator[tuple[int, Row]]:
         """The rows of one model, each with its place among them."""
         files: dict[str, list[tuple[int, Row]]] = {}
         for at, row in enumerate(rows):
             files.setdefault(row.run, []).append((at, row))
-        compared = self._all_compared or rows[0].base or rows[0].model in runs.bases
+        compared = self._compared(rows, runs)
         for file, own in files.items():
             tasks: dict[str, TaskRun] = {}
             groups: dict[str, GroupRun] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from harness_ext.leaderboards import judged
@@ -11,19 +11,22 @@ from harness_ext.leaderboards.table import (
     INTERVALS,
     NOTHING,
     SOURCES,
+    TO_BASE,
     Cell,
     Column,
     Entry,
     Kind,
     Table,
-    base_of,
     bounds,
+    docs,
     kinds,
     lines,
+    number,
     title,
+    to_base,
     unique,
 )
-from harness_ext.results.derived import definition, delta_to_base, delta_to_trivial
+from harness_ext.results.derived import definition, delta_to_trivial
 from harness_ext.results.reading.frame import Row
 
 FAILURES = ("invalid", "parse_failure")
@@ -59,16 +62,20 @@ def table(rows: Sequence[Row], words: str, kind: Kind) -> Table:
                     Cell(entry.name),
                     Cell(SOURCES[entry.origin]),
                     Cell(entry.words(part)),
+                    docs(part) if entry.measured else NOTHING,
                     *(_cell(values.get(metric, []), best) for metric in metrics),
-                    _to_base(part, own),
-                    _difference(part, _trivial(part[0], own), delta_to_trivial),
+                    to_base(part[0], own, 4),
+                    _to_trivial(part[0], own),
+                    number(_trivial(part[0], own), 4) if entry.measured and kind == "benchmark" else NOTHING,
                 )
             )
     columns = (
         *(Column(name, numeric=False) for name in ("Task", "Part", "Model", "Source", "Setting")),
+        Column("n", optional=True),
         *(Column(metric + _ARROWS[directions[metric]], optional=optional) for metric, optional in metrics.items()),
         Column("Δ base"),
         Column("Δ trivial"),
+        Column("Chance", optional=True),
     )
     return Table(title(words, kind), columns, tuple(cells), unique(_notes(rows, cells)), kind).compact()
 
@@ -108,13 +115,14 @@ def _one(row: Row, best: dict[tuple[str, str], float]) -> Cell:
         return Cell(f"{row.value:.0f} of {row.n:.0f}" if row.n == row.n else f"{row.value:.0f}", row.value / row.n)
     best_of_column = _eligible(row) and row.value == best.get((row.task, row.metric))
     if row.unit == "percent":
-        return Cell(f"{row.value:{'.2f' if row.origin == 'measured' else 'g'}} %", row.value / 100, best_of_column)
+        text = f"{row.value:{'.2f' if row.origin == 'measured' else 'g'}} %{bounds(row)}"
+        return Cell(text, row.value / 100, best_of_column, row.low / 100, row.high / 100)
     if row.unit == "x100":
         return Cell(f"{row.value / 100:.4f}", row.value / 100)
     if row.origin == "measured" and math.isfinite(row.std):
         return Cell(f"{row.value:.4f} (sd {row.std:.4f})", row.value, best_of_column)
     doubt = bounds(row) or (f" ± {row.stderr:.4f}" if math.isfinite(row.stderr) else "")
-    return Cell(f"{row.value:.4f}{doubt}", row.value, best_of_column)
+    return Cell(f"{row.value:.4f}{doubt}", row.value, best_of_column, row.low, row.high)
 
 
 def _trivial(mine: Row, rows: Sequence[Row]) -> float:
@@ -123,19 +131,13 @@ def _trivial(mine: Row, rows: Sequence[Row]) -> float:
     return next(known, mine.chance)
 
 
-def _to_base(part: Sequence[Row], rows: Sequence[Row]) -> Cell:
-    """How far a line's first metric is from that of its base, with the interval of the paired difference."""
-    base = base_of(part[0], rows)
-    cell = _difference(part, base.value if base else math.nan, delta_to_base)
-    interval = bounds(part[0].model_copy(update={"low": part[0].delta_low, "high": part[0].delta_high}), sign="+")
-    return replace(cell, text=cell.text + interval) if cell is not NOTHING else cell
-
-
-def _difference(part: Sequence[Row], other: float, delta: Callable[[float, float], float]) -> Cell:
-    """How far a line's first metric is from another number; nothing for lines that were not measured on all docs."""
-    if math.isnan(other) or not _eligible(part[0]) or part[0].data == "sample":
+def _to_trivial(mine: Row, rows: Sequence[Row]) -> Cell:
+    """How far a line's first metric is from the trivial predictor's; nothing for lines not measured on all docs."""
+    trivial = _trivial(mine, rows)
+    if math.isnan(trivial) or not _eligible(mine) or mine.data == "sample":
         return NOTHING
-    return Cell(f"{delta(part[0].value, other):+.4f}", delta(part[0].value, other))
+    delta = delta_to_trivial(mine.value, trivial)
+    return Cell(f"{delta:+.4f}", delta)
 
 
 def _eligible(row: Row) -> bool:
@@ -159,10 +161,9 @@ def _notes(rows: Sequence[Row], cells: Sequence[tuple[Cell, ...]]) -> Iterator[s
     yield "±: standard error over docs as lm-eval reports it, where it does. ↑ higher, ↓ lower is better."
     if any(row.level == "group" for row in rows):
         yield "Group rows are lm-eval's own means over the leaves that ran."
-    for at, score in ((-2, delta_to_base), (-1, delta_to_trivial)):
+    for at, words in ((-3, TO_BASE), (-2, definition(delta_to_trivial))):
         if any(line[at] is not NOTHING for line in cells):
-            paired = " [low, high]: of the paired difference." if score is delta_to_base else ""
-            yield f"{definition(score)} Shown for a task's first metric.{paired}"
+            yield f"{words} Shown for a task's first metric."
     yield from judged.notes(rows)
     remarks: dict[str, dict[str, None]] = {}
     for row in rows:

@@ -59,7 +59,9 @@ def render(
     evidence: Evidence,
     *,
     warnings: Sequence[str] = (),
+    notes: Sequence[str] = (),
     show_samples: bool = False,
+    refresh: int = 0,
 ) -> str:
     """The page of a frame.
 
@@ -70,7 +72,9 @@ def render(
         runs: where its measured numbers come from.
         evidence: what was taken from the samples while they were read.
         warnings: what a reader must know about files that were not used.
+        notes: what was left out on purpose, for readers who ask.
         show_samples: put samples of personal, harmful or unknown sources on the page, too.
+        refresh: seconds without a touch after which the page loads itself again; 0 for a page that stays as it is.
     """
     rows = to_rows(frame)
     viewer = collect(rows, runs, unlocked=show_samples)
@@ -82,6 +86,8 @@ def render(
         script_hash=_hash(script),
         sections=_sections(rows, tables, evidence),
         warnings=warnings,
+        notes=notes,
+        refresh=refresh,
         viewer=viewer,
         withheld=_withheld(viewer),
         most_samples=MOST_SAMPLES,

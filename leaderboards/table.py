@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from itertools import compress
 from typing import Literal, NamedTuple
 
+from harness_ext.errors import InputError
+from harness_ext.results.derived import definition, delta_to_base
 from harness_ext.results.reading.frame import Row
 
 Kind = Literal["benchmark", "sample"]
+
+_BEFORE_INTERVAL = re.compile(r"(?= \[[−+\-\d])|(?<=\]/)(?=\[)")
 
 
 @dataclass(frozen=True)
@@ -20,6 +26,18 @@ class Cell:
     text: str
     value: float = math.nan
     best: bool = False
+    low: float = math.nan
+    """Lower end of the number's interval; NaN where it has none."""
+    high: float = math.nan
+
+    @property
+    def pieces(self) -> list[str]:
+        """The number and its intervals, each on a line of its own where there is little room.
+
+        >>> Cell("2.66/2.29 [2.55, 2.78]/[2.20, 2.40]").pieces
+        ['2.66/2.29', ' [2.55, 2.78]/', '[2.20, 2.40]']
+        """
+        return _BEFORE_INTERVAL.split(self.text)
 
 
 @dataclass(frozen=True)
@@ -28,7 +46,8 @@ class Column:
 
     name: str
     numeric: bool = True
-    optional: bool = False
+    optional: int = False
+    """Of several the largest number is hidden first, of equal ones the last column."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +69,14 @@ class Table:
         filled = [any(row[at].text not in ("", NOTHING.text) for row in self.rows) for at in range(len(self.columns))]
         return self.of(filled)
 
+    def narrower(self) -> Table | None:
+        """The table without the column that is hidden first where there is no room; None if none may be hidden."""
+        optional = [(column.optional, at) for at, column in enumerate(self.columns) if column.optional]
+        if not optional:
+            return None
+        _, first = max(optional)
+        return self.of([at != first for at in range(len(self.columns))])
+
     def of(self, chosen: Sequence[bool]) -> Table:
         """The table of some of its columns, one flag each."""
         rows = tuple(tuple(compress(row, chosen)) for row in self.rows)
@@ -57,6 +84,52 @@ class Table:
 
 
 NOTHING = Cell("–")
+
+
+def selected(tables: Iterable[Table], rows: Sequence[str], columns: Sequence[str]) -> list[Table]:
+    """The tables of the rows and columns that were asked for by name; tables without any such row are left out.
+
+    Args:
+        tables: any tables.
+        rows: patterns (``*`` and ``?`` as of a shell, in any case), one of which a text of the row must be; none for
+            all rows.
+        columns: patterns of headings without their arrow; the first column is always shown. None for all columns.
+
+    Raises:
+        InputError: nothing is like a pattern.
+    """
+    found = list(tables)
+    texts = {cell.text for table in found for row in table.rows for cell in _texts(table, row)}
+    heads = {_plain_heading(column) for table in found for column in table.columns}
+    for kind, patterns, known in (("row", rows, texts), ("column", columns, heads)):
+        for pattern in patterns:
+            if not any(_like(name, [pattern]) for name in known):
+                some = ", ".join(sorted(filter(None, known))[:30])
+                raise InputError(f"no {kind} is called {pattern!r}; there are {some}. * stands for any characters.")
+    if rows:
+        kept = (
+            (table, tuple(row for row in table.rows if any(_like(cell.text, rows) for cell in _texts(table, row))))
+            for table in found
+        )
+        found = [replace(table, rows=own) for table, own in kept if own]
+    if columns:
+        found = [
+            table.of([at == 0 or _like(_plain_heading(column), columns) for at, column in enumerate(table.columns)])
+            for table in found
+        ]
+    return found
+
+
+def _texts(table: Table, row: Sequence[Cell]) -> list[Cell]:
+    return [cell for cell, column in zip(row, table.columns, strict=True) if not column.numeric]
+
+
+def _plain_heading(column: Column) -> str:
+    return column.name.rstrip("↑↓ \u00a0")
+
+
+def _like(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name.casefold(), pattern.casefold()) for pattern in patterns)
 
 
 class Entry(NamedTuple):
@@ -180,6 +253,54 @@ INTERVALS = (
     "shows nothing."
 )
 
+_REAL = " *"
+"""Behind a difference that is real."""
+
+
+def score(row: Row | None, digits: int = 2, *, best: bool = False) -> Cell:
+    """A measured number with its interval.
+
+    >>> row = Row(origin="measured", model="m", bench="b", task="t", metric="acc", value=0.5, low=0.412, high=0.588)
+    >>> score(row).text, score(None).text
+    ('0.50 [0.41, 0.59]', '–')
+    """
+    if row is None or not math.isfinite(row.value):
+        return NOTHING
+    return Cell(f"{row.value:.{digits}f}{bounds(row)}", row.value, best, row.low, row.high)
+
+
+def share(row: Row | None) -> Cell:
+    """A measured share in [0, 1] with its interval, in percent.
+
+    >>> row = Row(origin="measured", model="m", bench="b", task="t", metric="acc", value=0.5, low=0.412, high=0.588)
+    >>> share(row).text
+    '50.0 % [41.2, 58.8]'
+    """
+    if row is None or not math.isfinite(row.value):
+        return NOTHING
+    hundred = row.model_copy(update={"low": 100 * row.low, "high": 100 * row.high})
+    return Cell(f"{percent(row.value).text}{bounds(hundred)}", row.value, low=row.low, high=row.high)
+
+
+def docs(rows: Iterable[Row]) -> Cell:
+    """How many docs were scored, and of how many where that is not all; the range where parts differ.
+
+    >>> row = Row(origin="measured", model="m", bench="b", task="t", metric="acc", value=0.5, n=40, n_total=286)
+    >>> docs([row]).text, docs([row, row.model_copy(update={"n": 9, "n_total": 9})]).text
+    ('40 of 286', '9–40 of 9–286')
+    """
+    counted = [row for row in rows if math.isfinite(row.n)]
+    if not counted:
+        return NOTHING
+
+    def ends(values: Sequence[float]) -> str:
+        return f"{min(values):.0f}" + (f"–{max(values):.0f}" if min(values) < max(values) else "")
+
+    scored = [row.n for row in counted]
+    cut = any(row.n < row.n_total for row in counted)
+    of = f" of {ends([row.n_total for row in counted])}" if cut else ""
+    return Cell(f"{ends(scored)}{of}", min(scored))
+
 
 def base_of(mine: Row, rows: Iterable[Row]) -> Row | None:
     """The same number of the model that a number's own started from, under the same settings."""
@@ -190,6 +311,28 @@ def base_of(mine: Row, rows: Iterable[Row]) -> Row | None:
             if mine.base == entry.label or (row.setting == mine.setting and entry.called(mine.base)):
                 return row
     return None
+
+
+def to_base(mine: Row | None, rows: Iterable[Row], digits: int = 2) -> Cell:
+    """How far a number is from the same number of its base model, with the interval of the paired difference.
+
+    A difference whose interval leaves out 0 is marked as real (:data:`TO_BASE`). Runs on some docs are compared too,
+    because :func:`base_of` asks for as many; what the bundled sample gives is a difference on the sample.
+    """
+    base = base_of(mine, rows) if mine is not None else None
+    if mine is None or base is None or not math.isfinite(mine.value - base.value):
+        return NOTHING
+    delta = delta_to_base(mine.value, base.value)
+    ends = mine.model_copy(update={"low": mine.delta_low, "high": mine.delta_high})
+    mark = _REAL if mine.delta_low > 0 or mine.delta_high < 0 else ""
+    text = f"{delta:+.{digits}f}{bounds(ends, sign='+')}{mark}"
+    return Cell(text, delta, low=mine.delta_low, high=mine.delta_high)
+
+
+TO_BASE = (
+    f"{definition(delta_to_base)} [low, high]: of the paired difference; *: real, 0 lies outside it. Where nothing "
+    "differs, one number in 20 gets a * by chance; harness-ext compare corrects for that."
+)
 
 
 def bounds(row: Row, *, sign: str = "") -> str:

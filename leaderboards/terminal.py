@@ -30,7 +30,8 @@ def show(tables: Iterable[Table], console: Console) -> None:
     if not console.is_terminal:
         console.width = WIDTH_OF_FILES
     for table in map(_printable, tables):
-        fitting, hidden = _fitted(table, console.width)
+        whole = sum(_natural(table)) + _GAP * len(table.columns) <= console.width
+        fitting, hidden = _fitted(table if whole else _broken(table), console.width)
         console.print(Text(table.title, style="bold"))
         if _least(fitting) > console.width:
             # Nothing is left to hide: one value a line can be read, and words folded to a few letters cannot.
@@ -58,16 +59,19 @@ def _printable(table: Table) -> Table:
     )
 
 
+def _broken(table: Table) -> Table:
+    """The table with intervals below their numbers: half as wide."""
+    rows = (tuple(replace(cell, text="\n".join(map(str.strip, cell.pieces))) for cell in row) for row in table.rows)
+    return replace(table, rows=tuple(rows))
+
+
 def _fitted(table: Table, width: int) -> tuple[Table, list[str]]:
     """The table with as many optional columns as there is room for, and a note that names the others."""
-    needed = [narrowest + _GAP for narrowest in _narrowest(table)]
-    shown, room = [True] * len(needed), width - sum(needed)
-    optional = [at for at, column in enumerate(table.columns) if column.optional]
-    while room < 0 and optional:
-        at = optional.pop()
-        shown[at], room = False, room + needed[at]
-    hidden = ", ".join(column.name for column, kept in zip(table.columns, shown, strict=True) if not kept)
-    return table.of(shown), [f"Not shown, the terminal is too narrow: {hidden}."] if hidden else []
+    fitting = table
+    while sum(_narrowest(fitting)) + _GAP * len(fitting.columns) > width and (narrower := fitting.narrower()):
+        fitting = narrower
+    hidden = ", ".join(column.name for column in table.columns if column not in fitting.columns)
+    return fitting, [f"Not shown, the terminal is too narrow: {hidden}."] if hidden else []
 
 
 def _natural(table: Table) -> list[int]:
@@ -77,7 +81,7 @@ def _natural(table: Table) -> list[int]:
             cell_len(text)
             for text in (
                 *(column.name.split() if column.numeric else [column.name]),
-                *(row[at].text for row in table.rows),
+                *(line for row in table.rows for line in row[at].text.split("\n")),
             )
         )
         for at, column in enumerate(table.columns)
@@ -101,14 +105,16 @@ def _least(table: Table) -> int:
 
 
 def _listed(table: Table) -> RichTable:
-    """Each row as a list of its columns, which any terminal has room for."""
+    """Each row as a list of its columns that say something, which any terminal has room for."""
     drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, show_header=False)
     drawn.add_column(overflow="fold")
     drawn.add_column(overflow="fold")
     for row in table.rows:
-        for at, (column, cell) in enumerate(zip(table.columns, row, strict=True)):
+        said = [(column, cell) for column, cell in zip(table.columns, row, strict=True) if cell.text not in ("", "–")]
+        for column, cell in said:
             value = Text(cell.text, style="bold green" if cell.best else "")
-            drawn.add_row(Text(column.name, style="dim"), value, end_section=at == len(row) - 1)
+            drawn.add_row(Text(column.name, style="dim"), value)
+        drawn.add_section()
     return drawn
 
 

@@ -6,10 +6,11 @@ Samples of sources that hold personal or harmful text, or that nobody has descri
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness_ext.data import load_card
 from harness_ext.errors import HarnessExtError
@@ -27,6 +28,7 @@ MOST_BYTES = 8_000_000
 """Characters of all samples together, shared equally between the tasks of all runs."""
 _SAMPLE_BYTES = 200  # of a sample beside its texts
 _MOST_CHOICES = 30
+_NEVER = -1e9  # a likelihood of 0, which JSON has no number for
 
 _WITHHELD = {"harmful", "personal"}
 _FAILURES = ("parse_failure", "invalid")
@@ -37,7 +39,7 @@ def withheld(metadata: Mapping[str, Any], data: str) -> str:
 
     Args:
         metadata: the task's metadata; ``source`` names its data cards.
-        data: ``sample`` for the records bundled with the package, which are written for it and hold nothing personal.
+        data: ``sample`` for the records bundled with the package, which were written for it and are always shown.
 
     >>> withheld({"source": "mbtibench"}, "real")
     'the source mbtibench holds personal text'
@@ -46,17 +48,17 @@ def withheld(metadata: Mapping[str, Any], data: str) -> str:
     >>> withheld({}, "real")
     'no data card says what the source holds'
     """
+    if data == "sample":
+        return ""
     named = metadata.get("source")
     sources = [named] if isinstance(named, str) else named if isinstance(named, list) else []
     if not sources:
-        return "" if data == "sample" else "no data card says what the source holds"
+        return "no data card says what the source holds"
     for source in sources:
         try:
             sensitive = _WITHHELD.intersection(load_card(str(source)).sensitive)
         except HarnessExtError:
             return f"no data card says what the source {source} holds"
-        if data == "sample":
-            sensitive -= {"personal"}
         if sensitive:
             return f"the source {source} holds {' and '.join(sorted(sensitive))} text"
     return ""
@@ -72,6 +74,8 @@ class Shown:
     total: int
     why_withheld: str
     samples: list[dict[str, Any]]
+    measure: str = ""
+    """What samples are sorted by and called right or wrong for; empty where no metric says anything of one document."""
 
 
 @dataclass
@@ -100,19 +104,21 @@ class Viewer:
         label = entry._replace(model=f"{entry.model}, sample data" if row.data == "sample" else entry.model).label
         reason = "" if self.unlocked else withheld(task.switches, row.data)
         samples: list[dict[str, Any]] = []
-        total = documents or 0
+        total, measure = documents or 0, ""
         if not (reason and documents):  # a file of which nothing is shown is not opened to count
             try:
-                samples, total = self._samples(task, keep=not reason)
+                samples, total, measure = self._samples(task, keep=not reason)
             except ValueError:
                 return  # named among the files that could not be used
-        self.runs.append(Shown(task.task, visible(label), visible(", ".join(judges)), total, reason, samples))
+        shown = Shown(task.task, visible(label), visible(", ".join(judges)), total, reason, samples, visible(measure))
+        self.runs.append(shown)
 
-    def _samples(self, task: TaskRun, *, keep: bool) -> tuple[list[dict[str, Any]], int]:
-        """The samples to show, and the number of documents that there are."""
+    def _samples(self, task: TaskRun, *, keep: bool) -> tuple[list[dict[str, Any]], int, str]:
+        """The samples to show, the number of documents that there are, and what marks them right or wrong."""
         found: dict[str, dict[str, Any]] = {}
         documents = set()
         free = self.share
+        scores: list[tuple[dict[str, Any], Mapping[str, object]]] = []
         for sample in task.lines():
             number = str(sample["doc_id"])
             documents.add(number)
@@ -122,18 +128,23 @@ class Viewer:
                 before = len(self.texts)
                 found[number] = self._document(number, sample)
                 free -= _SAMPLE_BYTES + sum(map(len, self.texts[before:]))
-            found[number]["filters"].append(self._filter(sample, found[number], task))
-        return list(found.values()), len(documents)
+            shown = self._filter(sample, found[number], task)
+            scores.append((shown, sample))
+            found[number]["filters"].append(shown)
+        return list(found.values()), len(documents), _mark(scores, task)
 
     def _document(self, number: str, sample: Mapping[str, Any]) -> dict[str, Any]:
         doc = sample.get("doc")
         own_id = doc.get("id") if isinstance(doc, dict) else None
         prompt, choices = _request(sample.get("arguments"))
+        options = _options(sample.get("resps"), choices)
         return {
+            "doc": visible(shortened(number, 80)),
             "id": visible(shortened(str(number if own_id is None else own_id), 80)),
             "prompt": self._text(prompt),
-            "answer": self._text(_answer(sample.get("resps"), choices)),
-            "gold": self._text(_gold(sample.get("target"))),
+            "answer": self._text(options[0].label if options else _answer(sample.get("resps"))),
+            "gold": self._text(_gold(sample.get("target"), choices)),
+            "options": [(self._text(option.label), option.likelihood) for option in options],
             "filters": [],
         }
 
@@ -142,12 +153,16 @@ class Viewer:
         names = sample.get("metrics")
         listed = names if isinstance(names, list) else [metric for metric, _ in task.rows if metric in sample]
         scores = {str(name): sample.get(name) for name in listed}
-        parse = self._text(_parse(sample.get("filtered_resps"), _request(sample.get("arguments"))[1]))
+        filtered = sample.get("filtered_resps")
+        options = _options(filtered, _request(sample.get("arguments"))[1])
+        parse = self._text(options[0].label if options else _plain(filtered))
         return {
             "name": visible(str(sample.get("filter", "none"))),
             "parse": -1 if parse == document["answer"] else parse,
             "scores": _by_value(scores),
             "failed": any(scores.get(name) in (1, 1.0, True) for name in _FAILURES),
+            "right": None,
+            "score": None,
         }
 
     def _text(self, text: str) -> int:
@@ -226,34 +241,46 @@ def _conversation(prompt: object) -> str:
     return _plain(prompt)
 
 
-def _answer(responses: object, choices: list[str]) -> str:
-    """The answer as text: what was generated (all repeats), or the likelihood of each choice.
+class Option(NamedTuple):
+    """A continuation whose likelihood was asked for."""
 
-    >>> print(_answer([[["-0.25", "False"]], [["-1.5", "False"]]], [" blue", " red"]))
-    -0.2500   blue
-    -1.5000   red
+    label: str
+    likelihood: float
+
+
+def _options(responses: object, choices: Sequence[str]) -> list[Option]:
+    """The options of a likelihood request, the likeliest first; none where something else was asked.
+
+    >>> _options([[["-1.5", "False"]], [["-0.25", "False"]]], [" red", " blue"])
+    [Option(label='blue', likelihood=-0.25), Option(label='red', likelihood=-1.5)]
     """
-    if not isinstance(responses, list):
-        return _plain(responses)
-    flat = [item for response in responses for item in (response if isinstance(response, list) else [response])]
+    flat = _flat(responses)
+    if not _is_likelihoods(flat) or len(flat) != len(choices) or len(choices) < 2:
+        return []
+    options = [
+        Option(choice.strip(), round(float(pair[0]), 4) if math.isfinite(float(pair[0])) else _NEVER)
+        for pair, choice in zip(flat, choices, strict=True)
+    ]
+    return sorted(options, key=lambda option: -option.likelihood)[:_MOST_CHOICES]
+
+
+def _answer(responses: object) -> str:
+    """The answer as text: what was generated (all repeats), or the likelihood of a text.
+
+    >>> _answer([["Blue."]]), _answer([[["-0.25", "False"]]])
+    ('Blue.', 'log-likelihood -0.2500')
+    """
+    flat = _flat(responses)
     if _is_likelihoods(flat):
-        named = [*choices, *[""] * (len(flat) - len(choices))]
-        lines = [f"{float(pair[0]):.4f}  {choice}" for pair, choice in zip(flat, named, strict=False)]
-        more = [f"… and {len(lines) - _MOST_CHOICES} more choices"] if len(lines) > _MOST_CHOICES else []
-        return "\n".join(lines[:_MOST_CHOICES] + more)
-    return "\n\n— next answer —\n\n".join(map(_plain, flat))
+        return "\n".join(f"log-likelihood {float(pair[0]):.4f}" for pair in flat[:_MOST_CHOICES])
+    return "\n\n— next answer —\n\n".join(map(_plain, flat)) if isinstance(responses, list) else _plain(responses)
 
 
-def _parse(filtered: object, choices: list[str]) -> str:
-    """What was scored: the filtered answer, or the likeliest choice.
-
-    >>> _parse([["-0.25", "False"], ["-1.5", "False"]], [" blue", " red"]), _parse(["Blue."], [])
-    ('likeliest: blue', 'Blue.')
-    """
-    if isinstance(filtered, list) and _is_likelihoods(filtered) and len(filtered) == len(choices) > 1:
-        likelihoods = [float(pair[0]) for pair in filtered]
-        return f"likeliest: {choices[likelihoods.index(max(likelihoods))].strip()}"
-    return _plain(filtered)
+def _flat(responses: object) -> list[Any]:
+    """All answers to one document: lm-eval lists them by request, filters by document."""
+    if _is_likelihoods(responses) or not isinstance(responses, list):
+        return responses if isinstance(responses, list) else []
+    return [item for response in responses for item in (response if isinstance(response, list) else [response])]
 
 
 def _is_likelihoods(responses: object) -> bool:
@@ -282,21 +309,61 @@ def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _gold(target: object) -> str:
-    """The gold answer; numbers, which lm-eval writes as text, with four digits.
+def _gold(target: object, choices: Sequence[str] = ()) -> str:
+    """The gold answer: the option that a number of a multiple-choice task means; other numbers with four digits.
 
-    >>> _gold("0.7352941176470589"), _gold("yes"), _gold("1990")
-    ('0.7353', 'yes', '1990')
+    >>> _gold("0.7352941176470589"), _gold("yes"), _gold("1990"), _gold("1", [" no", " yes"])
+    ('0.7353', 'yes', '1990', 'yes')
     """
+    if isinstance(target, list) and len(target) > 1:
+        return ", ".join(_gold(own, choices) for own in target)
     text = _plain(target)
+    labels = [choice.strip() for choice in choices]
+    if text.isdecimal() and text.isascii() and len(text) < 6 and int(text) < len(labels) and text not in labels:
+        return labels[int(text)]
     return f"{float(text):.4g}" if re.fullmatch(r"-?\d+\.\d{5,}(e-?\d+)?", text) else text
+
+
+def _mark(scored: Sequence[tuple[dict[str, Any], Mapping[str, Any]]], task: TaskRun) -> str:
+    """Say of every sample what it scored, and whether that is right; returns the measure in words.
+
+    The first metric that scores single documents decides: all or nothing is right or wrong by the metric's direction,
+    anything between is a score to sort by. Soft labels are sorted by how far the prediction is from the gold label.
+    """
+    measure = ""
+    better: bool | None
+    for (metric, name), row in task.rows.items():
+        own = [
+            (shown, sample[metric])
+            for shown, sample in scored
+            if shown["score"] is None and sample["filter"] == name and metric in sample
+        ]
+        values = [value for _, value in own]
+        if not own or metric in _FAILURES:
+            continue
+        if all(map(_is_pair, values)):
+            told, numbers = "distance of the prediction from the gold label", [abs(own[0] - own[1]) for own in values]
+            better, best = False, math.nan
+        elif all(isinstance(value, int | float) for value in values):
+            told, better, numbers = metric, row.higher_is_better, [float(value) for value in values]
+            finite = {number for number in numbers if math.isfinite(number)}
+            best = next((top for top in (1.0, 100.0) if finite and finite <= {0.0, top}), math.nan)
+        else:
+            continue
+        for (shown, _), number in zip(own, numbers, strict=True):
+            if math.isfinite(number):
+                shown["score"] = round(number, 6)
+                if better is not None and best == best:
+                    shown["right"] = (number == best) == better
+                measure = measure or told + {True: " (higher is better)", False: " (lower is better)", None: ""}[better]
+    return measure
 
 
 def _by_value(scores: Mapping[str, object]) -> list[tuple[str, str]]:
     """Scores as (names, value); metrics that were given the same item share a line.
 
-    >>> _by_value({"s_rmse": [0.25, 0.5], "s_mae": [0.25, 0.5], "acc": float("nan")})
-    [('s_rmse, s_mae', '0.25, 0.5'), ('acc', 'undefined')]
+    >>> _by_value({"s_rmse": [0.25, 0.5], "s_mae": [0.25, 0.5], "acc": float("nan"), "f1": [[1], [], 7]})
+    [('s_rmse, s_mae', 'gold 0.25, predicted 0.5'), ('acc', 'undefined'), ('f1', 'only over all documents')]
     """
     names: dict[str, list[str]] = {}
     for name, value in scores.items():
@@ -304,11 +371,18 @@ def _by_value(scores: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(", ".join(same), value) for value, same in names.items()]
 
 
+def _is_pair(value: object) -> bool:
+    """Whether an item is a gold label and a prediction, perhaps with whether the answer could be read."""
+    pair = value[:2] if isinstance(value, list) and 2 <= len(value) <= 3 else []
+    rest = value[2:] if isinstance(value, list) else []
+    return len(pair) == 2 and all(isinstance(part, float) for part in pair) and all(type(part) is bool for part in rest)
+
+
 def _score(value: object) -> str:
     if isinstance(value, float):
         return "undefined" if value != value else f"{value:.4g}"
-    if isinstance(value, list):
-        return ", ".join(
-            f"[{_score(item)}]" if isinstance(item, list) else _score(item) for item in value[:_MOST_CHOICES]
-        )
+    if _is_pair(value):
+        return f"gold {_score(value[0])}, predicted {_score(value[1])}"  # type: ignore[index]
+    if isinstance(value, list | dict):
+        return "only over all documents"  # what a corpus metric counts, such as numbers of classes
     return visible(shortened(_plain(value), 200))

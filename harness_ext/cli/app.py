@@ -19,6 +19,7 @@ from harness_ext.cli import rejudge as _rejudge
 from harness_ext.cli import replies as _replies
 from harness_ext.cli import run as _run
 from harness_ext.cli import table as _table
+from harness_ext.cli import view as _view
 
 app = typer.Typer(
     name="harness-ext",
@@ -50,6 +51,7 @@ def _options(
 app.command("demo")(_demo.demo)
 app.command("run", context_settings=_run.PASS_THROUGH)(_run.run)
 app.command("table")(_table.table)
+app.command("view")(_view.view)
 app.command("compare")(_compare.compare)
 app.command("replies")(_replies.replies)
 app.command("rejudge")(_rejudge.rejudge)

@@ -157,9 +157,7 @@ def _show(output: Path) -> None:
     from harness_ext.cli.table import table
 
     results = [output / name for name in ("base", "instruct", "tuned")]
-    table(results, output=output / "table.md")
-    with contextlib.redirect_stdout(None):
-        table(results, output=output / "page.html")
+    table(results, output=[output / "table.md", output / "page.html"])
     compare(results[1:], task=["eibench_few_shot", "mbtibench_zero_shot_ll"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness_ext.leaderboards.evidence import Evidence
-    from harness_ext.leaderboards.table import Table
+    from harness_ext.leaderboards.table import Cell, Table
     from harness_ext.results.reading.runs import Runs
 
 Format = Literal["md", "csv", "tex", "html"]
@@ -25,10 +26,19 @@ def table(
         list[Path], typer.Argument(metavar="RESULTS", help="Result files of lm-eval, or folders that hold them.")
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the table here (.md, .csv, .tex or .html).")
+        list[Path] | None,
+        typer.Option("--output", "-o", help="Write the table here (.md, .csv, .tex or .html); repeatable."),
     ] = None,
     format_: Annotated[
         Format | None, typer.Option("--format", help="Format of the output; default: by the ending of --output.")
+    ] = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(help="Show rows of which a text (model, task, setting, …) is this, * for anything; repeatable."),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(help="Show columns with this heading beside the first, * for anything; repeatable."),
     ] = None,
     published: Annotated[
         bool, typer.Option(help="Show published numbers and trivial baselines of the same benchmark as rows.")
@@ -57,15 +67,17 @@ def table(
 ) -> None:
     """Compare runs: a table a benchmark, beside published numbers and trivial baselines.
 
-    Markdown, LaTeX (booktabs) and the terminal show one table a benchmark; CSV is the tidy frame, one line a number;
-    HTML is one self-contained page with tables, plots and a sample viewer. Files that cannot be used are named on
+    Markdown, LaTeX (booktabs, longtable) and the terminal show one table a benchmark; CSV is the tidy frame, one line a
+    number; HTML is one self-contained page with tables, plots and a sample viewer. Measured numbers have their
+    interval, and the paired difference to the base model where there is one. Files that cannot be used are named on
     stderr with the reason.
 
     Examples:
 
     - `harness-ext table results/`
     - `harness-ext table results/ --output table.md`
-    - `harness-ext table results/ --output page.html`
+    - `harness-ext table results/ --output page.html --output numbers.csv`
+    - `harness-ext table results/ --output table.tex --rows "*llama*" --columns Setting --columns Mean`
     - `harness-ext table run1/ run2/ --format csv > numbers.csv`
     - `harness-ext table before/ after/ --base meta-llama/Llama-2-7b-chat-hf`
 
@@ -74,9 +86,13 @@ def table(
     from harness_ext.errors import InputError
     from harness_ext.leaderboards import build
     from harness_ext.leaderboards.evidence import Evidence
+    from harness_ext.leaderboards.table import selected
     from harness_ext.results.reading.runs import read
 
-    form = format_ or (_format_of(output) if output else None)
+    outputs = output or []
+    if format_ and len(outputs) > 1:
+        raise InputError("--format is for one output; of several each is written as its ending says.")
+    forms = {path: format_ or _format_of(path) for path in outputs}
     evidence = Evidence(details=details, base=base or "")
     runs = read(results, evidence.visit, seeds=seeds)
     _warn(runs)
@@ -85,24 +101,26 @@ def table(
     measured = build.with_base(runs.frame, base) if base else runs.frame
     measured = evidence.with_differences(measured)
     frame = build.with_published(measured) if published else measured
-    tables = build.tables(frame, partial=partial)
-    text = _text(form, frame, tables, runs, evidence, show_samples=show_samples) if form else ""
-    if output:
-        write(output, text, "Give another --output.", make_folder=True)
+    tables = selected(build.tables(frame, partial=partial), rows or (), columns or ())
+    written = {}
+    for path, form in forms.items():
+        text = _text(form, frame, tables, runs, evidence, show_samples=show_samples)
+        write(path, text, "Give another --output.", make_folder=True)
+        written[path] = len(text.encode())
     if json_:
         typer.echo(_as_json(tables, runs))
-    elif form and not output:
-        typer.echo(text, nl=False)
+    elif format_ and not outputs:
+        typer.echo(_text(format_, frame, tables, runs, evidence, show_samples=show_samples), nl=False)
     else:
         from rich.console import Console
 
         from harness_ext.leaderboards import terminal
 
         terminal.show(tables, Console())
-    if output:
+    for path, size in written.items():
         from rich.filesize import decimal
 
-        say(f"Wrote {output} ({decimal(len(text.encode()))}).")
+        say(f"Wrote {path} ({decimal(size)}).")
     if strict and runs.problems:
         raise typer.Exit(1)
 
@@ -130,8 +148,9 @@ def _text(
             return latex.render(tables)
         case "html":
             unused = [f"{problem.path} could not be used: {problem.reason}" for problem in runs.problems]
-            warnings = [*unused, *runs.notes]
-            return page.render(frame, tables, runs, evidence, warnings=warnings, show_samples=show_samples)
+            return page.render(
+                frame, tables, runs, evidence, warnings=unused, notes=runs.notes, show_samples=show_samples
+            )
 
 
 _NAMED = 20
@@ -158,7 +177,13 @@ def _as_json(tables: list[Table], runs: Runs) -> str:
                     "title": table.title,
                     "kind": table.kind,
                     "columns": [column.name for column in table.columns],
-                    "rows": [[cell.text for cell in row] for row in table.rows],
+                    "rows": [
+                        [
+                            _cell(cell) if column.numeric else cell.text
+                            for cell, column in zip(row, table.columns, strict=True)
+                        ]
+                        for row in table.rows
+                    ],
                     "notes": table.notes,
                 }
                 for table in tables
@@ -168,4 +193,11 @@ def _as_json(tables: list[Table], runs: Runs) -> str:
         },
         ensure_ascii=False,
         indent=2,
+        allow_nan=False,
     )
+
+
+def _cell(cell: Cell) -> dict[str, str | float | bool | None]:
+    """A number with its interval and how tables print it; null where there is none."""
+    value, low, high = (number if math.isfinite(number) else None for number in (cell.value, cell.low, cell.high))
+    return {"value": value, "low": low, "high": high, "best": cell.best, "text": cell.text}

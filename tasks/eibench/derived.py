@@ -38,27 +38,39 @@ JOINTS = (
 def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     """The joint leaf of EiBench-R, and the means of all aspects where all leaves are there."""
     joint = with_joints(JOINTS, rows, runs)
-    return Derived([*joint.rows, *_means(rows, runs)], joint.notes)
+    means = list(_means(rows, runs))
+    drawn = {(row.run, row.task, row.metric, row.filter): one for row, one in means}
+    return Derived([*joint.rows, *(row for row, _ in means)], joint.notes, drawn)
 
 
-def _means(rows: Sequence[Row], runs: Runs) -> Iterator[Row]:
+def _means(rows: Sequence[Row], runs: Runs) -> Iterator[tuple[Row, Drawn]]:
+    """The means of all leaves, or, where some are missing, that of the leaves that ran."""
     parts = [part for own in EI_ASPECTS.values() for part in own]
     for leaves in lines(row for row in rows if row.metric == "ei_score" and row.level == "task").values():
         own = {row.part: row for row in leaves}
         drawn = {part: of_row(own[part], runs) for part in parts if part in own}
         known = {part: one for part, one in drawn.items() if one is not None}
-        if len(known) < len(parts):
+        if not known or len(known) < len(drawn):
             continue
-        means = {aspect: _mean([known[part] for part in members]) for aspect, members in EI_ASPECTS.items()}
-        means["aspect_macro"] = _mean([means[aspect] for aspect in EI_ASPECTS])
-        means["task_macro"] = _mean([known[part] for part in parts])
+        means = {
+            aspect: _mean([known[part] for part in members])
+            for aspect, members in EI_ASPECTS.items()
+            if known.keys() >= set(members)
+        }
+        if len(known) < len(parts):
+            means["leaf_mean"] = _mean(list(known.values()))
+        else:
+            means["aspect_macro"] = _mean([means[aspect] for aspect in EI_ASPECTS])
+            means["task_macro"] = _mean(list(known.values()))
         about: dict[str, object] = {"task": "eibench", "part": "", "level": "group", "task_hash": "", "identity": ""}
         about |= dict.fromkeys(("stderr", "chance"), math.nan)
         about |= {name: math.fsum(getattr(row, name) for row in leaves) for name in ("n", "n_total")}
         for name, one in means.items():
             found = one.interval
             more = {"metric": f"ei_{name}", "value": found.value, "low": found.low, "high": found.high}
-            yield leaves[0].model_copy(update=about | more)
+            if name == "leaf_mean":
+                more["part"] = ", ".join(known)  # means over other leaves do not compare
+            yield leaves[0].model_copy(update=about | more), one
 
 
 def _mean(parts: Sequence[Drawn]) -> Drawn:

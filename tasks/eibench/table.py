@@ -11,18 +11,21 @@ from harness_ext.leaderboards.table import (
     INTERVALS,
     NOTHING,
     SOURCES,
+    TO_BASE,
     Cell,
     Column,
     Entry,
     Groups,
     Kind,
     Table,
-    bounds,
+    docs,
     kinds,
     lines,
     number,
-    percent,
+    score,
+    share,
     title,
+    to_base,
     unique,
 )
 from harness_ext.results.derived import definition
@@ -42,10 +45,12 @@ _NAMES = {"ep": "perception (ep)", "ec": "cognition (ec)", "ee": "expression (ee
 _PARTS = tuple(part for parts in EI_ASPECTS.values() for part in parts)
 _LEAVES = len(_PARTS)
 MEANS = ("ei_ep", "ei_ec", "ei_ee", "ei_aspect_macro", "ei_task_macro")
+_LEAF_MEAN = "Mean of leaves"
 _COLUMNS = (
     Column("Model", numeric=False),
     Column("Setting", numeric=False),
-    *map(Column, (*MEANS, "lm-eval mean", "Leaves")),
+    *map(Column, (*MEANS, _LEAF_MEAN, "Δ base", "Leaves")),
+    Column("n", optional=True),
 )
 
 
@@ -85,7 +90,7 @@ def _beside_published(rows: Sequence[Row], published: Sequence[Row]) -> list[Tab
         for row in (*(row for row in rows if (row.task, row.metric) == (task, metric)), *theirs) if theirs else ():
             entry = Entry.of(row)
             texts = (row.part, metric, entry.name, SOURCES[row.origin], entry.words([row]))
-            cells.append((*map(Cell, texts), _score(row.value, row)))
+            cells.append((*map(Cell, texts), score(row)))
         remarks += [f"{row.model}, {row.part}: {row.note}." for row in theirs if row.note]
     columns = (
         *(Column(name, numeric=False) for name in ("Leaf", "Metric", "Model", "Source", "Setting")),
@@ -104,32 +109,46 @@ def _title(words: str, rows: Sequence[Row], kind: Kind) -> str:
 def _summary(rows: Sequence[Row], kind: Kind, partial: bool) -> Table:
     # A group row has no settings of its own beyond those of its leaves, so both fall into the same line.
     cells, notes = [], [definition(ei_scores)]
-    for entry, numbers in lines(row for row in rows if row.metric in ("ei_score", *MEANS)).items():
+    for entry, numbers in lines(row for row in rows if row.metric in ("ei_score", "ei_leaf_mean", *MEANS)).items():
         leaves = [row for row in numbers if row.level == "task"]
-        derived = {row.metric: row for row in numbers if row.metric in MEANS}
-        scores = ei_scores({row.part: row.value for row in leaves}, partial=partial)
+        derived = {row.metric: row for row in numbers if row.metric.startswith("ei_") and row.metric != "ei_score"}
+        own = {row.part: row.value for row in leaves}
+        scores = ei_scores(own, partial=partial)
         group = next((row for row in numbers if row.task in _GROUPS and row.metric == "ei_score"), None)
         present = _LEAVES - len(scores.missing)
         if not present:
             continue  # a run of extension leaves only
+        ran = group.value if group else ei_scores(own, partial=True).task_macro
+        whole = derived.get("ei_task_macro")
+        compared = derived.get("ei_aspect_macro") or derived.get("ei_leaf_mean") or group
         cells.append(
             (
                 Cell(entry.name),
                 Cell(entry.words(leaves)),
                 *(_score(getattr(scores, name.removeprefix("ei_")), derived.get(name)) for name in MEANS),
-                _score(group.value if group else math.nan, group),
+                _score(ran, next((row for row in (group, whole, derived.get("ei_leaf_mean")) if row), None)),
+                to_base(compared, rows),
                 Cell(f"{present} of {_LEAVES}", present),
+                docs([derived["ei_task_macro"]] if whole else leaves),
             )
         )
         if scores.missing:
             done = "the others are averaged" if partial else "nothing is averaged over the rest (--partial does)"
-            notes.append(
-                f"{entry.label}: {_LEAVES - present} of {_LEAVES} leaves missing, {done}: {', '.join(scores.missing)}."
-            )
+            if present < len(scores.missing):
+                named = f"only {present} of {_LEAVES} leaves ran ({', '.join(sorted(set(own) & set(_PARTS)))})"
+            else:
+                named = f"{len(scores.missing)} of {_LEAVES} leaves missing ({', '.join(scores.missing)})"
+            notes.append(f"{entry.label}: {named}, {done}.")
     if any(row.low < row.high for row in rows):
         notes.append(INTERVALS)
-    notes += ["lm-eval mean: ei_score of its group, the plain mean over the leaves that ran.", _ABOUT]
-    return Table(_title("aspects", rows, kind), _COLUMNS, tuple(cells), unique(notes), kind)
+    notes += [f"{_LEAF_MEAN}: ei_score of lm-eval's group, or the plain mean over the leaves that ran.", _ABOUT]
+    made = Table(_title("aspects", rows, kind), _COLUMNS, tuple(cells), unique(notes), kind)
+    unsaid = {"Δ base", *(MEANS if all(cell is NOTHING for row in cells for cell in row[2 : 2 + len(MEANS)]) else ())}
+    if any(row[-3] is not NOTHING for row in cells):
+        unsaid.discard("Δ base")
+        words = "of ei_aspect_macro, or of the mean of leaves where some are missing"
+        made = replace(made, notes=unique((*notes[:-1], f"{TO_BASE} Δ base here: {words}.", notes[-1])))
+    return made.of([column.name not in unsaid for column in _COLUMNS])
 
 
 def _leaves(group_rows: Sequence[Row], kind: Kind) -> Table:
@@ -145,35 +164,38 @@ def _leaves(group_rows: Sequence[Row], kind: Kind) -> Table:
                 best = max(values) if kind == "benchmark" and len(values) > 1 else math.nan
                 chance = next(row.chance for row in scores if row is not None)
                 line = [Cell(aspect.upper()), Cell(part), number(chance) if kind == "benchmark" else NOTHING]
-                for entry, score in zip(entries, scores, strict=True):
-                    line += _leaf(score, [found.get((entry, part, metric)) for metric in generic.FAILURES], best)
-                cells.append(tuple(line))
-    columns = [Column("Aspect", numeric=False), Column("Leaf", numeric=False), Column("Chance")]
+                for entry, row in zip(entries, scores, strict=True):
+                    failures = [found.get((entry, part, metric)) for metric in generic.FAILURES]
+                    line += [*_leaf(row, failures, best), to_base(row, rows)]
+                cells.append((*line, docs(own for own in scores if own is not None)))
+    columns = [Column("Aspect", numeric=False), Column("Leaf", numeric=False), Column("Chance", optional=True)]
     for entry in entries:
-        columns += [Column(entry.label), Column("unparsable")]
+        columns += [Column(entry._replace(cap="").label), Column("unparsable", optional=True), Column("Δ base")]
+    columns.append(Column("n", optional=True))
     return Table(
         _title("ei_score by leaf", rows, kind), tuple(columns), tuple(cells), unique(_notes(rows, kind)), kind
     ).compact()
 
 
-def _leaf(score: Row | None, failures: Sequence[Row | None], best: float) -> list[Cell]:
-    if score is None:
+def _leaf(row: Row | None, failures: Sequence[Row | None], best: float) -> list[Cell]:
+    if row is None:
         return [NOTHING, NOTHING]
-    whole = not score.n < score.n_total
-    failed = next((row.value for row in failures if row is not None), math.nan)
-    return [_score(score.value, score, best=whole and score.value == best), percent(failed)]
+    whole = not row.n < row.n_total
+    failed = next((failure for failure in failures if failure is not None), None)
+    return [score(row, best=whole and row.value == best), share(failed)]
 
 
 def _score(value: float, row: Row | None, *, best: bool = False) -> Cell:
     """A number with the interval of a row that holds the same one."""
-    cell = number(value, best=best)
-    return replace(cell, text=cell.text + bounds(row)) if row is not None and math.isclose(row.value, value) else cell
+    return score(row, best=best) if row is not None and math.isclose(row.value, value) else number(value, best=best)
 
 
 def _notes(rows: Sequence[Row], kind: Kind) -> Iterator[str]:
     yield "ei_score: the leaf's main metric, 0 to 100, higher is better; unparsable answers count as wrong."
     if any(row.low < row.high for row in rows if row.metric == "ei_score"):
         yield INTERVALS
+    if any(math.isfinite(row.delta_low) for row in rows):
+        yield TO_BASE
     real = kind == "benchmark"  # chance and constant answers are those of the real docs
     if real and any(not math.isnan(row.chance) for row in rows):
         yield "Chance: expected ei_score of guessing evenly on all docs of the leaf; a constant answer may score more."

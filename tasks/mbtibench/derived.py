@@ -1,7 +1,8 @@
-"""What the samples of an MBTIBench run say beyond its leaf metrics: all metrics, recalibration, subsets, order bias."""
+"""What MBTIBench computes of several leaves, and what samples say beyond their metrics (subsets, recalibration, …)."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,14 +10,21 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from harness_ext.leaderboards.table import Entry, lines
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.runs import Derived, Runs
+from harness_ext.results.statistics.bootstrap import Drawn, weighted
+from harness_ext.results.statistics.intervals import of_row
 from harness_ext.scoring.soft_labels import metrics, order_bias, recalibrate
 
 Floats = npt.NDArray[np.float64]
 
 SUBSETS = ("kaggle", "pandora", "twitter", "no_trait_words")
 """Authors by source, and those whose posts do not give the type away."""
+
+DIMENSIONS = ("E/I", "S/N", "T/F", "J/P")
+MEANS = ("s_rmse", "s_mae", "parse_failure", "spearman", "s_rmse_worst")
+"""The metrics of which the table shows the mean over the dimensions."""
 
 _OF_SUBSETS = ("s_rmse", "s_mae", "s_rmse_9")
 _SWAPPED = {"zero_shot": "swap", "zero_shot_ll": "swap_ll"}
@@ -36,6 +44,31 @@ class Answer(NamedTuple):
 def facts(doc: Mapping[str, Any]) -> tuple[str, bool]:
     """What subsets are made of: the author's source, and whether the posts name types or traits."""
     return str(doc.get("source")), bool(doc.get("trait_words"))
+
+
+def derive(rows: Sequence[Row], runs: Runs) -> Derived:
+    """The means over the four dimensions that the table shows, where lm-eval's group does not give them."""
+    told = {(Entry.of(row), row.metric) for row in rows if row.level == "group"}
+    leaves = lines(row for row in rows if row.level == "task" and row.part in DIMENSIONS and not row.family)
+    found: list[Row] = []
+    drawn: dict[tuple[str, str, str, str], Drawn] = {}
+    for (entry, line), metric in itertools.product(leaves.items(), MEANS):
+        own = {row.part: row for row in line if row.metric == metric}
+        if (entry, metric) in told or own.keys() != set(DIMENSIONS):
+            continue
+        parts = [one for name in DIMENSIONS if (one := of_row(own[name], runs))]
+        if len(parts) < len(DIMENSIONS):
+            continue
+        mean = weighted(parts, [1 / len(parts)] * len(parts))
+        interval = mean.interval
+        first = own[DIMENSIONS[0]]
+        about: dict[str, object] = {"task": f"mbtibench_{first.variant}", "part": "", "level": "group"}
+        about |= {"value": interval.value, "low": interval.low, "high": interval.high, "task_hash": "", "identity": ""}
+        about |= dict.fromkeys(("stderr", "chance"), math.nan)
+        about |= {name: math.fsum(getattr(row, name) for row in own.values()) for name in ("n", "n_total")}
+        found.append(first.model_copy(update=about))
+        drawn[first.run, f"mbtibench_{first.variant}", first.metric, first.filter] = mean
+    return Derived(found, (), drawn)
 
 
 def details(rows: Sequence[Row], runs: Runs) -> Derived:

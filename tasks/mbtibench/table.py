@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from harness_ext.leaderboards import generic
 from harness_ext.leaderboards.table import (
     INTERVALS,
     NOTHING,
     SOURCES,
+    TO_BASE,
     Cell,
     Column,
     Entry,
@@ -18,18 +19,21 @@ from harness_ext.leaderboards.table import (
     Kind,
     Table,
     bounds,
+    docs,
     kinds,
     lines,
     number,
     percent,
+    score,
+    share,
     title,
+    to_base,
     unique,
 )  # fmt: skip
 from harness_ext.results.derived import definition, mean_rank
 from harness_ext.results.reading.frame import Row
-from harness_ext.tasks.mbtibench.derived import SUBSETS, mean_over
+from harness_ext.tasks.mbtibench.derived import DIMENSIONS, SUBSETS, mean_over
 
-DIMENSIONS = ("E/I", "S/N", "T/F", "J/P")
 MOST_PARSE_FAILURES = 0.05
 """Above this share of unparsable answers a row is never the best of a column."""
 
@@ -52,15 +56,17 @@ _ROUNDING = 1e-6  # a model that never answers repeats the constant up to roundi
 _VARIANTS = ("zero_shot", "step_by_step", "few_shot", "psycot")
 _COLUMNS = (
     Column("Model", numeric=False),
-    Column("Source", numeric=False, optional=True),
+    Column("Source", numeric=False, optional=2),
     Column("Setting", numeric=False),
-    *(Column(dimension, optional=True) for dimension in DIMENSIONS),
+    *(Column(dimension, optional=2) for dimension in DIMENSIONS),
     Column("Mean"),
+    Column("Δ base"),
     Column("Beats constant"),
-    Column("Rank", optional=True),
+    Column("Rank", optional=2),
     Column("Parse failure"),
-    Column("Spearman"),
-    Column("S-RMSE worst", optional=True),
+    Column("Spearman", optional=2),
+    Column("S-RMSE worst", optional=2),
+    Column("n", optional=3),
 )
 
 
@@ -70,11 +76,11 @@ class _Line:
     def __init__(self, entry: Entry, rows: Sequence[Row]) -> None:
         self.entry = entry
         self.rows = [row for row in rows if row.level == "task" and row.part in DIMENSIONS]
-        self.values = {(row.metric, row.part): row.value for row in self.rows}
-        self.intervals = {row.part: bounds(row) for row in self.rows if row.metric == "s_rmse"}
+        self.numbers = {(row.metric, row.part): row for row in self.rows}
+        self.values = {key: row.value for key, row in self.numbers.items()}
         for row in rows:
-            if row.level == "group" and row.metric == "s_rmse" and math.isclose(row.value, self.mean("s_rmse")):
-                self.intervals["Mean"] = bounds(row)
+            if row.level == "group" and math.isclose(row.value, self.mean(row.metric)):
+                self.numbers[row.metric, "Mean"] = row
         self.rank = next((row.value for row in rows if row.metric == "rank"), math.nan)
         self.whole = not any(row.n < row.n_total for row in self.rows)
 
@@ -138,7 +144,7 @@ def _table(rows: Sequence[Row], kind: Kind) -> Table:
         delta = line.mean("s_rmse") - reference.mean("s_rmse") if reference and line.whole else math.nan
         if line.entry.measured and delta > -_ROUNDING:
             losers.append(f"{line.entry.label} does not beat the constant.")
-        cells.append(_cells(line, best, delta))
+        cells.append(_cells(line, best, delta, rows))
     return Table(title("MBTIBench", kind), _COLUMNS, tuple(cells), unique(_notes(drawn, losers, kind)), kind).compact()
 
 
@@ -213,12 +219,20 @@ def _best(drawn: list[_Line], constant: _Line) -> dict[str, float]:
     }
 
 
-def _cells(line: _Line, best: dict[str, float], delta: float) -> tuple[Cell, ...]:
+def _cells(line: _Line, best: dict[str, float], delta: float, rows: Sequence[Row]) -> tuple[Cell, ...]:
     def pair(column: str, rmse: float, mae: float) -> Cell:
         if math.isnan(rmse):
             return NOTHING
-        text = f"{rmse:.2f}" + (f"/{mae:.2f}" if math.isfinite(mae) else "") + line.intervals.get(column, "")
-        return Cell(text, rmse, best=line.trusted and rmse == best.get(column))
+        both = [line.numbers.get((metric, column)) for metric in ("s_rmse", "s_mae")]
+        intervals = [bounds(row).strip() for row in both if row is not None]
+        text = f"{rmse:.2f}" + (f"/{mae:.2f}" if math.isfinite(mae) else "")
+        text = " ".join((text, *filter(None, ["/".join(filter(None, intervals))])))
+        ends = (both[0].low, both[0].high) if both[0] else (math.nan, math.nan)
+        return Cell(text, rmse, line.trusted and rmse == best.get(column), *ends)
+
+    def mean(metric: str, draw: Callable[[Row | None], Cell], plain: Callable[[float], Cell]) -> Cell:
+        own = line.numbers.get((metric, "Mean"))
+        return draw(own) if own else plain(line.mean(metric))
 
     failed = line.mean("parse_failure")
     doubtful = line.entry.measured and (failed > MOST_PARSE_FAILURES or line.has_undefined_spearman)
@@ -229,18 +243,22 @@ def _cells(line: _Line, best: dict[str, float], delta: float) -> tuple[Cell, ...
         Cell(line.entry.words(line.rows)),
         *(pair(dimension, line.get("s_rmse", dimension), line.get("s_mae", dimension)) for dimension in DIMENSIONS),
         pair("Mean", line.mean("s_rmse"), line.mean("s_mae")),
+        to_base(line.numbers.get(("s_rmse", "Mean")), rows),
         NOTHING if math.isnan(delta) else Cell(f"{beats} ({delta:+.3f})", delta),
         number(line.rank),
-        percent(failed) if line.entry.measured else NOTHING,
-        Cell("undefined") if line.has_undefined_spearman else number(line.mean("spearman")),
-        number(line.mean("s_rmse_worst")) if doubtful else NOTHING,
+        mean("parse_failure", share, percent) if line.entry.measured else NOTHING,
+        Cell("undefined") if line.has_undefined_spearman else mean("spearman", score, number),
+        mean("s_rmse_worst", score, number) if doubtful else NOTHING,
+        docs(line.rows) if line.entry.measured else NOTHING,
     )
 
 
 def _notes(drawn: list[_Line], losers: list[str], kind: Kind) -> Iterator[str]:
     yield "Cells: S-RMSE/S-MAE in segments, lower is better; Mean: plain mean over the four dimensions."
-    if any(interval for line in drawn for interval in line.intervals.values()):
-        yield f"{INTERVALS} That of S-RMSE."
+    if any(row.low < row.high for line in drawn for row in line.numbers.values()):
+        yield f"{INTERVALS} Of S-RMSE, then of S-MAE."
+    if any(math.isfinite(row.delta_low) for line in drawn for row in line.numbers.values()):
+        yield f"{TO_BASE} Below 0 is better."
     if kind == "sample":
         yield "Sample data was written for this project so that everything runs offline; it says nothing about a model."
         return

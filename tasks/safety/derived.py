@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.runs import Derived, Runs
 from harness_ext.results.statistics.aggregations import resampled
-from harness_ext.results.statistics.bootstrap import Interval, Units, weighted
+from harness_ext.results.statistics.bootstrap import Drawn, Units, weighted
 from harness_ext.results.statistics.intervals import draw
 from harness_ext.scoring.resampled import NotResampledError, Resampled
 from harness_ext.scoring.resampled.numbers import nanmean
@@ -112,10 +112,13 @@ def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     ways: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         ways.setdefault(tuple(str(getattr(row, name)) for name in _SAME), []).append(row)
-    return Derived([row for own in ways.values() for row in _suites(own, runs, notes)], notes)
+    found = [one for own in ways.values() for one in _suites(own, runs, notes)]
+    # Numbers of several files have no run of their own, by which their draws could be found again.
+    drawn = {(row.run, row.task, row.metric, row.filter): one for row, one in found if one is not None and row.run}
+    return Derived([row for row, _ in found], notes, drawn)
 
 
-def _suites(rows: Sequence[Row], runs: Runs, notes: list[str]) -> Iterator[Row]:
+def _suites(rows: Sequence[Row], runs: Runs, notes: list[str]) -> Iterator[tuple[Row, Drawn | None]]:
     """The suites' numbers of one model asked in one way."""
     for suite in SUITES:
         metrics = dict.fromkeys(row.metric for row in rows if row.metric.removesuffix("_full") == suite.metric)
@@ -143,35 +146,36 @@ def _by_judge(leaves: Sequence[Row], suite: Suite) -> list[list[Row]]:
     return [*(own for own in found.values() if len(own) == len(suite.leaves)), *([ours] if ours else [])]
 
 
-def _numbers(suite: Suite, leaves: Sequence[Row], runs: Runs) -> Iterator[Row]:
+def _numbers(suite: Suite, leaves: Sequence[Row], runs: Runs) -> Iterator[tuple[Row, Drawn | None]]:
     answered = [Answered.of(row, runs) for row in leaves]
     known = [own for own in answered if own is not None]
     complete = len(known) == len(leaves)
     mean = statistics.fmean(row.value for row in leaves)
-    yield _row(suite, leaves, leaves[0].metric, mean, _of_leaves(suite, known) if complete else None)
+    drawn = _of_leaves(suite, known) if complete else None
+    yield _row(suite, leaves, leaves[0].metric, mean, drawn), drawn
     if complete and suite.task == "safety_harm":
         yield from _over_docs(suite, leaves, known)
 
 
-def _of_leaves(suite: Suite, leaves: Sequence[Answered]) -> Interval:
+def _of_leaves(suite: Suite, leaves: Sequence[Answered]) -> Drawn:
     """Of the mean over leaves, which are drawn independently; one question in several languages is drawn once."""
     # Distinct names keep sets of different sources apart whose docs happen to have the same numbers.
     parts = [
         draw(leaf.statistic, Units.of(leaf.numbers if suite.languages else [f"{at} {own}" for own in leaf.numbers]))
         for at, leaf in enumerate(leaves)
     ]
-    return weighted(parts, [1 / len(parts)] * len(parts)).interval
+    return weighted(parts, [1 / len(parts)] * len(parts))
 
 
-def _over_docs(suite: Suite, leaves: Sequence[Row], answered: Sequence[Answered]) -> Iterator[Row]:
+def _over_docs(suite: Suite, leaves: Sequence[Row], answered: Sequence[Answered]) -> Iterator[tuple[Row, Drawn | None]]:
     """The rate over all docs, and over distinct requests; all docs with one request are drawn together."""
     values = [value for leaf in answered for value in leaf.values]
     requests = [request for leaf in answered for request in leaf.requests]
-    micro = draw(nanmean(values), Units.of(requests)).interval
-    yield _row(suite, leaves, f"{leaves[0].metric}{MICRO}", micro.value, micro)
+    micro = draw(nanmean(values), Units.of(requests))
+    yield _row(suite, leaves, f"{leaves[0].metric}{MICRO}", micro.value, micro), micro
     rates = _rates(values, requests)
-    distinct = draw(nanmean(rates), Units.of(list(dict.fromkeys(requests)))).interval
-    yield _row(suite, leaves, f"{leaves[0].metric}{DISTINCT}", distinct.value, distinct, n=len(rates))
+    distinct = draw(nanmean(rates), Units.of(list(dict.fromkeys(requests))))
+    yield _row(suite, leaves, f"{leaves[0].metric}{DISTINCT}", distinct.value, distinct, n=len(rates)), distinct
 
 
 def _rates(values: Sequence[float], requests: Sequence[str]) -> list[float]:
@@ -188,9 +192,10 @@ def _rates(values: Sequence[float], requests: Sequence[str]) -> list[float]:
 
 
 def _row(
-    suite: Suite, leaves: Sequence[Row], metric: str, value: float, found: Interval | None, n: float = math.nan
+    suite: Suite, leaves: Sequence[Row], metric: str, value: float, drawn: Drawn | None, n: float = math.nan
 ) -> Row:
     """A suite's number; its judges are all named where its leaves have different ones."""
+    found = drawn.interval if drawn else None
     judges = {row.filter: row for row in leaves}
     several = len(judges) > 1
     total = math.fsum(row.n for row in leaves)

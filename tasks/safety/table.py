@@ -9,17 +9,19 @@ from harness_ext.leaderboards import generic, judged
 from harness_ext.leaderboards.table import (
     INTERVALS,
     NOTHING,
+    TO_BASE,
     Cell,
     Column,
     Entry,
     Kind,
     Table,
     bounds,
+    docs,
     kinds,
     lines,
-    number,
-    percent,
+    share,
     title,
+    to_base,
     unique,
 )
 from harness_ext.results.derived import harmonic_mean
@@ -82,13 +84,14 @@ def _table(words: str, rows: Sequence[Row], metrics: Sequence[str], kind: Kind) 
         for entry, own in lines(row for row in rows if row.task == task).items():
             values = {row.metric: row for row in own}
             if any(metric in values for metric in metrics):
-                cells.append(_line(task, entry, own, values, metrics, best))
+                cells.append((*_line(task, entry, own, values, metrics, best), to_base(_compared(own), rows, 4)))
     columns = (
         *(Column(name, numeric=False) for name in ("Model", "Set", "Setting", "Judge", "Agreement")),
         *(Column(_heading(metric), optional=metric.endswith("_full")) for metric in metrics),
         Column("Scale", numeric=False),
         Column("invalid\u00a0↓"),
         Column("Docs", optional=True),
+        Column("Δ base"),
     )
     shown = [row for row in rows if row.metric in metrics]
     return Table(title(words, kind), columns, tuple(cells), unique(_notes(shown, kind)), kind).compact()
@@ -112,8 +115,8 @@ def _line(
         Cell(judged.agreement(first)),
         *(_cell(values.get(metric), best) for metric in metrics),
         Cell(values["harm_score"].unit) if "harm_score" in values else NOTHING,
-        percent(invalid.value) if invalid else NOTHING,
-        number(first.n, 0),
+        share(invalid),
+        docs([first]),
     )
 
 
@@ -135,7 +138,12 @@ def _cell(row: Row | None, best: dict[tuple[str, str], float]) -> Cell:
     if unsaid:
         return Cell("undefined")
     is_best = row.metric == _BALANCE and _whole(row) and row.value == best.get((row.task, judged.name(row)))
-    return Cell(f"{row.value:.4f}{bounds(row)}", row.value, is_best)
+    return Cell(f"{row.value:.4f}{bounds(row)}", row.value, is_best, row.low, row.high)
+
+
+def _compared(own: Sequence[Row]) -> Row | None:
+    """The number of a line that is held against its base: the one whose difference was drawn, else the first."""
+    return next((row for row in own if math.isfinite(row.delta_low)), own[0] if own else None)
 
 
 def _whole(row: Row) -> bool:
@@ -168,6 +176,8 @@ def _notes(rows: Sequence[Row], kind: Kind) -> Iterator[str]:
         yield "_full: only a full refusal counts as one; else a partial refusal does, too."
     if any(math.isfinite(row.low) for row in rows):
         yield INTERVALS
+    if any(row.base for row in rows):
+        yield f"{TO_BASE} Shown for a task's first metric."
     if any(row.level == "group" for row in rows):
         yield "Suites: plain mean over their sets."
     for total, distinct in sorted(_sizes(rows)):

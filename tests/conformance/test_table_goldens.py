@@ -40,7 +40,7 @@ def test_both_group_numbers_of_eibench_stand_in_one_line_of_the_table(golden: Pa
     assert {name: found[name] for name in group["expected"]} == {
         name: f"{value:.2f}" for name, value in group["expected"].items()
     }
-    assert found["lm-eval mean"] == found["ei_task_macro"] == "45.57"
+    assert found["Mean of leaves"] == found["ei_task_macro"] == "45.57"
     assert found["ei_aspect_macro"] == "42.95"
 
 

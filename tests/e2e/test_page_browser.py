@@ -273,11 +273,126 @@ def test_the_viewer_finds_unparsed_answers_and_changes_runs(visit: Visit) -> Non
     found.get_by_label("Task").select_option("mbtibench_zero_shot_tf")
     found.get_by_label("unparsed only").check()
     assert found.locator(".id").all_inner_texts() == ["100006"]
-    runs = found.get_by_label("Run")
+    runs = found.locator("select[name=run]")
     labels = runs.locator("option").all_inner_texts()
     assert len(labels) == 2 and any(label.startswith(MODELS[1]) for label in labels)
     runs.select_option(index=1)
     assert found.locator(".id").all_inner_texts() == ["100006"]
+
+
+def ids(found: Any) -> list[str]:
+    return list(found.locator(".id").all_inner_texts())
+
+
+RIGHT, OTHERS = ([f"q{at}" for at in range(DOCS) if at % every and at not in (3, 7)] for every in (3, 2))
+"""What the run that is shown first gets right, and what the one beside it does."""
+
+
+def test_right_and_wrong_answers_are_marked_and_can_be_listed_alone(visit: Visit) -> None:
+    found = viewer(visit)
+    choose_nasty(found)
+    assert f"{len(RIGHT)} of {DOCS} right." in found.locator(".facts").inner_text()
+    first = found.locator("details").first
+    assert (first.locator(".id").inner_text(), first.get_by_role("img", name="wrong").count()) == ("q0", 1)
+    found.get_by_label("Show").select_option("wrong only")
+    assert found.get_by_role("status").inner_text() == f"{DOCS - len(RIGHT)} of {DOCS} samples."
+    assert set(ids(found)).isdisjoint(RIGHT)
+    assert found.get_by_role("img", name="wrong").count() == len(ids(found)) > 10
+    found.get_by_label("Show").select_option("right only")
+    assert set(ids(found)) <= set(RIGHT)
+
+
+def test_samples_are_sorted_by_score_and_in_their_order_otherwise(visit: Visit) -> None:
+    found = viewer(visit)
+    choose_nasty(found)
+    found.get_by_label("Order").select_option("highest score first")
+    assert ids(found) == RIGHT[:20]
+    found.get_by_label("Order").select_option("lowest score first")
+    wrong = [f"q{at}" for at in range(DOCS) if f"q{at}" not in RIGHT]
+    assert ids(found) == [*wrong, *RIGHT][:20]
+    found.get_by_label("Order").select_option("as asked")
+    assert ids(found)[:3] == ["q0", "q1", "q2"]
+
+
+def test_two_runs_stand_side_by_side_with_what_changed(visit: Visit) -> None:
+    found = viewer(visit)
+    choose_nasty(found)
+    found.get_by_label("Beside it").select_option(index=1)
+    found.get_by_label("Show").select_option("changed")
+    assert found.get_by_role("status").inner_text() == f"{len({*OTHERS} ^ {*RIGHT})} of {DOCS} samples."
+    found.get_by_label("Show").select_option("right here, wrong beside")
+    assert ids(found) == [name for name in RIGHT if name not in OTHERS]
+    found.locator("summary").first.click()
+    sides = found.locator(".body .side")
+    sides.nth(1).wait_for()
+    assert ["answer 2" in sides.nth(at).inner_text() for at in range(2)] == [True, False]
+    assert MODELS[0] in sides.nth(1).locator("h3").inner_text()
+
+
+def test_a_link_opens_its_sample_of_its_run_on_whatever_page_it_is(visit: Visit, browser: Any, path: Path) -> None:
+    found = viewer(visit)
+    choose_nasty(found)
+    found.locator("select[name=run]").select_option(index=1)
+    found.get_by_role("button", name="Next").click()
+    found.locator("details").filter(has=visit.page.locator(".id", has_text="q33")).locator("summary").click()
+    found.locator(".body").wait_for()
+    link = found.get_by_role("link", name="Link to this sample").get_attribute("href")
+    assert visit.page.evaluate("location.hash") == link
+    other = Visit(browser, path, viewport={"width": 1280, "height": 900})
+    other.page.goto(f"{path.as_uri()}{link}")
+    other.page.reload()
+    opened = other.page.locator("#samples details[open]")
+    opened.wait_for()
+    assert opened.locator(".id").inner_text() == "q33"
+    assert other.page.locator("#samples").locator("select[name=run]").evaluate("e => e.selectedIndex") == 1
+    other.page.goto(f"{path.as_uri()}#no/such/%E0%A4%A")
+    other.page.reload()
+    viewer(other)
+    other.context.close()
+    assert other.complaints == [] and other.requests == []
+
+
+def test_samples_can_be_walked_through_with_keys(visit: Visit) -> None:
+    found = viewer(visit)
+    choose_nasty(found)
+    keyboard = visit.page.keyboard
+    visit.page.locator("h1").click()
+
+    def opened() -> list[str]:
+        return list(found.locator("details[open] .id").all_inner_texts())
+
+    for key, expected in (("j", ["q0"]), ("j", ["q1"]), ("k", ["q0"]), ("k", ["q0"])):
+        keyboard.press(key)
+        assert opened() == expected
+    for _ in range(20):
+        keyboard.press("j")
+    assert opened() == ["q20"] and found.get_by_text("Page 2 of 3").is_visible()
+    keyboard.press("w")
+    assert found.get_by_label("Show").input_value() == "wrong"
+    keyboard.press("/")
+    keyboard.type("j7 ?")
+    assert found.get_by_role("searchbox").input_value() == "j7 ?" and opened() == []
+    keyboard.press("Escape")
+    keyboard.press("?")
+    assert visit.page.get_by_role("dialog").is_visible()
+    keyboard.press("Escape")
+    assert not visit.page.get_by_role("dialog").is_visible()
+
+
+def test_a_page_of_a_run_under_way_loads_itself_again_and_keeps_its_place(browser: Any, path: Path) -> None:
+    live = path.with_name("live.html")
+    live.write_text(path.read_text(encoding="utf-8").replace('<html lang="en">', '<html lang="en" data-refresh="1">'))
+    visit = Visit(browser, live, viewport={"width": 1280, "height": 900})
+    found = viewer(visit)
+    choose_nasty(found)
+    found.get_by_label("Show").select_option("wrong only")
+    visit.page.evaluate("window.before = true")
+    with visit.page.expect_navigation():
+        pass  # nobody touches it
+    assert visit.page.evaluate("window.before") is None
+    assert found.get_by_label("Task").input_value() == "nasty"
+    assert found.get_by_label("Show").input_value() == "wrong"
+    visit.context.close()
 
 
 def test_five_megabytes_of_answer_are_cut_and_the_page_stays_small(visit: Visit, path: Path) -> None:

@@ -81,6 +81,11 @@ class Comparison:
     effect_size: float
     minimum_detectable_effect: float
     higher_is_better: bool | None
+    low_a: float = float("nan")
+    high_a: float = float("nan")
+    """95 % bootstrap interval of A's value."""
+    low_b: float = float("nan")
+    high_b: float = float("nan")
 
     @property
     def better(self) -> str | None:
@@ -126,6 +131,10 @@ def assess(job: Job, *, draws: int = DRAWS, seed: int = SEED) -> Comparison:
         effect_size=effect_size(found.value, found.stderr, units),
         minimum_detectable_effect=minimum_detectable_effect(found.stderr),
         higher_is_better=job.higher_is_better,
+        low_a=a.interval.low,
+        high_a=a.interval.high,
+        low_b=b.interval.low,
+        high_b=b.interval.high,
     )
 
 

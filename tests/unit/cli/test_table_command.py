@@ -162,3 +162,46 @@ def test_tables_need_neither_torch_nor_lm_eval() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "## MBTIBench" in done.stdout
+
+
+def test_every_output_is_written_in_its_own_format(tmp_path: Path) -> None:
+    names = [f"table.{ending}" for ending in ("md", "csv", "tex", "html")]
+    options = [word for name in names for word in ("--output", str(tmp_path / name))]
+    done = runner.invoke(app, ["table", str(DUMMY), *options])
+    assert done.exit_code == 0, done.output
+    beginnings = {name: (tmp_path / name).read_text(encoding="utf-8")[:9].lower() for name in names}
+    assert beginnings == {
+        "table.md": "## mbtibe",
+        "table.csv": "origin,ru",
+        "table.tex": "% needs \\",
+        "table.html": "<!doctype",
+    }
+    refused = runner.invoke(app, ["table", str(DUMMY), *options, "--format", "md"])
+    assert isinstance(refused.exception, InputError) and "one output" in str(refused.exception)
+
+
+def test_numbers_in_json_are_numbers_and_gaps_are_null() -> None:
+    done = runner.invoke(app, ["table", str(DUMMY), "--json", "--no-published"])
+    (table,) = json.loads(done.stdout)["tables"]
+    cells = dict(zip(table["columns"], table["rows"][0], strict=True))
+    assert cells["Model"] == "dummy"
+    assert cells["E/I"] == {
+        "value": pytest.approx(2.6628, abs=1e-4),
+        "low": None,
+        "high": None,
+        "best": False,
+        "text": "2.66/2.29",
+    }
+    assert cells["Spearman"]["value"] is None
+
+
+def test_rows_and_columns_are_chosen_by_name() -> None:
+    done = runner.invoke(
+        app, ["table", str(DUMMY), "--json", "--rows", "GPT-4o*", "--columns", "mean", "--columns", "rank"]
+    )
+    (table,) = json.loads(done.stdout)["tables"]
+    assert table["columns"] == ["Model", "Mean", "Rank"]
+    assert {row[0] for row in table["rows"]} == {"gpt-4o", "gpt-4o-mini"}
+    for option, known in (("--rows", "gpt-4o-mini"), ("--columns", "Beats constant")):
+        refused = runner.invoke(app, ["table", str(DUMMY), option, "no such thing"])
+        assert isinstance(refused.exception, InputError) and known in str(refused.exception)

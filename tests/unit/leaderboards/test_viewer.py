@@ -81,14 +81,55 @@ def test_filters_of_a_document_are_shown_together(write_run: Any) -> None:
     ] * 3
 
 
-def test_likelihoods_are_listed_by_choice_and_the_likeliest_is_the_parse(write_run: Any) -> None:
+def test_likelihoods_are_listed_by_option_the_likeliest_first_and_gold_is_a_label_not_an_index(write_run: Any) -> None:
     choices = {f"gen_args_{at}": {"arg_0": "Sky?", "arg_1": choice} for at, choice in enumerate((" red", " blue"))}
     likelihoods = [["-1.5", "False"], ["-0.25", "True"]]
-    sample = {"arguments": choices, "resps": [[pair] for pair in likelihoods], "filtered_resps": likelihoods}
+    sample = {
+        "arguments": choices,
+        "resps": [[pair] for pair in likelihoods],
+        "filtered_resps": likelihoods,
+        "gold": "0",
+    }
     data = content(write_run("m", [sample, sample]))
-    shown = data["runs"][0]["samples"][0]
-    assert data["texts"][shown["answer"]].splitlines() == ["-1.5000   red", "-0.2500   blue"]
-    assert data["texts"][shown["filters"][0]["parse"]] == "likeliest: blue"
+    shown, texts = data["runs"][0]["samples"][0], data["texts"]
+    assert [(texts[label], likelihood) for label, likelihood in shown["options"]] == [("blue", -0.25), ("red", -1.5)]
+    assert (texts[shown["answer"]], texts[shown["gold"]]) == ("blue", "red")
+    assert shown["filters"][0]["parse"] == -1
+
+
+@pytest.mark.parametrize(
+    ("items", "higher", "right", "score"),
+    [
+        ([1.0, 0.0], True, [True, False], [1, 0]),
+        ([100.0, 0.0], True, [True, False], [100, 0]),
+        ([1.0, 0.0], False, [False, True], [1, 0]),
+        ([0.0, 0.0], True, [False, False], [0, 0]),
+        ([0.25, 1.0], True, [None, None], [0.25, 1]),
+        ([1.0, 0.0], None, [None, None], [1, 0]),
+        ([[0.25, 0.75], [0.5, 0.5]], False, [None, None], [0.5, 0]),  # soft labels: the distance
+        ([[[1], [], 7], [[1], [1], 7]], True, [None, None], [None, None]),  # classes of a corpus metric
+        ([math.nan, 1.0], True, [None, True], [None, 1]),
+    ],
+)
+def test_a_sample_is_right_or_wrong_where_a_metric_scores_documents_all_or_nothing(
+    write_run: Any, items: list[Any], higher: bool | None, right: list[bool | None], score: list[float | None]
+) -> None:
+    folder = write_run("m", [{"acc": item} for item in items], aggregations={"acc": len})
+    (file,) = folder.glob("results_*")
+    told = json.loads(file.read_text())
+    told["higher_is_better"]["toy"]["acc"] = higher
+    told["results"]["toy"]["acc,none"] = 0.5
+    file.write_text(json.dumps(told))
+    (run,) = content(folder)["runs"]
+    marks = [sample["filters"][0] for sample in run["samples"]]
+    assert ([mark["right"] for mark in marks], [mark["score"] for mark in marks]) == (right, score)
+
+
+def test_metrics_that_count_over_documents_show_no_raw_lists(write_run: Any) -> None:
+    (run,) = content(write_run("m", [{"acc": 1.0, "f1": [[1], [], 7]}] * 2, aggregations={"acc": len, "f1": len}))[
+        "runs"
+    ]
+    assert run["samples"][0]["filters"][0]["scores"] == [["acc", "1"], ["f1", "only over all documents"]]
 
 
 def test_unparsed_answers_are_marked(write_run: Any) -> None:
@@ -153,7 +194,7 @@ def test_every_task_and_run_gets_its_share_of_the_page(write_run: Any, monkeypat
         ({}, "real", False),
         ({}, "sample", True),
         ({"source": "mbtibench"}, "sample", True),  # written for the package: nobody's posts
-        ({"source": "emocontext"}, "sample", False),  # the bundled records of a harmful source may imitate it
+        ({"source": "emocontext"}, "sample", True),
     ],
 )
 def test_samples_are_shown_only_where_a_card_says_that_they_are_harmless(
@@ -180,8 +221,9 @@ def test_withheld_samples_are_nowhere_in_the_data_until_they_are_unlocked(write_
 def test_no_form_of_request_or_answer_breaks_the_viewer(arguments: Any) -> None:
     prompt, choices = viewer._request(arguments)
     assert isinstance(prompt, str)
-    assert isinstance(viewer._answer(arguments, choices), str)
-    assert isinstance(viewer._parse(arguments, choices), str)
+    assert isinstance(viewer._answer(arguments), str)
+    assert all(isinstance(option.label, str) for option in viewer._options(arguments, choices))
+    assert isinstance(viewer._gold(arguments, choices), str)
     json.dumps(viewer._by_value({"metric": arguments}), allow_nan=False)
 
 

@@ -45,7 +45,14 @@ def test_on_demand_the_rest_is_averaged_and_the_gap_still_named() -> None:
 def test_lm_evals_group_mean_stands_beside_the_macros() -> None:
     group = row("", 12.5, task="eibench", level="group")
     summary, _ = build([row("cee", 12.5), group])
-    assert cell(summary, "lm-eval mean") == "12.50"
+    assert cell(summary, "Mean of leaves") == "12.50"
+
+
+def test_a_run_of_some_leaves_shows_their_mean_and_names_them_instead_of_a_row_of_dashes() -> None:
+    summary, _ = build([row("cee", 10.0), row("meld", 30.0)])
+    assert [column.name for column in summary.columns] == ["Model", "Setting", "Mean of leaves", "Leaves", "n"]
+    assert (cell(summary, "Mean of leaves"), cell(summary, "Leaves"), cell(summary, "n")) == ("20.00", "2 of 21", "500")
+    assert any("only 2 of 21 leaves ran (cee, meld)" in note for note in summary.notes)
 
 
 def test_unparsable_answers_stand_beside_every_score() -> None:

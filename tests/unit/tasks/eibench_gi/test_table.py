@@ -44,6 +44,7 @@ def test_retention_is_shown_with_its_worst_leaf_and_the_hash_of_the_base_run() -
         "gi_delta": "-5.32",
         "Worst leaf": "sciq (-15.25)",
         "Leaves": "3",
+        "n": "100",
     }
     assert any("base.json (sha256 basehash)" in note for note in kept.notes)
     assert len(leaves.rows) == 6

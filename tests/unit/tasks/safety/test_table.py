@@ -99,7 +99,7 @@ def test_a_terminal_however_narrow_shows_judge_and_agreement_in_whole_words(widt
     lines = file.getvalue().splitlines()
     assert max(map(len, lines)) <= width
     shown = "\n".join(lines[: next(at for at, line in enumerate(lines) if line.startswith("•"))])
-    assert all(word in shown for word in ("xstest", "0.914, κ", "0.819", "0.1000 [0.05, 0.35]", "unsafe_compliance"))
+    assert all(word in shown for word in ("xstest", "0.914, κ", "0.819", "0.1000", "[0.05, 0.35]", "unsafe_compliance"))
 
 
 def test_the_tidy_frame_has_judge_version_and_agreement_in_every_judged_line() -> None:

@@ -1,0 +1,51 @@
+"""The mean over the leaves of general ability, with its interval and what its difference to a base is drawn from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from harness_ext.leaderboards.table import lines
+from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.runs import Derived, Runs
+from harness_ext.results.statistics.bootstrap import Drawn, weighted
+from harness_ext.results.statistics.intervals import of_row
+
+MEAN = "gi_mean"
+_METRICS = ("gi_score", "acc")
+"""What a leaf is judged by: our proxies' score, else lm-eval's accuracy."""
+_AFFECT = ("sst2", "emotion875")
+"""Leaves about affect: shown, but no part of general ability."""
+
+
+def derive(rows: Sequence[Row], runs: Runs) -> Derived:
+    """The mean over the leaves that one model was asked in one way; its ``part`` names them."""
+    found: list[Row] = []
+    drawn: dict[tuple[str, str, str, str], Drawn] = {}
+    for own in lines(row for row in rows if row.level == "task").values():
+        leaves = scores(own)
+        known = {part: one for part, row in leaves.items() if (one := of_row(row, runs))}
+        if not known or len(known) < len(leaves):
+            continue
+        mean = weighted(list(known.values()), [1 / len(known)] * len(known))
+        interval = mean.interval
+        about: dict[str, object] = {"task": "eibench_gi", "part": named(known), "level": "group", "metric": MEAN}
+        about |= {"value": interval.value, "low": interval.low, "high": interval.high, "task_hash": "", "identity": ""}
+        about |= dict.fromkeys(("stderr", "chance"), math.nan)
+        about |= {name: math.fsum(getattr(row, name) for row in leaves.values()) for name in ("n", "n_total")}
+        row = next(iter(leaves.values())).model_copy(update=about)
+        found.append(row)
+        drawn[row.run, row.task, row.metric, row.filter] = mean
+    return Derived(found, (), drawn)
+
+
+def scores(rows: Sequence[Row]) -> dict[str, Row]:
+    """The row that each leaf is judged by."""
+    by_metric = {metric: {row.part: row for row in rows if row.metric == metric} for metric in reversed(_METRICS)}
+    found = {part: row for metric in by_metric.values() for part, row in metric.items()}
+    return {part: row for part, row in found.items() if part not in _AFFECT and not math.isnan(row.value)}
+
+
+def named(leaves: Iterable[str]) -> str:
+    """Which leaves a mean is over, so that means over other leaves are not compared with it."""
+    return ", ".join(sorted(leaves))
