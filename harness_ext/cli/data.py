@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness_ext.cli import soft_labels as _soft_labels
+from harness_ext.cli.listing import print_json, print_table
 
 if TYPE_CHECKING:
     from harness_ext.data.cards import Card
@@ -54,9 +55,9 @@ def list_(as_json: AsJson = False) -> None:
             }
         )
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
-    _print_table(
+    print_table(
         ["source", "name", "licence", "sensitive", "files here"],
         [
             [
@@ -84,7 +85,7 @@ def show(source: Source, as_json: AsJson = False) -> None:
 
     card = load_card(source)
     if as_json:
-        _print_json(card.model_dump(mode="json"))
+        print_json(card.model_dump(mode="json"))
         return
     for name, value in _facts(card):
         typer.echo(f"{name + ':':<14}{value}")
@@ -93,7 +94,7 @@ def show(source: Source, as_json: AsJson = False) -> None:
     for file in card.files:
         copies = local_copies(file)
         rows.append([file.name, str(file.bytes), "" if file.rows is None else str(file.rows), _place(copies)])
-    _print_table(["file", "bytes", "rows", "here"], rows)
+    print_table(["file", "bytes", "rows", "here"], rows)
 
 
 @app.command()
@@ -153,7 +154,7 @@ def accept(
     if not sources:
         asking = [card for card in map(load_card, list_sources()) if acceptance.restrictions(card)]
         given = {True: "yes", False: "no"}
-        _print_table(
+        print_table(
             ["source", "licence", "restricts", "accepted"],
             [
                 [c.source, c.licence, "; ".join(acceptance.restrictions(c)), given[acceptance.is_accepted(c)]]
@@ -266,30 +267,6 @@ def _acceptance(card: Card) -> str:
 
 def _place(copies: list[Path]) -> str:
     return str(copies[0]) if copies else "missing"
-
-
-def _print_json(value: object) -> None:
-    import json
-
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
-
-
-def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    """A rich table on a terminal; tab-separated lines for a pipe, so that no cell is ever cut."""
-    import sys
-
-    if not sys.stdout.isatty():
-        for line in [header, *rows]:
-            typer.echo("\t".join(line))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*header, box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*map(Text, row))  # Text: a name with brackets is not markup
-    Console().print(table)
 
 
 def _write(output: Path, text: str) -> None:
