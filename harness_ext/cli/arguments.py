@@ -38,8 +38,14 @@ def _mistake(error: Exception) -> str | None:
         return _missing_package(error)
     if isinstance(error, OSError) and frame_of(error, "cached_files") is not None:
         return _unknown_model(error)
+    if isinstance(error, UnboundLocalError) and "'wandb'" in said:  # lm-eval goes on without it, for a moment
+        return "--wandb_args needs wandb, which is not installed: pip install 'lm-eval[wandb]'."
+    if isinstance(error, FileNotFoundError) and said.startswith("Config file not found: "):
+        return f"{said[0].lower()}{said[1:]}. Give the path of a YAML file as --config."
     if not isinstance(error, ValueError):
         return None
+    if said.startswith("Hugging Face token is not defined"):
+        return "--hf_hub_log_args pushes to the Hub, which needs a token that may write: set HF_TOKEN."
     if said.startswith("Tasks not found: "):
         typed = said.removeprefix("Tasks not found: ").split(", ")
         manager = (frame_of(error, "process_tasks") or {}).get("task_manager")
