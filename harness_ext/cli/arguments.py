@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from harness_ext.errors import HarnessExtError, InputError
 from harness_ext.models.runs.asking import frame_of
@@ -49,17 +49,22 @@ def _mistake(error: Exception) -> str | None:
     if said.startswith("Tasks not found: "):
         typed = said.removeprefix("Tasks not found: ").split(", ")
         manager = (frame_of(error, "process_tasks") or {}).get("task_manager")
-        return f"{said[0].lower()}{said[1:]}{_near(typed, getattr(manager, 'all_tasks', ()))}"
+        return tasks_not_found(typed, getattr(manager, "all_tasks", ()))
     if said.startswith("Attempted to load model "):
         return f"{said[0].lower()}{said[1:]}. Give one of them as --model."
     return said if said.startswith("Invalid JSON: ") else None
 
 
-def _near(typed: Iterable[str], names: Iterable[str]) -> str:
+def tasks_not_found(typed: Sequence[str], names: Iterable[str]) -> str:
+    """What to say of names that are no task's, with the nearest ones.
+
+    >>> tasks_not_found(["mbtibnch"], ["mbtibench", "arc"])
+    'tasks not found: mbtibnch (perhaps mbtibench). `harness-ext tasks` lists ours, `lm_eval ls groups` all.'
+    """
     names = list(names)
     found = {name: nearest(name, names, 3) for name in typed}
-    near = "; ".join(f"{name}: perhaps {' or '.join(others)}" for name, others in found.items() if others)
-    return f" ({near}). " * bool(near) + ". " * (not near) + "`harness-ext tasks` lists ours, `lm_eval ls groups` all."
+    each = ", ".join(f"{name} (perhaps {' or '.join(near)})" if near else name for name, near in found.items())
+    return f"tasks not found: {each}. `harness-ext tasks` lists ours, `lm_eval ls groups` all."
 
 
 def _missing_package(error: ModuleNotFoundError) -> str | None:

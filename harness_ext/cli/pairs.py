@@ -96,10 +96,12 @@ def _load(task: str, metadata: str | None, include_path: Path | None) -> list[An
     _autoload.install()
     from lm_eval.tasks import TaskManager
 
+    from harness_ext.cli.arguments import tasks_not_found
+
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # every task has a line to say about --metadata
     manager = TaskManager(metadata=given, include_path=include_path and str(include_path))
     if task not in manager.all_tasks:
-        raise InputError(f"there is no task {task}. `lm_eval ls tasks` lists all, `lm_eval ls groups` the groups.")
+        raise InputError(tasks_not_found([task], manager.all_tasks))
     return list(manager.load(task)["tasks"].values())
 
 

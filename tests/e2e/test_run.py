@@ -92,7 +92,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(program: tuple[str, ...]) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--model", "dummy", "--tasks", "mbtibnch"), "tasks not found: mbtibnch (mbtibnch: perhaps mbtibench"),
+        (("--model", "dummy", "--tasks", "mbtibnch"), "tasks not found: mbtibnch (perhaps mbtibench"),
         (("--model", "dummy", "--tasks", "mbtibench", "--metadata", "{data"), "Invalid JSON: {data"),
         (("--config", "nowhere.yaml"), "config file not found: "),
         (
