@@ -161,6 +161,8 @@ def _add_metrics(_metrics: ModuleType) -> None:
 def _extend_evaluator(evaluator: Any) -> None:
     """Let ``evaluate`` ask backends whether they can do the tasks, look at their answers, and play dialogues.
 
+    What a server says that refuses is said, too.
+
     A backend with a method ``refuse_tasks`` sees the tasks, by name, before it is asked anything. Dialogues are played
     once a task has asked for it: its filter ``take_turn`` loads the player. Before all that, ``simple_evaluate`` looks
     at the keys of ``--metadata``, and tasks that lm-eval would ask without the examples that ``num_fewshot`` wants are
@@ -196,9 +198,34 @@ def _extend_evaluator(evaluator: Any) -> None:
         run = original
         if "harness_ext.models.dialogues.filter" in sys.modules:
             run = functools.partial(importlib.import_module("harness_ext.models.dialogues.player").evaluate, run)
-        return importlib.import_module("harness_ext.models.runs.answers").evaluate(run, **given)
+        run = functools.partial(importlib.import_module("harness_ext.models.runs.answers").evaluate, run)
+        return importlib.import_module("harness_ext.models.runs.asking").evaluate(run, **given)
 
     evaluator.evaluate, evaluator.simple_evaluate = evaluate, simple_evaluate
+
+
+def _spare_the_hint_about_metadata(task: Any) -> None:
+    """Silence a warning that lm-eval gives for every task with a ``custom_dataset`` of an installed package."""
+    import functools
+
+    original = task.ConfigurableTask.download
+
+    def no_hint(record: Any) -> bool:
+        return "Custom kwargs can be passed to `--metadata`" not in record.getMessage()
+
+    @functools.wraps(original)
+    def download(self: Any, *args: Any, **kwargs: Any) -> None:
+        loader = getattr(self.config.custom_dataset, "__module__", "lm_eval.")
+        if loader.startswith("lm_eval."):  # not ours to silence
+            original(self, *args, **kwargs)
+            return
+        task.eval_logger.addFilter(no_hint)
+        try:
+            original(self, *args, **kwargs)
+        finally:
+            task.eval_logger.removeFilter(no_hint)
+
+    task.ConfigurableTask.download = download
 
 
 def _know_whose_answers_are_kept(model: ModuleType) -> None:
@@ -218,23 +245,39 @@ def _know_whose_answers_are_kept(model: ModuleType) -> None:
 
 
 def _say_what_is_wrong(cli: ModuleType) -> None:
-    """Let the command say our own errors in one sentence, with their exit code, as ``harness-ext`` does."""
+    """Let the command say our own errors, and mistakes in its arguments, in one sentence, as ``harness-ext`` does."""
     import functools
+    import importlib
 
-    original = cli.HarnessCLI.execute
+    def in_one_sentence(original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return original(self, *args, **kwargs)
+            except Exception as error:
+                known = importlib.import_module("harness_ext.cli.arguments").in_one_sentence(error)
+                if known is None:
+                    raise
+                import logging
 
-    @functools.wraps(original)
-    def execute(self: Any, *args: Any, **kwargs: Any) -> None:
-        try:
-            original(self, *args, **kwargs)
-        except Exception as error:
-            errors = sys.modules.get("harness_ext.errors")
-            if errors is None or not isinstance(error, errors.HarnessExtError):
-                raise
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(error.exit_code)
+                logging.getLogger("asyncio").disabled = True  # requests still under way would each show a traceback
+                print(f"error: {importlib.import_module('harness_ext.cli.saying').plain(str(known))}", file=sys.stderr)
+                sys.exit(known.exit_code)
 
-    cli.HarnessCLI.execute = execute
+        return call
+
+    for name in ("parse_args", "execute"):
+        setattr(cli.HarnessCLI, name, in_one_sentence(getattr(cli.HarnessCLI, name)))
+
+
+def _keep_what_servers_say(api_models: Any) -> None:
+    """Let the error of a refused request carry the server's reason, which lm-eval logs and drops."""
+    import functools
+    import importlib
+
+    if hasattr(api_models, "ClientSession"):  # the extra lm-eval[api] is installed
+        check = importlib.import_module("harness_ext.models.runs.asking").raise_with_reason
+        api_models.ClientSession = functools.partial(api_models.ClientSession, raise_for_status=check)
 
 
 def _refuse_encoders(huggingface: ModuleType) -> None:
@@ -277,10 +320,12 @@ _ADAPTATIONS: dict[str, Callable[[ModuleType], None]] = {
     "lm_eval.models": _add_models,
     "lm_eval.filters": _add_filters,
     "lm_eval.api.metrics": _add_metrics,
+    "lm_eval.api.task": _spare_the_hint_about_metadata,
     "lm_eval.evaluator": _extend_evaluator,
     "lm_eval.api.model": _know_whose_answers_are_kept,
     "lm_eval._cli.harness": _say_what_is_wrong,
     "lm_eval.models.huggingface": _refuse_encoders,
+    "lm_eval.models.api_models": _keep_what_servers_say,
 }
 
 if os.environ.get("HARNESS_EXT_AUTOLOAD") != "0":

@@ -144,11 +144,12 @@ class ChatServer:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                answer = outer.reply(request["messages"])
+                asked = request.get("messages", request.get("prompt"))
+                answer = outer.reply(asked)
                 message = {"index": 0, "message": {"role": "assistant", "content": answer}}
                 status, body = (200, json.dumps({"choices": [message]}).encode()) if isinstance(answer, str) else answer
                 if isinstance(answer, str):
-                    outer.asked.append(request["messages"])
+                    outer.asked.append(asked)
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))

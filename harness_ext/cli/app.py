@@ -19,6 +19,7 @@ from harness_ext.cli import rejudge as _rejudge
 from harness_ext.cli import replies as _replies
 from harness_ext.cli import run as _run
 from harness_ext.cli import table as _table
+from harness_ext.cli import tasks as _tasks
 from harness_ext.cli import view as _view
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ def _options(
 
 # In the order a new user meets them.
 app.command("demo")(_demo.demo)
+app.command("tasks")(_tasks.tasks)
 app.command("run", context_settings=_run.PASS_THROUGH)(_run.run)
 app.command("table")(_table.table)
 app.command("view")(_view.view)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness_ext.cli import soft_labels as _soft_labels
-from harness_ext.cli.saying import AsJson, group, print_json, write
+from harness_ext.cli.saying import AsJson, group, print_json, print_table, write
 from harness_ext.errors import DataError, InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    _print_table(
+    print_table(
         ["source", "name", "licence", "sensitive", "files here"],
         [
             [
@@ -93,7 +93,7 @@ def show(source: Source, as_json: AsJson = False) -> None:
     for file in card.files:
         here = [str(copy) for copy in local_copies(file)] or ["missing"]
         rows.append([file.name, str(file.bytes), "" if file.rows is None else str(file.rows), here[0]])
-    _print_table(["file", "bytes", "rows", "here"], rows)
+    print_table(["file", "bytes", "rows", "here"], rows)
 
 
 @app.command()
@@ -152,7 +152,7 @@ def accept(
     if not sources:
         asking = [card for card in map(load_card, list_sources()) if acceptance.restrictions(card)]
         given = {True: "yes", False: "no"}
-        _print_table(
+        print_table(
             ["source", "licence", "restricts", "accepted"],
             [
                 [c.source, c.licence, "; ".join(acceptance.restrictions(c)), given[acceptance.is_accepted(c)]]
@@ -246,21 +246,3 @@ def _acceptance(card: Card) -> str:
     if not restrictions(card):
         return "not needed"
     return "given" if is_accepted(card) else f"needed before a download: harness-ext data accept {card.source}"
-
-
-def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    """A rich table on a terminal; tab-separated lines for a pipe, so that no cell is ever cut."""
-    import sys
-
-    if not sys.stdout.isatty():
-        for line in [header, *rows]:
-            typer.echo("\t".join(line))
-        return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(*header, box=None, header_style="bold")
-    for row in rows:
-        table.add_row(*map(Text, row))  # Text: a name with brackets is not markup
-    Console().print(table)

@@ -102,12 +102,12 @@ def _load(names: list[str], metadata: str | None, include_path: Path | None) -> 
     _autoload.install()
     from lm_eval.tasks import TaskManager
 
+    from harness_ext.cli.arguments import tasks_not_found
+
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # every task has a line to say about --metadata
     manager = TaskManager(metadata=given, include_path=include_path and str(include_path))
     if unknown := [name for name in names if name not in manager.all_tasks]:
-        raise InputError(
-            f"there is no task {unknown[0]}. `lm_eval ls tasks` lists all, `lm_eval ls groups` the groups."
-        )
+        raise InputError(tasks_not_found(unknown, manager.all_tasks))
     switches.refuse_unread(given.keys(), list(switches.loaders(names, manager.task_index)))
     return list(manager.load(names)["tasks"].values())
 

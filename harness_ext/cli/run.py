@@ -40,7 +40,6 @@ def lm_eval_run(arguments: list[str]) -> None:
     from lm_eval._cli import HarnessCLI
     from lm_eval.utils import setup_logging
 
-    from harness_ext.errors import InputError
     from harness_ext.models.plan import announced, describe_requests, describe_time, estimate, task_plans
 
     def say(lm: Any, tasks: Any) -> None:
@@ -55,22 +54,5 @@ def lm_eval_run(arguments: list[str]) -> None:
             setup_logging()
             parser = HarnessCLI()
             parser.execute(parser.parse_args())
-    except ValueError as error:
-        if message := _about_the_arguments(error):
-            raise InputError(message) from error
-        raise
     finally:
         sys.argv = given
-
-
-def _about_the_arguments(error: ValueError) -> str | None:
-    """What to tell a user whose arguments lm-eval refuses with a traceback; ``None`` for any other error.
-
-    lm-eval 0.4.13 has no type for these errors, so they are known by how they begin.
-    """
-    said = str(error)
-    if said.startswith("Tasks not found: "):
-        return f"{said[0].lower()}{said[1:]}. `lm_eval ls tasks` lists all, `lm_eval ls groups` the groups."
-    if said.startswith("Attempted to load model "):
-        return f"{said[0].lower()}{said[1:]}. Give one of them as --model."
-    return said if said.startswith("Invalid JSON: ") else None

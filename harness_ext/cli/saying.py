@@ -1,10 +1,10 @@
-"""How commands speak: groups of them, JSON, files, and lines in which a name is never obeyed by a terminal."""
+"""How commands speak: groups of them, lists, JSON, files, and lines in which a name is never obeyed by a terminal."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +39,33 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for another pro
 def print_json(value: object) -> None:
     """Print a value for another program."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
+    """A rich table on a terminal; tab-separated lines for a pipe, so that no cell is ever cut.
+
+    Args:
+        header: of each column.
+        rows: cells; what a terminal would obey in them is spelled out.
+        numbers: columns that are set to the right.
+    """
+    import sys
+
+    cells = [[plain(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for line in [header, *cells]:
+            typer.echo("\t".join(line))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold")
+    for number, column in enumerate(header):
+        table.add_column(column, justify="right" if column in numbers else "left", no_wrap=number == 0, overflow="fold")
+    for row in cells:
+        table.add_row(*map(Text, row))  # Text: a name with brackets is not markup
+    Console().print(table)
 
 
 def write(path: Path, content: str | bytes, way_out: str, *, make_folder: bool = False) -> None:

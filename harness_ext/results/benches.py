@@ -69,6 +69,10 @@ class Bench:
     """The metric whose items are pairs of a gold label and a prediction in [0, 1], which have a figure of their own."""
     means: Sequence[Mean] = ()
     """Means over leaves that runs are compared by."""
+    asks: Mapping[str, str] = field(default_factory=dict)
+    """What is asked, in a few words, by the beginning of a task's or group's name; the longest beginning counts."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Docs of a task, by the beginning of its name likewise; and of a group that runs other docs than its tasks do."""
 
 
 @functools.cache

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from harness_ext.results.published.checks import Finding, found
-from harness_ext.results.reading.frame import Row
+from harness_ext.results.benches import Bench
+
+if TYPE_CHECKING:
+    from harness_ext.results.published.checks import Finding
+    from harness_ext.results.reading.frame import Row
+
+BENCH = Bench(asks={"seceu": "which emotions a situation evokes, beside people's answers"}, sizes={"seceu": 40})
 
 
 def check_published(rows: Sequence[Row]) -> Iterator[Finding]:
     """SECEU: EQ = 15 (2.79 - SECEU) / 0.822 + 100, from the human norm's mean and standard deviation."""
+    from harness_ext.results.published.checks import found  # pandas, which a list of tasks need not wait for
+
     printed = {row.model: row.value for row in rows if row.metric == "seceu"}
     for row in rows:
         if row.metric == "eq":

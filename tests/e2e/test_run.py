@@ -92,8 +92,13 @@ def test_wrong_input_is_one_line_and_exit_code_2(program: tuple[str, ...]) -> No
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--model", "dummy", "--tasks", "mbtibnch"), "tasks not found: mbtibnch. `lm_eval ls tasks` lists all"),
+        (("--model", "dummy", "--tasks", "mbtibnch"), "tasks not found: mbtibnch (perhaps mbtibench"),
         (("--model", "dummy", "--tasks", "mbtibench", "--metadata", "{data"), "Invalid JSON: {data"),
+        (("--config", "nowhere.yaml"), "config file not found: "),
+        (
+            ("--model", "dummy", "--tasks", "seceu", "--hf_hub_log_args", "push_results_to_hub=True"),
+            "--hf_hub_log_args pushes to the Hub",
+        ),
     ],
 )
 def test_arguments_that_lm_eval_refuses_with_a_traceback_are_one_line(arguments: tuple[str, ...], message: str) -> None:

@@ -8,10 +8,7 @@ is described in ``harness_ext/_autoload.py``, what users see in ``docs/dialogues
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +16,6 @@ from typing import Any
 
 from lm_eval.api.instance import Instance
 from lm_eval.api.task import Task
-from requests import RequestException
 
 from harness_ext.errors import HarnessExtError, InputError
 from harness_ext.models.dialogues.filter import has_dialogues
@@ -36,6 +32,7 @@ from harness_ext.models.dialogues.turns import (
     with_stop,
 )
 from harness_ext.models.runs.answers import leaves
+from harness_ext.models.runs.asking import connection_errors, reason, server
 from harness_ext.models.runs.cache import digest
 
 log = logging.getLogger(__name__)
@@ -240,11 +237,11 @@ class Player:
                     "turn %d failed; %d answers are kept, the same command goes on from there",
                     *(requests[0].turn + 1, kept),
                 )
-                if isinstance(error, _connection_errors()):
+                if isinstance(error, connection_errors()):
                     raise InputError(
-                        f"{_server(self._backend)}: turn {requests[0].turn + 1} was not answered "
-                        f"({type(error).__name__}: {error}). {kept} answers are kept: see to the server, then run the "
-                        "same command again"
+                        f"{server(self._backend)}: turn {requests[0].turn + 1} was not answered "
+                        f"({reason(error)}). {kept} answers are kept: see to the server, then run the same command "
+                        "again"
                     ) from error
                 raise
         if self._store is not None:  # not every backend tells of each answer
@@ -271,20 +268,3 @@ def _whole_text(dialogue: Dialogue) -> str:
     """All that is said to the model, which is most of a dialogue where answers are short."""
     said = [message["content"] for message in dialogue.opening] + [turn.user for turn in dialogue.turns[1:]]
     return "\n\n".join(said)
-
-
-def _connection_errors() -> tuple[type[BaseException], ...]:
-    """How it shows that a server fails, hangs or sends something else than JSON."""
-    concurrent = sys.modules.get("aiohttp")
-    return (
-        RequestException,
-        ConnectionError,
-        TimeoutError,
-        asyncio.TimeoutError,
-        json.JSONDecodeError,
-        *([concurrent.ClientError] if concurrent else []),
-    )
-
-
-def _server(backend: Any) -> str:
-    return str(getattr(backend, "base_url", None) or type(backend).__name__)

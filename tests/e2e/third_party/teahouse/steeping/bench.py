@@ -7,4 +7,6 @@ BENCH = Bench(
     printed={"median_error": "Median error"},
     parts={"green": "Green tea", "black": "Black tea"},
     usual={"unit": "minutes"},
+    asks={"steeping": "how long a tea steeps"},
+    sizes={"steeping": 8},
 )

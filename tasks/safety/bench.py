@@ -1,0 +1,45 @@
+"""What tables know of the safety sets."""
+
+from harness_ext.results.benches import Bench
+
+BENCH = Bench(
+    asks={
+        "safety": "complying with harmful requests and refusing harmless ones",
+        "safety_harm": "complying with harmful requests: English sets, judged by string rules",
+        "safety_judged": "the same sets, judged by a judge of yours",
+        "safety_over_refusal": "refusing harmless requests",
+        "safety_irr_suite": "the safety sets of IRR's paper: harmful questions in three languages",
+        "safety_safepatching_suite": "the safety sets of SafePatching's paper",
+        "safety_advbench": "harmful instructions",
+        "safety_advbench_nll": "how likely a complying answer to harmful instructions begins",
+        "safety_beavertails": "harmful requests of 14 kinds",
+        "safety_catqa": "harmful questions of 11 kinds",
+        "safety_dangerousqa": "short harmful questions",
+        "safety_dna": "questions that should not be answered",
+        "safety_harmbench_ctx": "harmful requests about a given text",
+        "safety_harmbench_std": "harmful requests",
+        "safety_harmfulqa": "harmful questions of ten topics",
+        "safety_jbb": "harmful requests, asked directly",
+        "safety_maliciousinstruct": "malicious instructions",
+        "safety_oktest": "harmless requests with words that sound harmful",
+        "safety_sst": "clearly dangerous requests",
+        "safety_strongreject": "harmful requests",
+        "safety_xstest": "harmless requests that sound harmful, and harmful ones beside them",
+    },
+    sizes={
+        "safety_advbench": 520,
+        "safety_beavertails": 700,
+        "safety_catqa": 550,
+        "safety_dangerousqa": 200,
+        "safety_dna": 939,
+        "safety_harmbench_ctx": 100,
+        "safety_harmbench_std": 200,
+        "safety_harmfulqa": 1960,
+        "safety_jbb": 100,
+        "safety_maliciousinstruct": 100,
+        "safety_oktest": 300,
+        "safety_sst": 100,
+        "safety_strongreject": 313,
+        "safety_xstest": 450,
+    },
+)
