@@ -84,7 +84,7 @@ def table(
         raise InputError("no result of lm-eval was found; give the folder of its --output_path.")
     measured = build.with_base(runs.frame, base) if base else runs.frame
     measured = evidence.with_differences(measured)
-    frame = build.with_published(measured) if published else measured
+    frame = build.with_published(measured) if published else measured[measured.origin == "measured"]
     tables = build.tables(frame, partial=partial)
     text = _text(form, frame, tables, runs, evidence, show_samples=show_samples) if form else ""
     if output:

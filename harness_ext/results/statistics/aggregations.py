@@ -71,7 +71,7 @@ def _found(metric: str, runs: Sequence[Answers], aggregation: str | None, bench:
     if not all(items for items, _ in runs):
         raise NotResampledError(f"{metric}: there are no documents")
     recorded = f"agg_{metric}" if aggregation is None else aggregation
-    sure = AGGREGATIONS.get(recorded) or _at(recorded)
+    sure = AGGREGATIONS.get(recorded) or corpus_metric_at(recorded)
     told = all(reported is not None for _, reported in runs)
     wrong: list[tuple[float, float]] = []
     for group in [[sure]] if sure else _by_name(metric, recorded, bench, runs[0][0]):
@@ -120,7 +120,7 @@ def _first_miss(built: Sequence[Built], runs: Sequence[Answers]) -> tuple[float,
 
 
 @functools.cache
-def _at(address: str) -> Metric | None:
+def corpus_metric_at(address: str) -> Metric | None:
     """The corpus metric at ``package.module:name``, if that lies where metrics may."""
     match = _ADDRESS.fullmatch(address)
     rooms = (*benches.packages(), scoring.__name__)
