@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from contextlib import ExitStack
+from typing import Annotated, Any, Literal
 
 import typer
+
+Twin = Literal["letters"]
 
 PASS_THROUGH = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--help"]}
 """Typer context settings under which every option that is not ours goes to lm-eval."""
 
 
-def run(context: typer.Context) -> None:
+def run(
+    context: typer.Context,
+    task_twin: Annotated[
+        Twin | None,
+        typer.Option("--task_twin", help="Ask multiple-choice tasks for a letter: for servers without likelihoods."),
+    ] = None,
+) -> None:
     """Run lm-eval, with this package's tasks and backends, and say first what it will do.
 
     All arguments are those of **lm_eval run**, which lists them with **lm_eval run --help**. Added to it: tasks and
@@ -29,11 +38,16 @@ def run(context: typer.Context) -> None:
     if not context.args:
         typer.echo(context.get_help())
         raise typer.Exit
-    lm_eval_run(context.args)
+    lm_eval_run(context.args, task_twin=task_twin)
 
 
-def lm_eval_run(arguments: list[str]) -> None:
-    """Do what ``lm_eval run`` does with these arguments, in this process; the plan goes to stderr."""
+def lm_eval_run(arguments: list[str], *, task_twin: Twin | None = None) -> None:
+    """Do what ``lm_eval run`` does with these arguments, in this process; the plan goes to stderr.
+
+    Args:
+        arguments: those of ``lm_eval run``.
+        task_twin: what multiple-choice tasks are asked for in place of likelihoods.
+    """
     from harness_ext import _autoload
 
     _autoload.install()
@@ -51,7 +65,12 @@ def lm_eval_run(arguments: list[str]) -> None:
     given = sys.argv
     sys.argv = ["lm_eval", "run", *arguments]
     try:
-        with announced(say):
+        with ExitStack() as stack:
+            stack.enter_context(announced(say))
+            if task_twin:
+                from harness_ext.models import letters
+
+                stack.enter_context(letters.instead_of_likelihoods())
             setup_logging()
             parser = HarnessCLI()
             parser.execute(parser.parse_args())

@@ -50,6 +50,15 @@ def completions(**_: Any) -> dict[str, datasets.Dataset]:
     return {"test": datasets.Dataset.from_list(rows)}
 
 
+def lettered(**_: Any) -> dict[str, datasets.Dataset]:
+    rows = [
+        {"id": 1, "question": "Which is a fruit?", "choices": ["plum", "brick"], "answer": 0},
+        {"id": 2, "question": "Which is a colour?", "choices": ["run", "red"], "answer": 1},
+        {"id": 3, "question": "Which can fly?", "choices": ["owl", "oak"], "answer": 0},
+    ]
+    return {"test": datasets.Dataset.from_list(rows)}
+
+
 def score_completion(doc: dict[str, Any], results: list[tuple[float, bool]]) -> dict[str, Any]:
     likelihoods = [math.exp(value) for value, _ in results]
     first = likelihoods[0] / sum(likelihoods)
