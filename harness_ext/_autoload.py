@@ -159,7 +159,7 @@ def _add_metrics(_metrics: ModuleType) -> None:
 
 
 def _extend_evaluator(evaluator: Any) -> None:
-    """Let ``evaluate`` ask backends whether they can do the tasks, look at their answers, and play dialogues.
+    """Let ``evaluate`` ask backends whether they can do the tasks, look at and count answers, and play dialogues.
 
     A backend with a method ``refuse_tasks`` sees the tasks, by name, before it is asked anything. Dialogues are played
     once a task has asked for it: its filter ``take_turn`` loads the player.
@@ -180,7 +180,8 @@ def _extend_evaluator(evaluator: Any) -> None:
         run = original
         if "harness_ext.models.dialogues.filter" in sys.modules:
             run = functools.partial(importlib.import_module("harness_ext.models.dialogues.player").evaluate, run)
-        return importlib.import_module("harness_ext.models.runs.answers").evaluate(run, **given)
+        run = functools.partial(importlib.import_module("harness_ext.models.runs.answers").evaluate, run)
+        return importlib.import_module("harness_ext.models.runs.usage").evaluate(run, **given)
 
     evaluator.evaluate = evaluate
 

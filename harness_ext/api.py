@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from harness_ext.errors import InputError
-from harness_ext.leaderboards import build, comparison
+from harness_ext.leaderboards import build, comparison, usage
 from harness_ext.leaderboards.evidence import Evidence
 from harness_ext.leaderboards.table import Table
 from harness_ext.results.reading import runs
@@ -92,7 +92,8 @@ def read(
         measured = evidence.with_differences(measured)
     frame = build.with_published(measured) if published else measured[measured.origin == "measured"]
     problems = [f"{problem.path} could not be used: {problem.reason}" for problem in found.problems]
-    return Results(frame, build.tables(frame, partial=partial), [*problems, *found.notes])
+    tables = usage.noted(build.tables(frame, partial=partial), frame, found.usage)
+    return Results(frame, tables, [*problems, *found.notes])
 
 
 @dataclass(frozen=True)

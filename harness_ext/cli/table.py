@@ -72,7 +72,7 @@ def table(
     Exit codes: 0 a table was made, 1 with --strict and an unusable file, 2 wrong input or no result at all.
     """
     from harness_ext.errors import InputError
-    from harness_ext.leaderboards import build
+    from harness_ext.leaderboards import build, usage
     from harness_ext.leaderboards.evidence import Evidence
     from harness_ext.results.reading.runs import read
 
@@ -85,7 +85,7 @@ def table(
     measured = build.with_base(runs.frame, base) if base else runs.frame
     measured = evidence.with_differences(measured)
     frame = build.with_published(measured) if published else measured[measured.origin == "measured"]
-    tables = build.tables(frame, partial=partial)
+    tables = usage.noted(build.tables(frame, partial=partial), frame, runs.usage)
     text = _text(form, frame, tables, runs, evidence, show_samples=show_samples) if form else ""
     if output:
         try:
