@@ -39,7 +39,12 @@ def _section(card: Card) -> str:
         *([f"split {split}", ", ".join(f"`{name}`" for name in names)] for split, names in card.splits.items()),
     ]
     files = [
-        [f"[`{file.name}`]({file.url})", str(file.bytes), "" if file.rows is None else str(file.rows), file.sha256[:12]]
+        [
+            f"[`{file.name}`]({file.url})" if file.url else f"`{file.name}`",
+            str(file.bytes),
+            "" if file.rows is None else str(file.rows),
+            file.sha256[:12],
+        ]
         for file in card.files
     ]
     notes = [
