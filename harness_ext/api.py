@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from harness_ext.errors import InputError
-from harness_ext.leaderboards import build, comparison, usage
+from harness_ext.leaderboards import build, comparison, markdown, usage
 from harness_ext.leaderboards.evidence import Evidence
 from harness_ext.leaderboards.table import Table
 from harness_ext.results.reading import runs
@@ -47,7 +47,7 @@ def evaluate(model: Any, **arguments: Any) -> dict[str, Any] | None:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """Numbers of runs with their intervals, beside published and trivial ones; a notebook shows its tables."""
 
@@ -57,6 +57,9 @@ class Results:
     """The comparison table of each benchmark."""
     notes: Sequence[str]
     """What was left out, and files that could not be used."""
+
+    def __repr__(self) -> str:
+        return markdown.render(self.tables)
 
     def _repr_html_(self) -> str:
         return "".join(table._repr_html_() for table in self.tables)
@@ -96,7 +99,7 @@ def read(
     return Results(frame, tables, [*problems, *found.notes])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparisons:
     """Every pair of runs, a line a task and metric; a notebook shows its tables."""
 
@@ -108,6 +111,9 @@ class Comparisons:
     def to_pandas(self) -> pd.DataFrame:
         """One row a line: values, difference with its interval, p-values, and the run that is better, if one is."""
         return pd.DataFrame([{**asdict(line), "better": line.better} for line in self.lines])
+
+    def __repr__(self) -> str:
+        return markdown.render(self.tables)
 
     def _repr_html_(self) -> str:
         return "".join(table._repr_html_() for table in self.tables)

@@ -49,7 +49,7 @@ class Meter(Between):
         self._seconds = 0.0
         self._characters, self._tokens, self._told = _Read(), _Read(), _Read()
         self._untold = 0
-        tokenizer = getattr(self.lm, "tokenizer", None)
+        tokenizer = vars(self.lm).get("tokenizer")  # a property may download one
         self._tokenizer = tokenizer if callable(tokenizer) else None
 
     def answer(self, kind: str, requests: Sequence[Instance], ask: Ask) -> Answers:

@@ -156,6 +156,17 @@ def test_tokens_are_the_tokenizers_where_there_is_one() -> None:
     assert (used["input"], used["output"], used["unit"], used["counted_by"]) == (7, 3, "tokens", "tokenizer")
 
 
+def test_a_tokenizer_that_would_have_to_be_loaded_is_left_alone() -> None:
+    class Lazy(Backend):
+        @property
+        def tokenizer(self) -> Any:
+            raise OSError("offline")
+
+    meter = Meter(Lazy())
+    meter.generate_until(requests_of("t", "four"))
+    assert meter.usage()["counted_by"] == "characters"
+
+
 @pytest.mark.parametrize(("told", "by"), [([11, 13], "server"), ([11, None], "characters")])
 def test_a_servers_own_counts_come_first_if_it_gives_them_for_every_answer(told: list[Any], by: str) -> None:
     class Server(Backend):
