@@ -20,6 +20,8 @@ from harness_ext.results.statistics.bootstrap import DRAWS, SEED
 from harness_ext.results.statistics.compare import plan
 from harness_ext.results.statistics.paired import Comparison, assess, corrected
 
+__all__ = ["Comparisons", "Results", "Table", "compare", "evaluate", "read"]
+
 Source = str | Path | Mapping[str, Any]
 """A results file, a folder of lm-eval's ``--output_path``, or what :func:`evaluate` returned."""
 

@@ -74,8 +74,8 @@ class Meter(Between):
             read, unit, by = self._tokens, "tokens", "tokenizer"
         else:
             read, unit, by = self._characters, "characters", "characters"
-        block = {"requests": self._requests, "seconds": round(self._seconds, 3), "input": read.input}
-        block |= {"output": read.output, "unit": unit, "counted_by": by}
+        block: dict[str, Any] = {"requests": self._requests, "seconds": round(self._seconds, 3)}
+        block |= {"input": read.input, "output": read.output, "unit": unit, "counted_by": by}
         processes = getattr(self.lm, "world_size", 1)
         return block if processes == 1 else {**block, "one_of_processes": processes}
 
@@ -114,10 +114,12 @@ class Meter(Between):
 
     def _hear(self, output: object) -> None:
         told = output.get("usage") if isinstance(output, dict) else None
-        counts = [told.get(f"{side}_tokens") for side in ("prompt", "completion")] if isinstance(told, dict) else []
-        if len(counts) == 2 and all(isinstance(count, int) and count >= 0 for count in counts):
-            self._told.input += counts[0]
-            self._told.output += counts[1]
+        read, written = (
+            told.get(f"{side}_tokens") if isinstance(told, dict) else None for side in ("prompt", "completion")
+        )
+        if isinstance(read, int) and isinstance(written, int) and min(read, written) >= 0:
+            self._told.input += read
+            self._told.output += written
         else:
             self._untold += 1
 
