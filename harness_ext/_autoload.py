@@ -159,7 +159,7 @@ def _add_metrics(_metrics: ModuleType) -> None:
 
 
 def _extend_evaluator(evaluator: Any) -> None:
-    """Let ``evaluate`` ask backends whether they can do the tasks, look at their answers, and play dialogues.
+    """Let ``evaluate`` ask backends whether they can do the tasks, look at and count answers, and play dialogues.
 
     What a server says that refuses is said, too.
 
@@ -199,6 +199,7 @@ def _extend_evaluator(evaluator: Any) -> None:
         if "harness_ext.models.dialogues.filter" in sys.modules:
             run = functools.partial(importlib.import_module("harness_ext.models.dialogues.player").evaluate, run)
         run = functools.partial(importlib.import_module("harness_ext.models.runs.answers").evaluate, run)
+        run = functools.partial(importlib.import_module("harness_ext.models.runs.usage").evaluate, run)
         return importlib.import_module("harness_ext.models.runs.asking").evaluate(run, **given)
 
     evaluator.evaluate, evaluator.simple_evaluate = evaluate, simple_evaluate

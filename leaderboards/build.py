@@ -7,12 +7,36 @@ from dataclasses import replace
 import pandas as pd
 
 from harness_ext.errors import InputError
-from harness_ext.leaderboards import generic
+from harness_ext.leaderboards import generic, usage
+from harness_ext.leaderboards.evidence import Evidence
 from harness_ext.leaderboards.table import Entry, Table
 from harness_ext.results import benches
 from harness_ext.results.published.tables import load
 from harness_ext.results.reading.frame import Row, to_rows
 from harness_ext.results.reading.reader import short
+from harness_ext.results.reading.runs import Runs
+
+
+def of_runs(
+    runs: Runs, evidence: Evidence, *, base: str | None = None, published: bool = True, partial: bool = False
+) -> tuple[pd.DataFrame, list[Table]]:
+    """Everything that is shown of runs: their numbers beside others, and the tables of them.
+
+    Args:
+        runs: read with ``evidence.visit``.
+        evidence: what it saw.
+        base: the model that runs without a method are compared with; see :func:`with_base`.
+        published: add published numbers and trivial baselines of the same benchmarks.
+        partial: see :func:`tables`.
+
+    Raises:
+        InputError: there is no result, or no model called ``base``.
+    """
+    if runs.frame.empty:
+        raise InputError("no result of lm-eval was found; give the folder of its --output_path.")
+    measured = evidence.with_differences(with_base(runs.frame, base) if base else runs.frame)
+    frame = with_published(measured) if published else measured[measured.origin == "measured"]
+    return frame, usage.noted(tables(frame, partial=partial), frame, runs.usage)
 
 
 def tables(frame: pd.DataFrame, *, partial: bool = False) -> list[Table]:

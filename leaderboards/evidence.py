@@ -17,6 +17,7 @@ from harness_ext.results import benches
 from harness_ext.results.reading.frame import Row, to_rows
 from harness_ext.results.reading.runs import GroupRun, Run, Runs, TaskRun
 from harness_ext.results.reading.samples import Scores
+from harness_ext.results.statistics import trivial
 from harness_ext.results.statistics.bootstrap import Drawn, weighted
 from harness_ext.results.statistics.intervals import run_drawn
 
@@ -45,6 +46,7 @@ class Evidence:
         self._drawn: dict[tuple[str, str, str, str], Drawn] = {}
         self._kinds = ("derive", "details") if details else ("derive",)
         self._soft_labels: dict[tuple[str, str, str, str], SoftLabels] = {}
+        self._trivial: dict[tuple[object, ...], Row] = {}
 
     def soft_labels(self, row: Row) -> SoftLabels | None:
         """The soft labels behind a number; None for tasks that have none."""
@@ -61,7 +63,7 @@ class Evidence:
                 scored = runs.scores(row)
                 if labels := _soft_labels(scored, row.metric) if scored else None:
                     self._soft_labels[row.run, row.task, row.metric, row.filter] = labels
-        derived: list[Row] = []
+        derived = list(self._trivially(found, runs))
         for bench in dict.fromkeys(row.bench for row in rows):
             brought = benches.module(bench, "derived")
             for kind in self._kinds:
@@ -82,6 +84,13 @@ class Evidence:
     def _compared(self, rows: Sequence[Row], runs: Runs) -> bool:
         """Whether differences to or of this model will be asked for."""
         return bool(self._all_compared or rows[0].base or rows[0].model in runs.bases)
+
+    def _trivially(self, rows: Sequence[Row], runs: Runs) -> Iterator[Row]:
+        """Rows of the trivial predictors that metrics know of; models that answered the same documents share them."""
+        for row in (one for own in rows for one in trivial.of_row(own, runs)):
+            key = (row.model, row.task, row.metric, row.value, row.n, row.n_total, row.data, row.cap)
+            if self._trivial.setdefault(key, row) is row:
+                yield row
 
     def _with_intervals(self, rows: Sequence[Row], runs: Runs) -> Iterator[tuple[int, Row]]:
         """The rows of one model, each with its place among them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,10 @@ from fnmatch import fnmatchcase
 from itertools import compress
 from typing import Literal, NamedTuple
 
+import pandas as pd
+
 from harness_ext.errors import InputError
+from harness_ext.leaderboards.printable import visible
 from harness_ext.results.derived import definition, delta_to_base
 from harness_ext.results.reading.frame import Row
 
@@ -81,6 +85,33 @@ class Table:
         """The table of some of its columns, one flag each."""
         rows = tuple(tuple(compress(row, chosen)) for row in self.rows)
         return replace(self, columns=tuple(compress(self.columns, chosen)), rows=rows)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The table as a data frame: the numbers of numeric columns (NaN for none), the texts of the others.
+
+        >>> table = Table("T", (Column("Model", numeric=False), Column("acc")), ((Cell("a"), number(0.5)),))
+        >>> table.to_pandas().to_dict("records")
+        [{'Model': 'a', 'acc': 0.5}]
+        """
+        rows = [
+            [cell.value if column.numeric else cell.text for cell, column in zip(row, self.columns, strict=True)]
+            for row in self.rows
+        ]
+        return pd.DataFrame(rows, columns=[column.name for column in self.columns])
+
+    def _repr_html_(self) -> str:
+        """The table as a notebook shows it; nothing from a model or a file is markup or mathematics there."""
+        head = "".join(f"<th>{_escaped(column.name)}</th>" for column in self.columns)
+        rows = ["".join(f"<{'th' if cell.best else 'td'}>{_escaped(cell.text)}" for cell in row) for row in self.rows]
+        notes = "".join(f"<li>{_escaped(note)}</li>" for note in self.notes)
+        return (
+            f'<div class="tex2jax_ignore mathjax_ignore"><h4>{_escaped(self.title)}</h4><table><thead><tr>{head}</tr>'
+            f"</thead><tbody>{''.join(f'<tr>{row}</tr>' for row in rows)}</tbody></table><ul>{notes}</ul></div>"
+        )
+
+
+def _escaped(text: str) -> str:
+    return html.escape(visible(text))
 
 
 NOTHING = Cell("–")

@@ -37,7 +37,7 @@ def list_(as_json: AsJson = False) -> None:
 
     rows: list[dict[str, Any]] = []
     for card in map(load_card, list_sources()):
-        here = sum(bool(local_copies(file)) for file in card.files)
+        here = sum(bool(local_copies(card, file)) for file in card.files)
         rows.append(
             {
                 "source": card.source,
@@ -91,7 +91,7 @@ def show(source: Source, as_json: AsJson = False) -> None:
     typer.echo(f"\n{card.prose}\n")
     rows = []
     for file in card.files:
-        here = [str(copy) for copy in local_copies(file)] or ["missing"]
+        here = [str(copy) for copy in local_copies(card, file)] or ["missing"]
         rows.append([file.name, str(file.bytes), "" if file.rows is None else str(file.rows), here[0]])
     print_table(["file", "bytes", "rows", "here"], rows)
 

@@ -96,12 +96,8 @@ def table(
     evidence = Evidence(details=details, base=base or "")
     runs = read(results, evidence.visit, seeds=seeds)
     _warn(runs)
-    if runs.frame.empty:
-        raise InputError("no result of lm-eval was found; give the folder of its --output_path.")
-    measured = build.with_base(runs.frame, base) if base else runs.frame
-    measured = evidence.with_differences(measured)
-    frame = build.with_published(measured) if published else measured
-    tables = selected(build.tables(frame, partial=partial), rows or (), columns or ())
+    frame, tables = build.of_runs(runs, evidence, base=base, published=published, partial=partial)
+    tables = selected(tables, rows or (), columns or ())
     written = {}
     for path, form in forms.items():
         text = _text(form, frame, tables, runs, evidence, show_samples=show_samples)

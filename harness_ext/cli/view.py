@@ -89,20 +89,15 @@ def _drawn(
     results: Sequence[Path], base: str | None, *, show_samples: bool, waiting: bool
 ) -> Callable[[int], str] | None:
     """The page as a function of the seconds after which it loads itself again; None while there is no result."""
-    from harness_ext.errors import InputError
     from harness_ext.leaderboards import build, page
     from harness_ext.leaderboards.evidence import Evidence
     from harness_ext.results.reading.runs import read
 
     evidence = Evidence(base=base or "")
     runs = read(results, evidence.visit)
-    if runs.frame.empty:
-        if waiting:
-            return None
-        raise InputError("no result of lm-eval was found; give the folder of its --output_path.")
-    measured = build.with_base(runs.frame, base) if base else runs.frame
-    frame = build.with_published(evidence.with_differences(measured))
-    tables = build.tables(frame)
+    if runs.frame.empty and waiting:
+        return None
+    frame, tables = build.of_runs(runs, evidence, base=base)
     warnings = [f"{problem.path} could not be used: {problem.reason}" for problem in runs.problems]
 
     def draw(refresh: int) -> str:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -66,16 +66,17 @@ def check_relative_path(path: str) -> str:
 
 
 class CardFile(BaseModel):
-    """One upstream file at one commit."""
+    """One upstream file at one commit, or a file that lies with its card."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     """What :func:`harness_ext.data.fetch` calls it: the shortest tail of the upstream path that is unique and clear."""
     path: str
-    """``owner/repo/commit/path``: where a mirror keeps it; the commit has 40 hexadecimal digits."""
-    url: str
-    """Where to download exactly this version."""
+    """``owner/repo/commit/path``: where a mirror keeps it; the commit has 40 hexadecimal digits. Without ``url`` the
+    path from the card's folder, or an absolute one."""
+    url: str | None = None
+    """Where to download exactly this version; none for a file that lies with its card."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     bytes: Annotated[int, Field(gt=0)]
     rows: Annotated[int, Field(ge=0)] | None
@@ -87,28 +88,36 @@ class CardFile(BaseModel):
     about: str | None = None
     """What the file is for, where the name does not say it."""
 
-    @field_validator("name", "path")
+    @field_validator("name")
     @classmethod
     def _stays_inside(cls, value: str) -> str:
         return check_relative_path(value)
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> CardFile:
+        check_relative_path(self.path.removeprefix("/") if self.url is None else self.path)
         parts = self.path.split("/")
-        if len(parts) < 4 or not all(_OWNER_OR_REPO.fullmatch(part) for part in parts[:2]):
-            raise ValueError(f"{self.name}: path is {self.path!r}, expected owner/repo/commit/path")
-        if not _COMMIT.fullmatch(parts[2]):
-            raise ValueError(f"{self.name}: {parts[2]!r} in path is not a full commit (40 hexadecimal digits)")
+        if self.url is not None:
+            self._require_commit(parts)
         if not f"/{self.path}".endswith(f"/{self.name}"):
             raise ValueError(f"{self.name}: name is not a tail of the path {self.path!r}")
         if self.rows is not None and self.row_rule is None:
             raise ValueError(f"{self.name}: rows are given, but rows_by does not say how they are counted")
-        url = urlsplit(self.url)
+        if self.url is not None:
+            self._require_address(urlsplit(self.url), parts)
+        return self
+
+    def _require_commit(self, parts: list[str]) -> None:
+        if len(parts) < 4 or not all(_OWNER_OR_REPO.fullmatch(part) for part in parts[:2]):
+            raise ValueError(f"{self.name}: path is {self.path!r}, expected owner/repo/commit/path")
+        if not _COMMIT.fullmatch(parts[2]):
+            raise ValueError(f"{self.name}: {parts[2]!r} in path is not a full commit (40 hexadecimal digits)")
+
+    def _require_address(self, url: SplitResult, parts: list[str]) -> None:
         if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
             raise ValueError(f"{self.name}: url {self.url!r} is not https")
         if not url.path.endswith("/" + quote("/".join(parts[3:]))) or parts[2] not in url.path.split("/"):
             raise ValueError(f"{self.name}: url {self.url!r} does not name the commit and path of {self.path!r}")
-        return self
 
     @property
     def row_rule(self) -> RowRule | None:
@@ -136,6 +145,8 @@ class Card(BaseModel):
     source: str
     hub: HubMetadata
     prose: Annotated[str, Field(min_length=1)]
+    home: Annotated[Path | None, Field(exclude=True)] = None
+    """The folder that the card lies in; None in an archive."""
 
     homepage: Annotated[str, Field(pattern=r"^https://")]
     licence: Annotated[str, Field(min_length=1)]
@@ -198,7 +209,8 @@ def load_card(source: str, cards: Traversable | None = None) -> Card:
     file = folder / f"{source}.md"
     if not _SOURCE.fullmatch(source) or not file.is_file():
         raise InputError(f"there is no data card {source!r}. There are: {_listed(list_sources(cards))}.")
-    return parse_card(source, file.read_text(encoding="utf-8"))
+    card = parse_card(source, file.read_text(encoding="utf-8"))
+    return card.model_copy(update={"home": file.parent.absolute()}) if isinstance(file, Path) else card
 
 
 def list_sources(cards: Traversable | None = None) -> list[str]:
@@ -226,7 +238,7 @@ def parse_card(source: str, text: str) -> Card:
     block = front.pop("x-harness-ext", None) if isinstance(front, dict) else None
     if not isinstance(block, Mapping):
         raise DataError(f"{place}: the front matter has no block 'x-harness-ext'.")
-    if reserved := {"source", "hub", "prose"} & set(block):
+    if reserved := {"source", "hub", "prose", "home"} & set(block):
         raise DataError(f"{place}: unknown key {sorted(reserved)[0]!r} in x-harness-ext.")
     try:
         return Card.model_validate({**block, "source": source, "hub": front, "prose": match[2].strip()})

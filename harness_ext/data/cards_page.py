@@ -47,7 +47,12 @@ def facts(card: Card, quote: str = "`") -> list[tuple[str, str]]:
 
 def _section(card: Card) -> str:
     files = [
-        [f"[`{file.name}`]({file.url})", str(file.bytes), "" if file.rows is None else str(file.rows), file.sha256[:12]]
+        [
+            f"[`{file.name}`]({file.url})" if file.url else f"`{file.name}`",
+            str(file.bytes),
+            "" if file.rows is None else str(file.rows),
+            file.sha256[:12],
+        ]
         for file in card.files
     ]
     notes = [

@@ -26,7 +26,7 @@ def check_copies(card: Card) -> CopiesReport:
     right, missing = 0, 0
     wrong: list[str] = []
     for entry in card.files:
-        copies = local_copies(entry)
+        copies = local_copies(card, entry)
         missing += not copies
         for copy in copies:
             if problem := _problem(entry, copy):

@@ -78,7 +78,7 @@ def _file_object(card: Card, file: CardFile) -> dict[str, Any]:
         "@id": quote(file.name),
         "name": file.name,
         **described,
-        "contentUrl": file.url,
+        "contentUrl": file.url or file.path,
         "contentSize": f"{file.bytes} B",
         "encodingFormat": _media_type(file.name),
         "sha256": file.sha256,

@@ -44,6 +44,8 @@ def fetch(source: str, file: str, *, cards: Traversable | None = None) -> Path:
     entry = card.file(file)
     if found := find_local(card, entry):
         return found
+    if entry.url is None:
+        raise _absent(card, entry)
     if offline := offline_because():
         raise _missing(card, entry, f"{offline} forbids downloading it")
     if not is_accepted(card):
@@ -51,13 +53,15 @@ def fetch(source: str, file: str, *, cards: Traversable | None = None) -> Path:
     return _download_once(card, entry)
 
 
-def local_copies(entry: CardFile) -> list[Path]:
+def local_copies(card: Card, entry: CardFile) -> list[Path]:
     """Paths at which the mirror and the cache have this file, unverified; the first is the one that is used.
 
+    A file without an address is looked for with its card and nowhere else.
+
     Raises:
-        DataError: a folder on the way may not be entered.
+        DataError: a folder on the way may not be entered, or a link leads out of the card's folder.
     """
-    copies = [folder / entry.path for folder in _folders()]
+    copies = [_beside(card, entry)] if entry.url is None else [folder / entry.path for folder in _folders()]
     try:
         return [copy for copy in copies if copy.is_file()]
     except OSError as error:
@@ -70,7 +74,7 @@ def find_local(card: Card, entry: CardFile) -> Path | None:
     Raises:
         DataError: there is a copy, but it cannot be read or is not the file that the card pins.
     """
-    for copy in local_copies(entry)[:1]:
+    for copy in local_copies(card, entry)[:1]:
         try:
             wrong = difference(copy, size=entry.bytes, sha256=entry.sha256, memory=cache_folder() / "verified")
         except OSError as error:
@@ -81,8 +85,29 @@ def find_local(card: Card, entry: CardFile) -> Path | None:
     return None
 
 
+def _beside(card: Card, entry: CardFile) -> Path:
+    """Where a file lies that has no address: below the card's folder, unless its path is absolute."""
+    home = card.home or Path()
+    path = home / entry.path
+    if not Path(entry.path).is_absolute() and not path.resolve().is_relative_to(home.resolve()):
+        raise DataError(
+            f"{card.source}: {entry.name} is a link that leads out of the card's folder {home}. Put the file there, or "
+            "give its absolute path."
+        )
+    return path
+
+
+def _absent(card: Card, entry: CardFile) -> DataError:
+    where = "in an archive, with which no file can lie" if card.home is None else f"not at {_beside(card, entry)}"
+    return DataError(f"{card.source}: {entry.name} ({entry.bytes} bytes) is {where}. Put it with its card, unpacked.")
+
+
 def wrong_copy(card: Card, entry: CardFile, copy: Path, wrong: str) -> str:
     """The message about a copy that is not the file that the card pins."""
+    if entry.url is None:
+        return (
+            f"{entry.name}: {wrong} ({card.source}.md), in {copy}. Put the file back, or pin the new one in the card."
+        )
     return (
         f"{entry.name}: {wrong} (data_cards/{card.source}.md), in {copy}. "
         "Delete the file or point HARNESS_EXT_MIRROR at a good copy."
@@ -101,6 +126,7 @@ def _folders() -> list[Path]:
 def _download_once(card: Card, entry: CardFile) -> Path:
     from harness_ext.data.downloading import DownloadError, download
 
+    assert entry.url is not None  # noqa: S101 - a file without one lies with its card
     target = cache_folder() / "data" / entry.path
     try:
         with _sole_downloader(target):

@@ -67,13 +67,26 @@ def _require_log_likelihoods(task: Any, model: str) -> None:
         if request.request_type == "generate_until":
             return
         for answer in request.resps:
-            value = answer if isinstance(answer, (int, float)) else answer[0]
-            if math.isnan(value) or value > _ROUNDING:
+            value = _value(answer)
+            if not is_log_likelihood(answer):
                 raise InputError(f"{_where(model, request)}: {value} is no log-likelihood; {_LOOK}")
             best[request.doc_id] = max(best.get(request.doc_id, (value, request)), (value, request), key=_first)
     for value, request in best.values():
         if value == -math.inf:
             raise InputError(f"{_where(model, request)}: no continuation is possible, all have -inf; {_LOOK}")
+
+
+def _value(answer: Any) -> float:
+    return float(answer if isinstance(answer, (int, float)) else answer[0])
+
+
+def is_log_likelihood(answer: Any) -> bool:
+    """Whether a backend's answer, with or without "is greedy", is a log-likelihood.
+
+    >>> is_log_likelihood((-1.5, True)), is_log_likelihood(float("-inf")), is_log_likelihood((float("nan"), False))
+    (True, True, False)
+    """
+    return _value(answer) <= _ROUNDING  # false for NaN
 
 
 def _first(pair: tuple[float, Instance]) -> float:

@@ -27,7 +27,7 @@ _HASHED = ("chat_template", "system_instruction")
 _TIME_AND_MACHINE = frozenset(
     {
         "date", "start_time", "end_time", "total_evaluation_time_seconds", "pretty_env_info", "git_hash",
-        "upper_git_hash", "device", "batch_size", "batch_sizes", "max_batch_size", "config_source",
+        "upper_git_hash", "device", "batch_size", "batch_sizes", "max_batch_size", "config_source", "usage",
     }
 )  # fmt: skip
 INCIDENTAL = frozenset({"replay_files", "replay_answers", "rejudged", "lm_eval_version", "transformers_version"})

@@ -164,6 +164,8 @@ class Runs:
         """Files that were not used, or not in full."""
         self.notes: list[str] = []
         """What was left out on purpose."""
+        self.usage: dict[str, object] = {}
+        """What results files say that their runs took, by file."""
         self._tasks: dict[Place, TaskRun] = {}
         self._groups: dict[Place, tuple[str, ...]] = {}
         self._scores: dict[Place, Mapping[str, Scores]] = {}
@@ -263,6 +265,8 @@ def read(paths: Iterable[Path], visit: Visit | None = None, *, seeds: Seeds = "e
             bypassed += left_out.bypassed
             rows += found
             records.add(path, content, found)
+            if "usage" in content:
+                runs.usage[str(path)] = content["usage"]
             _keep(runs, content, found, path, beside)
             if len(rows) >= _ROWS_AT_ONCE:  # columns need a fraction of the memory of rows
                 frames.append(to_frame(rows))

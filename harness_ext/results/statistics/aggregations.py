@@ -73,14 +73,14 @@ def is_certain(recorded: str) -> bool:
     >>> is_certain("mean"), is_certain("def agg_own(items):"), is_certain("harness_ext.scoring.em:agg_em")
     (True, False, False)
     """
-    return recorded in AGGREGATIONS or _at(recorded) is not None
+    return recorded in AGGREGATIONS or corpus_metric_at(recorded) is not None
 
 
 def _found(metric: str, runs: Sequence[Answers], aggregation: str | None, bench: str) -> tuple[Metric, list[Built]]:
     if not all(items for items, _ in runs):
         raise NotResampledError(f"{metric}: there are no documents")
     recorded = f"agg_{metric}" if aggregation is None else aggregation
-    sure = AGGREGATIONS.get(recorded) or _at(recorded)
+    sure = AGGREGATIONS.get(recorded) or corpus_metric_at(recorded)
     told = all(reported is not None for _, reported in runs)
     wrong: list[tuple[float, float]] = []
     for group in [[sure]] if sure else _by_name(metric, recorded, bench, runs[0][0]):
@@ -129,7 +129,7 @@ def _first_miss(built: Sequence[Built], runs: Sequence[Answers]) -> tuple[float,
 
 
 @functools.cache
-def _at(address: str) -> Metric | None:
+def corpus_metric_at(address: str) -> Metric | None:
     """The corpus metric at ``package.module:name``, if that lies where metrics may."""
     match = _ADDRESS.fullmatch(address)
     rooms = (*benches.packages(), scoring.__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -34,6 +34,7 @@ class CorpusMetric(Generic[Item]):
         *,
         value: Callable[[Sequence[Item]], float] | None = None,
         by_doc: bool = False,
+        trivial: Mapping[str, Callable[[Sequence[Item]], Sequence[Item]]] | None = None,
     ) -> None:
         """Make one of its resampled form; the other arguments are for the decorators below.
 
@@ -41,10 +42,12 @@ class CorpusMetric(Generic[Item]):
             build: the resampled form from one item a document.
             value: of a metric that must not be resampled: its number, while ``build`` says why.
             by_doc: items begin with the name of their doc, which has several.
+            trivial: by name, from the items of a run to those of a predictor that sees no document.
         """
         self.resampled = build
         self._value = value
         self._by_doc = by_doc
+        self.trivial = trivial or {}
         self.__module__, self.__doc__ = build.__module__, build.__doc__
 
     @property

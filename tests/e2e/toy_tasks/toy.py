@@ -13,12 +13,23 @@ COMPLETIONS = [
     ("Grass is", ["blue", "green"], 1, 0.2),
     ("Snow is", ["white", "black"], 0, 0.5),
 ]
+MOODS = {
+    "I won a prize.": [8, 0, 2], "My train was late again.": [0, 7, 3], "It is Tuesday.": [1, 1, 8],
+    "They forgot my birthday.": [0, 9, 1], "We danced all night.": [9, 0, 1], "He read my diary!": [0, 10, 0],
+}  # fmt: skip
+"""Votes of ten annotators for joy, anger and neither."""
 
 
 def capitals(ids: bool = True, **_: Any) -> dict[str, datasets.Dataset]:
     rows = [{"id": key, "country": country, "capital": city} for key, (country, city) in CAPITALS.items()]
     docs = datasets.Dataset.from_list(rows)
     return {"test": docs if ids else docs.remove_columns("id")}
+
+
+def moods(**_: Any) -> dict[str, datasets.Dataset]:
+    labels = ["joy", "anger", "neither"]
+    rows = [{"id": text, "text": text, "labels": labels, "soft_label": votes} for text, votes in MOODS.items()]
+    return {"test": datasets.Dataset.from_list(rows)}
 
 
 def pictures(**_: Any) -> dict[str, datasets.Dataset]:
@@ -35,6 +46,15 @@ def completions(**_: Any) -> dict[str, datasets.Dataset]:
     rows = [
         {"id": number, "text": text, "choices": choices, "answer": answer, "soft": soft}
         for number, (text, choices, answer, soft) in enumerate(COMPLETIONS, start=101)
+    ]
+    return {"test": datasets.Dataset.from_list(rows)}
+
+
+def lettered(**_: Any) -> dict[str, datasets.Dataset]:
+    rows = [
+        {"id": 1, "question": "Which is a fruit?", "choices": ["plum", "brick"], "answer": 0},
+        {"id": 2, "question": "Which is a colour?", "choices": ["run", "red"], "answer": 1},
+        {"id": 3, "question": "Which can fly?", "choices": ["owl", "oak"], "answer": 0},
     ]
     return {"test": datasets.Dataset.from_list(rows)}
 

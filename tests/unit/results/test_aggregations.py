@@ -54,10 +54,10 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (tmp_path / "their_other_module.py").write_text("raise SystemExit('this must not be imported')")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(benches, "packages", lambda: ("harness_ext.tasks", "their_tasks"))
-    for cached in (benches.homes, benches.module, aggregations._at):
+    for cached in (benches.homes, benches.module, aggregations.corpus_metric_at):
         cached.cache_clear()
     yield "kindness"
-    for cached in (benches.homes, benches.module, aggregations._at):
+    for cached in (benches.homes, benches.module, aggregations.corpus_metric_at):
         cached.cache_clear()
     for name in [name for name in sys.modules if name.startswith("their_")]:
         del sys.modules[name]
@@ -200,6 +200,6 @@ def test_every_aggregation_of_our_task_files_is_recorded_by_an_address_that_is_f
     ]
     functions = {one for one in listed if not isinstance(one, str)}
     assert len(functions) > 50
-    assert all(aggregations._at(str(function)) is function for function in functions)
+    assert all(aggregations.corpus_metric_at(str(function)) is function for function in functions)
     assert not [one for one in functions if inspect.isfunction(one)]
     assert json.dumps([str(one) for one in functions])

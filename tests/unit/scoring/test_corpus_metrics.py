@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lm_eval.api.registry import get_aggregation
 from scipy import stats
+from scipy.spatial import distance
 
 import harness_ext.scoring
 import harness_ext.tasks
@@ -232,6 +233,10 @@ def mean_author(reference: Callable[[Items], float]) -> Callable[[Items], float]
     return of_items
 
 
+def of_classes(reference: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Items], float]:
+    return lambda items: float(np.mean([reference(np.array(item[0]), np.array(item[1])) for item in items]))
+
+
 RMSE, MAE = sk.root_mean_squared_error, sk.mean_absolute_error
 SOFT: dict[str, Callable[[Items], float]] = {
     "s_rmse": soft(in_segments(RMSE, 9), clip=False),
@@ -273,6 +278,10 @@ REFERENCES: dict[str, Callable[[Items], float]] = {
     "soft_labels:agg_hard_acc": hard(sk.accuracy_score),
     "soft_labels:agg_hard_f1": hard(lambda g, p: sklearn_f1(g, p, labels=poles(g), average="macro")),
     "soft_labels:agg_hard_f1_compat": hard(lambda g, p: sklearn_f1(g, p, average="macro")),
+    "class_soft_labels:agg_total_variation": of_classes(lambda y, p: distance.minkowski(y, p, 1) / 2),
+    "class_soft_labels:agg_jensen_shannon": of_classes(lambda y, p: distance.jensenshannon(y, p, 2) ** 2),
+    "class_soft_labels:agg_soft_cross_entropy": of_classes(lambda y, p: stats.entropy(y) + stats.entropy(y, p)),
+    "class_soft_labels:agg_soft_brier": of_classes(distance.sqeuclidean),
     "classification:agg_macro_f1": over_labels(sk.f1_score, "macro"),
     "classification:agg_weighted_f1": over_labels(sk.f1_score, "weighted"),
     "classification:agg_macro_recall": over_labels(sk.recall_score, "macro"),
@@ -322,9 +331,11 @@ words = st.lists(st.sampled_from(["I", "am", "so", "sorry", "for", "you", "."]),
 label_set = st.lists(st.integers(0, LABELS - 1), max_size=2, unique=True)
 points = st.floats(-300, 100)
 likelihoods = st.tuples(st.floats(-9, 0), st.integers(1, 5))
+shares = st.lists(st.sampled_from([1, 2, 5, 90]), min_size=3, max_size=3).map(lambda own: [w / sum(own) for w in own])
 OF_MODULE: dict[str, st.SearchStrategy[Any]] = {
     "classification": st.tuples(label_set, label_set, st.just(LABELS)),
     "regression": st.tuples(number, number),
+    "class_soft_labels": st.tuples(shares, shares),
     "soft_labels": st.tuples(gold, number | nan, st.booleans()),
     "generation": st.tuples(words, words),
     "safety": st.tuples(st.sampled_from(["safe", "unsafe"]), st.sampled_from([0.0, 1.0]) | nan),
