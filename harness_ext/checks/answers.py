@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from harness_ext.checks.loading import Doc, Loaded, gold_indices, no_network
+from harness_ext.checks.loading import Doc, Loaded, gold_indices
+from harness_ext.checks.network import no_network
 from harness_ext.models.dialogues.filter import has_dialogues
 from harness_ext.models.dialogues.turns import transcript
 

@@ -68,7 +68,7 @@ def licence(file: CardFile) -> Iterator[Found]:
     """A card names its licence, for machines and in words."""
     for name, value in zip(("license", "licence"), file.licences, strict=True):
         if not value:
-            yield Found(f"the card has no {name!r}", "", file.path, file.line("license:"))
+            yield Found(f"the card has no {name!r}", file=file.path, line=file.line("license:"))
 
 
 @check(
@@ -79,7 +79,7 @@ def licence(file: CardFile) -> Iterator[Found]:
 def card_schema(file: CardFile) -> Iterator[Found]:
     """A card fits the schema."""
     if isinstance(file.card, DataError) and all(file.licences):
-        yield Found(str(file.card), "", file.path)
+        yield Found(str(file.card), file=file.path)
 
 
 @check(
@@ -91,7 +91,7 @@ def checksum(file: CardFile) -> Iterator[Found]:
     """Every copy that is here has the size and digest that the card pins."""
     for entry, copy in _copies(file):
         if wrong := wrong_bytes(entry, copy):
-            yield Found(f"{entry.name}: {wrong}, in {copy}", "", file.path, file.line(entry.sha256))
+            yield Found(f"{entry.name}: {wrong}, in {copy}", file=file.path, line=file.line(entry.sha256))
 
 
 @check(
@@ -103,7 +103,7 @@ def row_count(file: CardFile) -> Iterator[Found]:
     """Every good copy that is here has as many records as the card says."""
     for entry, copy in _copies(file):
         if not wrong_bytes(entry, copy) and (wrong := wrong_rows(entry, copy)):
-            yield Found(f"{entry.name}: {wrong}", "", file.path, file.line(entry.sha256))
+            yield Found(f"{entry.name}: {wrong}", file=file.path, line=file.line(entry.sha256))
 
 
 def _copies(file: CardFile) -> Iterator[tuple[Any, Path]]:

@@ -14,13 +14,13 @@ from lm_eval.config.task import TaskConfig
 from harness_ext.checks.files import TaskFile
 from harness_ext.checks.findings import Found, check
 
-_TASK_KEYS = {field.name for field in fields(TaskConfig)} | {"class"}  # a task written in Python
+_TASK_KEYS = {field.name for field in fields(TaskConfig)}
 _GROUP_KEYS = {field.name for field in fields(GroupConfig)} | _TASK_KEYS  # a group's other keys override its leaves'
 
 
 @check(
     "file",
-    why="lm-eval leaves the file out of its index without a word, and the task does not exist.",
+    why="lm-eval leaves the file out without a word, or stops when the task is asked for.",
     mend="Correct the path of the include, the name of the function or the YAML.",
 )
 def unreadable_yaml(file: TaskFile) -> Iterator[Found]:
@@ -31,13 +31,24 @@ def unreadable_yaml(file: TaskFile) -> Iterator[Found]:
 
 @check(
     "file",
+    why="the task cannot even be looked at on a machine without network, and importing it has effects nobody asked for.",
+    mend="Move the download into the function that needs it, or require the data as an installed package.",
+)
+def network_on_import(file: TaskFile) -> Iterator[Found]:
+    """The modules that a file names do not ask for the network as soon as they are imported."""
+    if file.asks_network:
+        yield Found("the functions that it names ask for the network as soon as they are imported")
+
+
+@check(
+    "file",
     why="lm-eval stops with a traceback, or drops the key without a word: what it was to say does not happen.",
     mend="Correct the spelling or delete the key.",
 )
 def unknown_key(file: TaskFile) -> Iterator[Found]:
     """Every key is one of lm-eval's."""
     known = _GROUP_KEYS if file.is_group else _TASK_KEYS
-    for key in sorted(map(str, file.config.keys() - known)):
+    for key in () if file.is_python else sorted(map(str, file.config.keys() - known)):
         yield Found(f"unknown key {key!r}", key)
 
 
@@ -48,10 +59,11 @@ def unknown_key(file: TaskFile) -> Iterator[Found]:
 )
 def metric_aggregation(file: TaskFile) -> Iterator[Found]:
     """Every metric says how it is aggregated, in which direction it is better, and lm-eval knows both."""
-    if file.is_group or not file.config:
+    if file.is_group or file.is_python or not file.config:
         return
     for metric in file.metrics or [{}]:
         name = metric.get("metric")
+        name = getattr(name, "__name__", name)
         key = f"metric_list.{name}"
         for needed in ("metric", "aggregation", "higher_is_better"):
             if needed not in metric:
@@ -102,7 +114,7 @@ def generation_kwargs(file: TaskFile) -> Iterator[Found]:
 def group_aggregation(file: TaskFile) -> Iterator[Found]:
     """Groups are aggregated by the mean, which is all that lm-eval can."""
     if file.is_group:
-        for metric in file.config.get("aggregate_metric_list") or []:
-            if metric.get("aggregation") != "mean":
+        for metric in file.group_metrics:
+            if metric.get("aggregation", "mean") != "mean":
                 what = f"metric {metric.get('metric')!r}: lm-eval averages groups whatever 'aggregation' says"
                 yield Found(what, "aggregate_metric_list")

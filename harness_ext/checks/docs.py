@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from harness_ext.checks.files import TaskFile
 from harness_ext.checks.findings import Found, check
-from harness_ext.checks.loading import Doc, Failure, Loaded, NetworkTried
+from harness_ext.checks.loading import Doc, Failure, Loaded, split_evaluated, split_of_examples
+from harness_ext.checks.network import NetworkTried
 
 _AT_MOST = 5_000
 """Docs of a split that are compared with those of another."""
@@ -86,27 +88,29 @@ def target_out_of_range(loaded: Loaded) -> Iterator[Found]:
 
 
 @check(
-    "task",
+    "file",
     why="the model reads docs that it is asked, perhaps the asked one with its answer: the score is no few-shot score.",
     mend="Name another split as fewshot_split, or set num_fewshot: 0.",
 )
-def few_shot_from_evaluated_split(loaded: Loaded) -> Iterator[Found]:
+def few_shot_from_evaluated_split(file: TaskFile) -> Iterator[Found]:
     """Few-shot examples come from another split than the docs that are evaluated.
 
-    Without ``fewshot_split`` lm-eval takes training, then validation, then test docs; it leaves the asked doc out of
-    the examples only where ``fewshot_split`` names the test split.
+    Without ``fewshot_split`` lm-eval takes training, then validation, then test docs. It leaves the asked doc out of
+    the examples only where ``fewshot_split`` and ``test_split`` are equal, both absent included.
     """
-    config = loaded.task.config
-    if config.num_fewshot == 0 or loaded.examples != loaded.evaluated:
+    evaluated, config = split_evaluated(file), file.config
+    shots = config.get("num_fewshot")
+    rolling = config.get("output_type") == "loglikelihood_rolling"
+    if not evaluated or file.is_group or shots == 0 or rolling or split_of_examples(file) != evaluated:
         return
-    shots = config.num_fewshot or 0
-    key = "fewshot_split" if "fewshot_split" in loaded.file.places else "num_fewshot" if shots else "test_split"
-    left_out = loaded.task.fewshot_cfg.split == config.test_split
+    named = (config.get("fewshot_config") or {}).get("split") or config.get("fewshot_split")
+    key = "fewshot_split" if named else "num_fewshot" if shots else "test_split"
+    left_out = named == config.get("test_split")
     if shots:
         own = "" if left_out else "; the asked doc may stand among its own examples"
-        yield Found(f"{shots} examples are drawn from {loaded.evaluated!r}, which is evaluated{own}", key)
+        yield Found(f"{shots} examples are drawn from {evaluated!r}, which is evaluated{own}", key)
     elif not left_out:
-        what = f"with --num_fewshot examples are drawn from {loaded.evaluated!r}, which is evaluated, the asked doc too"
+        what = f"with --num_fewshot examples are drawn from {evaluated!r}, which is evaluated, the asked doc too"
         yield Found(what, key)
 
 
@@ -133,7 +137,9 @@ def duplicates_between_splits(loaded: Loaded) -> Iterator[Found]:
         shared = [(evaluated[key], number) for number, key in enumerate(_keys(loaded, docs)) if key in evaluated]
         if shared:
             (first, other), count = shared[0], len(shared)
-            what = f"{count} docs of {name!r} are also in {loaded.evaluated!r}, such as doc {other} there and {first} here"
+            what = (
+                f"{count} docs of {name!r} are also in {loaded.evaluated!r}, such as doc {other} there and {first} here"
+            )
             yield Found(what, "test_split")
 
 
@@ -146,7 +152,9 @@ def _keys(loaded: Loaded, docs: Any) -> Iterator[tuple[str, ...]]:
 def question_key(task: Any, doc: Doc) -> tuple[str, ...]:
     """The pieces of a question, sorted: equal for two docs whose options are merely permuted."""
     text = task.doc_to_text(doc)
-    pieces = [] if isinstance(text, int) else [piece for line in str(text).splitlines() for piece in _OPTION.split(line)]
+    pieces = (
+        [] if isinstance(text, int) else [piece for line in str(text).splitlines() for piece in _OPTION.split(line)]
+    )
     if task.config.doc_to_choice is not None:
         pieces += list(map(str, task.doc_to_choice(doc)))
     return tuple(sorted(filter(None, (" ".join(piece.casefold().split()) for piece in pieces))))
@@ -160,6 +168,8 @@ def question_key(task: Any, doc: Doc) -> tuple[str, ...]:
 def asked_twice(loaded: Loaded) -> Iterator[Found]:
     """No two of the first docs ask exactly the same."""
     asked = Counter(tuple(str(one.args) for one in requests) for requests in loaded.requests)
-    twice = [number for number, requests in enumerate(loaded.requests) if asked[tuple(str(o.args) for o in requests)] > 1]
+    twice = [
+        number for number, requests in enumerate(loaded.requests) if asked[tuple(str(o.args) for o in requests)] > 1
+    ]
     if twice:
         yield Found(f"docs {', '.join(map(str, twice))} ask exactly the same", "doc_to_text")

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import yaml
 from lm_eval.tasks._yaml_loader import load_yaml
 
+from harness_ext.checks.network import no_network
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_ACCEPTED = re.compile(r"#\s*check:\s*([a-z-]+):\s*\S")
+_ACCEPTED = re.compile(r"#\s*check:\s*([a-z-]+):[ \t]*\S")
 
 
 class Place(NamedTuple):
@@ -31,6 +33,12 @@ class TaskFile:
     """As lm-eval reads it, with includes and functions; empty where lm-eval cannot read it."""
     error: str = ""
     """Why lm-eval cannot read it."""
+    unread: Mapping[str, Any] = field(default_factory=dict)
+    """What is read without its functions, where these cannot be imported."""
+    missing: str = ""
+    """What its functions cannot be imported without: a package that is not installed, or the network."""
+    asks_network: bool = False
+    """Whether its functions' modules ask for the network as soon as they are imported."""
     places: Mapping[str, Place] = field(default_factory=dict)
     accepted: frozenset[str] = frozenset()
     """Checks whose findings are accepted, with a reason, by a comment ``# check: NAME: reason``."""
@@ -38,7 +46,7 @@ class TaskFile:
     @property
     def name(self) -> str:
         """Name of the group or task; of the file where it has none."""
-        return str(self.config.get("group") or self.config.get("task") or self.path.name)
+        return str(self._said("group") or self._said("task") or self.path.name)
 
     @property
     def is_group(self) -> bool:
@@ -52,15 +60,28 @@ class TaskFile:
         return found if isinstance(found, dict) else {}
 
     @property
+    def is_python(self) -> bool:
+        """Whether it is a task that a class describes, of which YAML says little."""
+        return "class" in self.config
+
+    def _said(self, key: str) -> Any:
+        return self.config.get(key) or self.unread.get(key)
+
+    @property
     def tags(self) -> list[str]:
         """Its tags."""
-        tags = self.config.get("tag") or []
+        tags = self._said("tag") or []
         return [tags] if isinstance(tags, str) else list(tags)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The entries of ``metric_list``."""
-        return [metric for metric in self.config.get("metric_list") or [] if isinstance(metric, dict)]
+        return _mappings(self.config.get("metric_list"))
+
+    @property
+    def group_metrics(self) -> list[dict[str, Any]]:
+        """The entries of ``aggregate_metric_list``."""
+        return _mappings(self.config.get("aggregate_metric_list"))
 
     def place(self, key: str) -> Place:
         """Where a key stands, such as ``metadata.version``, or the nearest key above it."""
@@ -71,18 +92,51 @@ class TaskFile:
         return Place(self.path, 1)
 
 
+def _mappings(entries: object) -> list[dict[str, Any]]:
+    """The mappings among a list of entries, or the one that stands there without a list."""
+    listed = [entries] if isinstance(entries, dict) else entries if isinstance(entries, list) else []
+    return [entry for entry in listed if isinstance(entry, dict)]
+
+
 def read(path: Path) -> TaskFile:
     """Read a file; what lm-eval cannot read is told in ``error``, never raised."""
-    try:
-        config = load_yaml(path, resolve_func=True)
-    except Exception as error:  # an include, a function's module or the YAML itself
-        config, wrong = {}, " ".join(str(error).split()) or type(error).__name__
-    else:
-        wrong = ""
+    config: Mapping[str, Any] = {}
+    unread: Mapping[str, Any] = {}
+    wrong = missing = ""
+    with no_network() as tried:
+        try:
+            config = load_yaml(path, resolve_func=True)
+        except (Exception, SystemExit) as error:  # an include, a function's module or the YAML itself
+            missing = _missing_package(error) or ("the network" if tried else "")
+            wrong = "" if missing else _told(error)
+            unread = _without_functions(path)
     places: dict[str, Place] = {}
     accepted: set[str] = set()
     _note(path, places, accepted, set())
-    return TaskFile(path, config, wrong, places, frozenset(accepted))
+    return TaskFile(path, config, wrong, unread, missing, bool(tried), places, frozenset(accepted))
+
+
+def _missing_package(error: BaseException) -> str:
+    """The package without which a task's own code cannot be imported; empty where that is not what is wrong."""
+    if str(error).startswith("Cannot import module"):  # lm-eval's words about a module that the YAML names
+        return ""
+    chain: BaseException | None = error
+    while chain is not None and not isinstance(chain, ModuleNotFoundError):
+        chain = chain.__cause__ or chain.__context__
+    return str(chain.name) if isinstance(chain, ModuleNotFoundError) else ""
+
+
+def _told(error: BaseException) -> str:
+    told = " ".join(str(error).split()) or type(error).__name__
+    return f"it ends the process: {told}" if isinstance(error, SystemExit) else told
+
+
+def _without_functions(path: Path) -> Mapping[str, Any]:
+    try:
+        config: Mapping[str, Any] = load_yaml(path, resolve_func=False)
+    except Exception:  # not even YAML
+        return {}
+    return config
 
 
 def _note(path: Path, places: dict[str, Place], accepted: set[str], seen: set[Path]) -> None:

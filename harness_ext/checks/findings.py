@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
+from harness_ext.checks.files import TaskFile
+
 Kind = Literal["file", "suite", "sample", "card", "failure", "task", "scores", "lock"]
 
 
@@ -30,8 +32,10 @@ class Found(NamedTuple):
     what: str
     key: str = ""
     """Key of the task's YAML that it is about, such as ``metadata.version``."""
+    of: TaskFile | None = None
+    """The file that it is found in, where the subject is no task."""
     file: Path | None = None
-    """Where it is, if not in the subject's own file."""
+    """Where it is, if not in a task's YAML."""
     line: int = 1
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -16,15 +14,12 @@ from lm_eval.tasks._factory import TaskFactory
 from lm_eval.tasks._index import Entry, Kind
 
 from harness_ext.checks.files import TaskFile
+from harness_ext.checks.network import no_network
 
 Doc = Mapping[str, Any]
 
 DOCS = 16
 """How many docs prompts and scores are looked at on: as many as a sample has at least."""
-
-
-class NetworkTried(ConnectionError):
-    """Something asked for the network where it is forbidden."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +82,28 @@ class Loaded:
     @property
     def evaluated(self) -> str:
         """Name of the split that is evaluated."""
-        return str(self.task.config.test_split or self.task.config.validation_split)
+        return split_evaluated(self.file)
 
     @property
     def examples(self) -> str:
         """Name of the split that few-shot examples really come from; empty where they are written in the YAML."""
-        config = self.task.config
-        own = self.task.fewshot_cfg
-        if own.split is not None:
-            return str(own.split)
-        if own.samples is not None:
-            return ""
-        return str(config.training_split or config.validation_split or config.test_split)
+        return split_of_examples(self.file)
+
+
+def split_of_examples(file: TaskFile) -> str:
+    """The split from which lm-eval takes few-shot examples: the named one, or training, validation, test docs."""
+    own = file.config.get("fewshot_config") or {}
+    if named := own.get("split") or file.config.get("fewshot_split"):
+        return str(named)
+    if own.get("samples") is not None:
+        return ""
+    splits = (file.config.get(f"{name}_split") for name in ("training", "validation", "test"))
+    return str(next(filter(None, splits), ""))
+
+
+def split_evaluated(file: TaskFile) -> str:
+    """The split that lm-eval evaluates."""
+    return str(file.config.get("test_split") or file.config.get("validation_split") or "")
 
 
 def gold_indices(task: Any, doc: Doc) -> set[int]:
@@ -152,24 +157,7 @@ def load(file: TaskFile, metadata: Mapping[str, Any], records: Sequence[Doc] | N
 
 def is_loadable(file: TaskFile) -> bool:
     """Whether it is a task that YAML describes whole."""
-    return bool(file.config) and not file.is_group and "class" not in file.config
-
-
-@contextmanager
-def no_network() -> Iterator[None]:
-    """Raise :class:`NetworkTried` where anything in this process opens a connection."""
-
-    def refuse(*_: object, **__: object) -> Any:
-        raise NetworkTried("the network was asked for")
-
-    connect, lookup = socket.socket.connect, socket.getaddrinfo
-    socket.socket.connect = refuse  # type: ignore[method-assign]
-    socket.getaddrinfo = refuse
-    try:
-        yield
-    finally:
-        socket.socket.connect = connect  # type: ignore[method-assign]
-        socket.getaddrinfo = lookup
+    return bool(file.config) and not file.is_group and not file.is_python
 
 
 def _same_everywhere(file: TaskFile, records: Sequence[Doc]) -> dict[str, Dataset]:
@@ -178,4 +166,3 @@ def _same_everywhere(file: TaskFile, records: Sequence[Doc]) -> dict[str, Datase
     names = {file.config.get(key) for key in keys} | {own.get("split") if isinstance(own, dict) else None}
     docs = Dataset.from_list([dict(record) for record in records])
     return {str(name): docs for name in names - {None}}
-

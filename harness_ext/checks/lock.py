@@ -20,7 +20,6 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Literal, NamedTuple
 
-
 from harness_ext.checks.files import TaskFile
 from harness_ext.checks.findings import Found, check
 from harness_ext.checks.loading import Loaded
@@ -63,7 +62,9 @@ def read_lock(folder: Path) -> dict[str, Entry] | None:
     try:
         return {str(task): Entry(**entry) for task, entry in json.loads(path.read_text(encoding="utf-8")).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no lock file ({error}). Restore it, or delete it and run harness-ext lock.") from error
+        raise DataError(
+            f"{path} is no lock file ({error}). Restore it, or delete it and run harness-ext lock."
+        ) from error
 
 
 def write_lock(folder: Path, entries: Mapping[str, Entry]) -> Path:
@@ -129,7 +130,9 @@ def _scoring(file: TaskFile) -> list[str]:
     settings = [(metric.get("metric"), metric.get("aggregation")) for metric in file.metrics]
     roots = [value for _, value in _leaves([config.get("process_results"), settings, config.get("filter_list")])]
     functions = [one for one in roots if callable(one)]
-    named = [f"{key}={getattr(one, '__qualname__', one)}" for key, one in _leaves([settings, config.get("filter_list")])]
+    named = [
+        f"{key}={getattr(one, '__qualname__', one)}" for key, one in _leaves([settings, config.get("filter_list")])
+    ]
     return [str(config.get("output_type")), *named, *sources(functions)]
 
 

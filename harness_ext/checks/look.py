@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -68,17 +69,22 @@ def choose(names: Collection[str] = (), include_path: Collection[Path] = ()) -> 
     installed = list(dict.fromkeys(Path(folder).resolve() for folder in task_folders()))
     if not names:
         roots = given or installed
-        return Chosen([read(path) for root in roots for path in _yaml_files(root)], roots)
+        return Chosen(_read(path for root in roots for path in _yaml_files(root)), roots)
     chosen: dict[Path, Path] = {}
     for name in names:
         found = _named(name, [*given, *installed])
         if not found:
             raise InputError(
-                f"there is no task, group, tag, benchmark or file {name!r}. `harness-ext run --tasks list` lists all; "
+                f"there is no task, group, tag, benchmark or file {name!r}. `lm_eval ls tasks` lists all; "
                 "tasks of your own need --include-path."
             )
         chosen |= found
-    return Chosen([read(path) for path in sorted(chosen)], list(dict.fromkeys(chosen.values())))
+    return Chosen(_read(sorted(chosen)), list(dict.fromkeys(chosen.values())))
+
+
+def _read(paths: Iterable[Path]) -> list[TaskFile]:
+    with _quiet():
+        return [read(path) for path in paths]
 
 
 def _named(name: str, roots: Sequence[Path]) -> dict[Path, Path]:
@@ -147,6 +153,9 @@ def look(
         progress: wraps the files that are loaded, to show how far it is.
     """
     report = Report(files=len(chosen.files))
+    report.left_out |= {
+        file.name: f"its functions cannot be imported without {file.missing}" for file in chosen.files if file.missing
+    }
     with _quiet():
         for root in chosen.roots:
             files = [file for file in chosen.files if file.path.is_relative_to(root)]
@@ -162,8 +171,8 @@ def _look_at_files(report: Report, root: Path, files: Sequence[TaskFile]) -> Non
     """What needs no docs: YAML, names, groups, samples and cards."""
     foreign = root == _UPSTREAM
     cards = _card_files(root)
-    suite = Suite(files, () if foreign else _upstream_names(), None if cards is None else set(cards))
     house = any(follows_conventions(file) for file in files)
+    suite = Suite(files, () if foreign else _upstream_names(), None if cards is None else set(cards), house)
     for file in files:
         report.findings += _ask("file", file, house=follows_conventions(file), file=file)
     report.findings += _ask("suite", suite, house=house)
@@ -222,12 +231,14 @@ def _switches(file: TaskFile) -> dict[str, Any]:
 
 
 def follows_conventions(file: TaskFile) -> bool:
-    """Whether a task is written for this package: some file of its folder has ``metadata.bench``."""
+    """Whether a task is written for this package: its folder has ``metadata.bench`` somewhere, or cards beside it."""
     return _has_bench(file.path.parent)
 
 
 @cache
 def _has_bench(folder: Path) -> bool:
+    if any((above / "data_cards").is_dir() for above in (folder.parent, folder.parent.parent)):
+        return True
     return any(b"bench:" in path.read_bytes() for path in folder.glob("*.yaml"))
 
 
@@ -256,18 +267,15 @@ def _ask(kind: Subject, subject: Any, *, house: bool, file: TaskFile | None = No
         if check.kind != kind or (check.house and not house) or (file is not None and check.name in file.accepted):
             continue
         for found in check.run(subject):
-            place = _place(file, found.key) if found.file is None else Place(found.file, found.line)
-            about = file or (subject.by_file(place.file) if isinstance(subject, Suite) else None)
+            about = file or found.of
             if about is not None and check.name in about.accepted:
                 continue
+            if found.file is not None or about is None:
+                place = Place(found.file or Path(), found.line)
+            else:
+                place = about.place(found.key)
             task = about.name if about else ""
             yield Finding(check.name, place.file, place.line, found.what, check.why, check.mend, task)
-
-
-def _place(file: TaskFile | None, key: str) -> Place:
-    if file is None:
-        raise TypeError("a finding about no task's file needs a file")
-    return file.place(key)
 
 
 @contextmanager
@@ -279,7 +287,8 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.WARNING)
     datasets.disable_progress_bars()
     try:
-        yield
+        with redirect_stdout(sys.stderr):  # what a task's code prints is no part of the report
+            yield
     finally:
         logging.disable(before)
         if bars:

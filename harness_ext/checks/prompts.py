@@ -26,7 +26,9 @@ def space_before_target(loaded: Loaded) -> Iterator[Found]:
         return
     for number, text in enumerate(loaded.questions):
         if text and text[-1].isspace():
-            yield Found(f"doc {number}: the prompt ends in {text[-1]!r}, and target_delimiter adds {delimiter!r}", "doc_to_text")
+            yield Found(
+                f"doc {number}: the prompt ends in {text[-1]!r}, and target_delimiter adds {delimiter!r}", "doc_to_text"
+            )
             break
     if loaded.task.OUTPUT_TYPE == "multiple_choice":
         for number, doc in enumerate(loaded.docs):
@@ -79,7 +81,11 @@ def gold_in_prompt(loaded: Loaded) -> Iterator[Found]:
     """The prompt of a doc does not hand its own gold answer over."""
     if loaded.task.multiple_input or len(set(filter(None, loaded.targets))) < 2:
         return
-    pairs = [(text.strip(), gold.strip()) for text, gold in zip(loaded.questions, loaded.targets, strict=True) if gold.strip()]
+    pairs = [
+        (text.strip(), gold.strip())
+        for text, gold in zip(loaded.questions, loaded.targets, strict=True)
+        if gold.strip()
+    ]
     at_the_end = [_ends_with(text, gold) for text, gold in pairs]
     if sum(at_the_end) >= _MOSTLY * len(pairs):
         yield Found(f"{sum(at_the_end)} of {len(pairs)} prompts end with their own gold answer", "doc_to_text")

@@ -41,7 +41,7 @@ def sample_size(sample: SampleFile) -> Iterator[Found]:
     """A sample has sixteen records or more."""
     count = sum(1 for _ in sample.records())
     if count < _AT_LEAST:
-        yield Found(f"{count} records, at least {_AT_LEAST} are needed", "", sample.path)
+        yield Found(f"{count} records, at least {_AT_LEAST} are needed", file=sample.path)
 
 
 @check(
@@ -56,7 +56,7 @@ def sample_schema(sample: SampleFile) -> Iterator[Found]:
     for number, record in sample.records():
         if not isinstance(record, dict):
             what = f"not JSON ({record})" if isinstance(record, ValueError) else "not a JSON object"
-            yield Found(what, "", sample.path, number)
+            yield Found(what, file=sample.path, line=number)
         else:
             forms.append((number, {key: _type(value) for key, value in record.items()}))
     seen = Counter(tuple(sorted(form.items())) for _, form in forms)
@@ -66,7 +66,7 @@ def sample_schema(sample: SampleFile) -> Iterator[Found]:
         others = [other for place, other in forms if place != number]
         nearest = min((_differences(form, other) for other in others), key=len, default=[])
         if nearest:
-            yield Found(f"unlike every other record: {'; '.join(nearest)}", "", sample.path, number)
+            yield Found(f"unlike every other record: {'; '.join(nearest)}", file=sample.path, line=number)
 
 
 def _type(value: object) -> str:

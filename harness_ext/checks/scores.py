@@ -70,7 +70,9 @@ def metric_never_returned(played: Played) -> Iterator[Found]:
             yield Found(f"metric {metric!r} is declared and never returned", played.place(metric))
         elif metric not in returned and metric in METRIC_REGISTRY:
             kind = played.loaded.task.OUTPUT_TYPE
-            yield Found(f"metric {metric!r} is declared, and lm-eval does not compute it for {kind}", played.place(metric))
+            yield Found(
+                f"metric {metric!r} is declared, and lm-eval does not compute it for {kind}", played.place(metric)
+            )
 
 
 @check(
@@ -110,7 +112,9 @@ def direction_reversed(played: Played) -> Iterator[Found]:
     """No answer scores better than the gold answer, in the direction that the metric declares."""
     if not played.gold_counts:
         return
-    others = {"an empty answer": played.empty} | {f"the constant answer {name}": s for name, s in played.constant.items()}
+    others = {"an empty answer": played.empty} | {
+        f"the constant answer {name}": s for name, s in played.constant.items()
+    }
     for metric, sign in played.directions.items():
         best = played.gold.of(metric)
         for name, scores in others.items():

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
-from pathlib import Path
+from typing import Any
 
 from harness_ext.checks.files import TaskFile
 from harness_ext.checks.findings import Found, check
@@ -22,6 +22,8 @@ class Suite:
     """Names of lm-eval's own tasks, groups and tags, where these are not they."""
     cards: Collection[str] | None = None
     """Names of the sources that have a data card; ``None`` where cards are not kept."""
+    house: bool = True
+    """Whether they follow this package's conventions."""
 
     @cached_property
     def by_name(self) -> Mapping[str, TaskFile]:
@@ -37,21 +39,19 @@ class Suite:
     def tags(self) -> Mapping[str, set[str]]:
         """Names of the tasks under each tag."""
         found: dict[str, set[str]] = {}
-        for name, file in self.by_name.items():
+        for file in self.files:
             for tag in file.tags:
-                found.setdefault(tag, set()).add(name)
+                found.setdefault(tag, set()).add(file.name)
         return found
-
-    def by_file(self, path: Path) -> TaskFile | None:
-        """The file of this path."""
-        return next((file for file in self.files if path in (file.path, file.place("task").file)), None)
 
     def below(self, name: str) -> set[str]:
         """Names of everything below a group, groups included."""
         found: set[str] = set()
         open_groups = [name]
         while open_groups:
-            children = {child for one in _children(self.groups[open_groups.pop()]) for child in self.tags.get(one, {one})}
+            children = {
+                child for one in _children(self.groups[open_groups.pop()]) for child in self.tags.get(one, {one})
+            }
             children -= found
             found |= children
             open_groups += children & self.groups.keys()
@@ -59,10 +59,20 @@ class Suite:
 
 
 def _children(file: TaskFile) -> list[str]:
-    """Names of a group's members; one that is defined in place counts by its own name."""
-    members = file.config.get("task") or []
-    members = [members] if isinstance(members, str) else members
-    return [str(m.get("group") or m.get("task")) if isinstance(m, dict) else str(m) for m in members]
+    """Names of a group's members; what is defined in place counts as its own members, or not at all."""
+    return list(_names_of(file.config.get("task") or []))
+
+
+def _names_of(members: Any) -> Iterator[str]:
+    for one in [members] if isinstance(members, (str, dict)) else members:
+        if not isinstance(one, dict):
+            yield str(one)
+        elif isinstance(one.get("task"), list):
+            yield from _names_of(one["task"])
+        elif "group" in one:
+            yield str(one["group"])
+        elif one.keys() <= {"task", "task_alias"}:  # with more keys it may be a task of its own
+            yield str(one.get("task"))
 
 
 @check(
@@ -76,7 +86,7 @@ def defined_twice(suite: Suite) -> Iterator[Found]:
     for file in suite.by_name.values():
         if names[file.name] > 1:
             key = "group" if file.is_group else "task"
-            yield Found(f"{file.name} is defined {names[file.name]} times", "", *file.place(key))
+            yield Found(f"{file.name} is defined {names[file.name]} times", key, file)
 
 
 @check(
@@ -89,12 +99,12 @@ def name_clash(suite: Suite) -> Iterator[Found]:
     for file in suite.by_name.values():
         key = "group" if file.is_group else "task"
         if file.name in suite.upstream:
-            yield Found(f"{file.name} is a name of lm-eval's own", "", *file.place(key))
+            yield Found(f"{file.name} is a name of lm-eval's own", key, file)
         for tag in file.tags:
             if tag in suite.upstream:
-                yield Found(f"{tag} is a name of lm-eval's own", "", *file.place("tag"))
+                yield Found(f"{tag} is a name of lm-eval's own", "tag", file)
             elif tag in suite.by_name:
-                yield Found(f"tag {tag} is also the name of a task or group", "", *file.place("tag"))
+                yield Found(f"tag {tag} is also the name of a task or group", "tag", file)
 
 
 @check(
@@ -108,7 +118,7 @@ def source_without_card(suite: Suite) -> Iterator[Found]:
     for file in suite.by_name.values() if suite.cards is not None else ():
         source = file.metadata.get("source")
         if source is not None and not file.is_group and source not in (suite.cards or ()):
-            yield Found(f"source {source!r} has no data card", "", *file.place("metadata.source"))
+            yield Found(f"source {source!r} has no data card", "metadata.source", file)
 
 
 @check(
@@ -118,10 +128,10 @@ def source_without_card(suite: Suite) -> Iterator[Found]:
 )
 def group_member_missing(suite: Suite) -> Iterator[Found]:
     """Every member of a group exists."""
+    known = {file.name for file in suite.files} | set(suite.upstream)
     for name, file in suite.groups.items():
-        inline = {one.get("group") for one in file.config.get("task") or [] if isinstance(one, dict)}
-        for child in sorted(suite.below(name) - suite.by_name.keys() - set(suite.upstream) - inline):
-            yield Found(f"{name} names {child}, which does not exist", "", *file.place("task"))
+        for child in sorted(suite.below(name) - known):
+            yield Found(f"{name} names {child}, which does not exist", "task", file)
 
 
 @check(
@@ -132,18 +142,24 @@ def group_member_missing(suite: Suite) -> Iterator[Found]:
 def group_metric_missing(suite: Suite) -> Iterator[Found]:
     """Every member of a group has the metrics that the group aggregates."""
     for name, file in suite.groups.items():
-        aggregated = {metric.get("metric") for metric in file.config.get("aggregate_metric_list") or []}
-        for leaf in sorted(suite.below(name) & suite.by_name.keys() - suite.groups.keys()):
-            has = {metric.get("metric") for metric in suite.by_name[leaf].metrics}
-            for metric in sorted(map(str, aggregated - has)) if has else ():
-                what = f"{name} aggregates {metric}, which {leaf} does not have"
-                yield Found(what, "", *file.place("aggregate_metric_list"))
+        aggregated = {str(metric.get("metric")) for metric in file.group_metrics}
+        below = suite.below(name)
+        if not below <= suite.by_name.keys() | set(suite.upstream):
+            continue  # what cannot be read may have it
+        leaves = sorted(below & suite.by_name.keys() - suite.groups.keys())
+        has = {leaf: {str(metric.get("metric")) for metric in suite.by_name[leaf].metrics} for leaf in leaves}
+        for metric in sorted(aggregated - set().union(*has.values())) if any(has.values()) else ():
+            yield Found(f"{name} aggregates {metric}, which none of its members has", "aggregate_metric_list", file)
+        for leaf in leaves if suite.house else ():
+            for metric in sorted((aggregated & set().union(*has.values())) - has[leaf]):
+                yield Found(f"{name} aggregates {metric}, which {leaf} does not have", "aggregate_metric_list", file)
 
 
 @check(
     "suite",
     why="lm-eval refuses to run both groups together.",
     mend="Put one group inside the other, or accept it with a comment: # check: leaf-in-two-groups: REASON.",
+    house=True,
 )
 def leaf_in_two_groups(suite: Suite) -> Iterator[Found]:
     """No run of two groups meets a leaf twice; a group may stand inside another or be another name for it."""
@@ -157,4 +173,4 @@ def leaf_in_two_groups(suite: Suite) -> Iterator[Found]:
         if shared and not nested:
             file = suite.groups[one if "leaf-in-two-groups" in suite.groups[one].accepted else other]
             what = f"{one} and {other} share {', '.join(sorted(shared))}: lm-eval refuses to run both"
-            yield Found(what, "", *file.place("group"))
+            yield Found(what, "group", file)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness_ext.checks.findings import CHECKS, Finding
-from harness_ext.checks.lock import entry_of, write_lock
+from harness_ext.checks.lock import write_lock
 from harness_ext.checks.look import choose, entries, look
 
 TOY = Path(__file__).parent / "toy"
@@ -61,6 +60,7 @@ MORE: dict[str, Edit] = {
     "sample-size": ("tasks/toy/sample.jsonl", '{"id": "sample_15", "question": "Which of these paints?", "options": ["a roller", "a hammer", "a wedge"], "answer": 0, "topic": "tools"}\n', ""),
     "does-not-load": (DOCS, "\n    return", '\n    raise KeyError("no such column")\n    return'),
     "network": (DOCS, "\n    return", '\n    __import__("socket").create_connection(("localhost", 9))\n    return'),
+    "network-on-import": (SCORES, "def answered", "import socket\n\ntry:\n    socket.create_connection((\"localhost\", 9))\nexcept OSError:\n    pass\n\n\ndef answered"),
     "asked-twice": (DOCS, "\n    return", '\n    docs[3] = docs[4] | {"id": "sample_3"}\n    return'),
     "empty-prompt": (ASK, "doc_to_text: \"{{question}}\\nA. {{options[0]}}\\nB. {{options[1]}}\\nC. {{options[2]}}\\nAnswer:\"", "doc_to_text: \"{{question if id != 'sample_3' else ''}}\""),
     "choices-alike": (DOCS, "\n    return", '\n    docs[5]["options"] = ["ash", "ash", "syrup"]\n    return'),
