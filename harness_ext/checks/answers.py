@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from harness_ext.checks.loading import Doc, Loaded, gold_indices
@@ -16,6 +17,8 @@ Answer = Callable[[int, Doc], Any]
 """What is answered to a doc, given its number: a text, or a log-likelihood for each request."""
 
 _RIGHT, _WRONG = -0.01, -1000.0
+_CONSTANTS = 6
+"""Different gold texts that are given to every doc."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,19 @@ def nothing(loaded: Loaded) -> Answer:
 def constants(loaded: Loaded) -> Iterator[tuple[str, Answer]]:
     """Each answer that some doc has as its gold answer, given to every doc."""
     if loaded.task.OUTPUT_TYPE == "generate_until":
-        for text in sorted(set(loaded.targets))[:6]:
-            yield repr(text), lambda _, __, text=text: text
+        for text in sorted(set(loaded.targets))[:_CONSTANTS]:
+            yield repr(text), partial(_same, text)
     elif _chooses(loaded):
         for choice in range(max(len(loaded.task.doc_to_choice(doc)) for doc in loaded.docs)):
-            yield f"choice {choice}", lambda number, _, choice=choice: _prefer(loaded, number, {choice})
+            yield f"choice {choice}", partial(_same_choice, loaded, choice)
+
+
+def _same(text: str, _number: int, _doc: Doc) -> str:
+    return text
+
+
+def _same_choice(loaded: Loaded, choice: int, number: int, _doc: Doc) -> Any:
+    return _prefer(loaded, number, {choice})
 
 
 def _chooses(loaded: Loaded) -> bool:

@@ -31,7 +31,7 @@ def unreadable_yaml(file: TaskFile) -> Iterator[Found]:
 
 @check(
     "file",
-    why="the task cannot even be looked at on a machine without network, and importing it has effects nobody asked for.",
+    why="without network the task cannot even be looked at, and importing it has effects nobody asked for.",
     mend="Move the download into the function that needs it, or require the data as an installed package.",
 )
 def network_on_import(file: TaskFile) -> Iterator[Found]:

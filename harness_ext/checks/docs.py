@@ -11,7 +11,7 @@ from typing import Any
 from harness_ext.checks.files import TaskFile
 from harness_ext.checks.findings import Found, check
 from harness_ext.checks.loading import Doc, Failure, Loaded, split_evaluated, split_of_examples
-from harness_ext.checks.network import NetworkTried
+from harness_ext.checks.network import NetworkTriedError
 
 _AT_MOST = 5_000
 """Docs of a split that are compared with those of another."""
@@ -26,7 +26,7 @@ _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 )
 def does_not_load(failure: Failure) -> Iterator[Found]:
     """The task loads, and its prompts can be built."""
-    if not isinstance(failure.error, NetworkTried):
+    if not isinstance(failure.error, NetworkTriedError):
         yield Found(f"{failure.doing} fails: {type(failure.error).__name__}: {failure.message}")
 
 
@@ -37,7 +37,7 @@ def does_not_load(failure: Failure) -> Iterator[Found]:
 )
 def network(failure: Failure) -> Iterator[Found]:
     """Nothing asks for the network while a task with a loader of its own is loaded or scored."""
-    if isinstance(failure.error, NetworkTried):
+    if isinstance(failure.error, NetworkTriedError):
         yield Found(f"{failure.doing} asks for the network")
 
 

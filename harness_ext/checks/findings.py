@@ -68,8 +68,9 @@ def check(kind: Kind, *, why: str, mend: str, house: bool = False) -> Callable[[
     """Register a function as a check; its name, with dashes, is the check's.
 
     Args:
-        kind: what it is called with: ``file`` a ``TaskFile``, ``suite`` a ``Suite``, ``sample`` a ``SampleFile``, ``card``
-            a ``CardFile``, ``failure`` a ``Failure``, ``task`` a ``Loaded``, ``scores`` a ``Played``, ``lock`` a ``Locked``.
+        kind: what it is called with: ``file`` a ``TaskFile``, ``suite`` a ``Suite``, ``sample`` a ``SampleFile``,
+            ``card`` a ``CardFile``, ``failure`` a ``Failure``, ``task`` a ``Loaded``, ``scores`` a ``Played``,
+            ``lock`` a ``Locked``.
         why: what goes wrong where the mistake stands, in one sentence.
         mend: what to do, in one sentence.
         house: see :class:`Check`.

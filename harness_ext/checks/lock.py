@@ -90,7 +90,7 @@ def changes(then: Entry, now: Entry) -> list[str]:
 @check(
     "lock",
     why="results of the old and of the new task would stand in one table as if they were the same.",
-    mend="Raise version in metadata, say it in CHANGELOG.md, and run harness-ext lock; where scores do not move, run it alone.",
+    mend="Raise version, say so in CHANGELOG.md and run harness-ext lock; where scores do not move, only run it.",
 )
 def version_not_raised(locked: Locked) -> Iterator[Found]:
     """The version is raised when prompts or scoring changed."""
@@ -148,7 +148,7 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def sources(functions: Sequence[Callable[..., Any]]) -> list[str]:
-    """The source of functions and of all that they use of their own package, without comments, docstrings and layout."""
+    """The bare source of functions and of all that they use of their own package."""
     found: set[str] = set()
     waiting: list[Any] = list(functions)
     seen: set[int] = set()

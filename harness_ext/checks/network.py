@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from typing import Any
 
 
-class NetworkTried(ConnectionError):
+class NetworkTriedError(ConnectionError):
     """Something asked for the network where it is forbidden."""
 
 
 @contextmanager
 def no_network() -> Iterator[list[str]]:
-    """Raise :class:`NetworkTried` where anything in this process opens a connection, and note that it did.
+    """Raise :class:`NetworkTriedError` where anything in this process opens a connection, and note that it did.
 
     >>> with no_network() as tried:
     ...     try:
     ...         socket.create_connection(("localhost", 9))
-    ...     except NetworkTried:
+    ...     except NetworkTriedError:
     ...         print(tried)
     ['localhost']
     """
@@ -27,11 +27,11 @@ def no_network() -> Iterator[list[str]]:
 
     def refuse(where: object, *address: Any, **_: object) -> Any:
         tried.append(str(address[0] if isinstance(where, socket.socket) and address else where))
-        raise NetworkTried(f"the network was asked for: {tried[-1]}")
+        raise NetworkTriedError(f"the network was asked for: {tried[-1]}")
 
     connect, lookup = socket.socket.connect, socket.getaddrinfo
     socket.socket.connect = refuse  # type: ignore[method-assign]
-    socket.getaddrinfo = refuse
+    socket.getaddrinfo = refuse  # type: ignore[assignment]
     try:
         yield tried
     finally:

@@ -95,7 +95,8 @@ def gold_in_prompt(loaded: Loaded) -> Iterator[Found]:
         inside = sum(re.search(rf"(?<!\w){re.escape(gold)}(?!\w)", text) is not None for text, gold in pairs)
         if inside >= _MOSTLY * len(pairs):
             names = ", ".join(sorted(shared))
-            yield Found(f"doc_to_text and doc_to_target show the same field {names}: {inside} of {len(pairs)} prompts hold the gold answer", "doc_to_text")  # fmt: skip
+            what = f"doc_to_target shows {names}, and so does doc_to_text: {inside} of {len(pairs)} prompts have it"
+            yield Found(what, "doc_to_text")
 
 
 def _ends_with(text: str, gold: str) -> bool:

@@ -121,7 +121,8 @@ def direction_reversed(played: Played) -> Iterator[Found]:
             value = scores.of(metric)
             if sign * value > sign * best + _TOLERANCE + 1e-6 * abs(best):
                 direction = "higher" if sign > 0 else "lower"
-                what = f"metric {metric!r}: {direction} is better, yet {name} scores {value:.4g} and the gold answer {best:.4g}"
+                scored = f"{name} scores {value:.4g} and the gold answer {best:.4g}"
+                what = f"metric {metric!r}: {direction} is better, yet {scored}"
                 yield Found(what, played.place(metric))
                 break
 
@@ -150,7 +151,8 @@ def empty_answers_pay(played: Played) -> Iterator[Found]:
         value = played.empty.of(metric)
         others = [scores.of(metric) for scores in played.constant.values()]
         if len(others) > 1 and all(sign * value > sign * other + _TOLERANCE for other in others):
-            yield Found(f"metric {metric!r}: an empty answer scores {value:.4g}, better than any constant answer", played.place(metric))  # fmt: skip
+            what = f"metric {metric!r}: an empty answer scores {value:.4g}, better than any constant answer"
+            yield Found(what, played.place(metric))
 
 
 @check(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 import typer
 
@@ -27,13 +26,7 @@ IncludePath = Annotated[
 ]
 
 
-class Moves(str, enum.Enum):
-    """In which direction scores moved."""
-
-    higher = "higher"
-    lower = "lower"
-    both = "both"
-    not_ = "not"
+Moves = Literal["higher", "lower", "both", "not"]
 
 
 def check(
@@ -121,20 +114,27 @@ def lock(
         if changed and moves is None:
             for task, what in changed.items():
                 say(f"{folder.name}: {' and '.join(what) or 'version'} of {task} changed")
-            moves = typer.prompt("Scores move (higher, lower, both, not)", type=Moves)
+            moves = typer.prompt(f"Scores move ({', '.join(get_args(Moves))})", value_proc=_moves)
         for task, entry in now.items():
             if task not in changed:
                 now[task] = entry._replace(moved=then[task].moved) if task in then else entry
                 continue
-            if then[task].version == entry.version and moves is not Moves.not_:
+            if then[task].version == entry.version and moves != "not":
                 raise InputError(
                     f"{task}: scores move, but its version is {entry.version} as before. Raise version in metadata "
                     "and lock again."
                 )
-            now[task] = entry._replace(moved=moves.value if moves else "new")
+            now[task] = entry._replace(moved=moves or "new")
         kept = {task: entry for task, entry in then.items() if names and task not in now}
         typer.echo(write_lock(folder, kept | now))
         say(f"{folder.name}/{LOCK}: {len(now)} tasks, {len(changed)} changed")
+
+
+def _moves(said: str) -> Moves:
+    for known in get_args(Moves):
+        if said.strip() == known:
+            return cast(Moves, known)
+    raise typer.BadParameter(f"{said!r} is none of {', '.join(get_args(Moves))}")
 
 
 def _print(report: Report, count: int) -> None:

@@ -129,7 +129,7 @@ def test_its_tasks_pass_the_checks_that_ours_pass(guest: Guest) -> None:
     ("file", "old", "new", "mistake"),
     [
         ("_ask", 'until: ["\\n"], ', "", "generation-kwargs"),
-        ("_ask", "higher_is_better: false}\n  - {metric: parse", "higher_is_better: true}\n  - {metric: parse", "direction-reversed"),
+        ("_ask", "false}\n  - {metric: parse", "true}\n  - {metric: parse", "direction-reversed"),
         ("_ask", "Number:", "Number: ", "space-before-target"),
         ("_ask", "does {{tea}} steep", "({{answer}}) does {{tea}} steep", "gold-in-prompt"),
         ("scores.py", "parse_failure\": 0.0", "parse_failure\": 0.0, \"extra\": 1.0", "metric-undeclared"),

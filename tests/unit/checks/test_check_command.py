@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner, Result
 
+from harness_ext.checks.docs import question_key
 from harness_ext.checks.findings import CHECKS
 from harness_ext.cli.app import app
 from harness_ext.errors import InputError
@@ -162,7 +164,7 @@ def test_a_task_of_somebody_elses_conventions_needs_a_version_and_none_of_ours(t
 
 
 def test_the_split_of_examples_is_the_one_that_lm_eval_falls_back_to(toy: Path) -> None:
-    """Training before validation before test; which asked docs are left out is read from lm-eval's `fewshot_context`."""
+    """Training before validation before test; see lm-eval's `fewshot_docs` and `fewshot_context`."""
 
     def found(settings: str) -> list[str]:
         text = (TOY / "tasks/toy/pick.yaml").read_text(encoding="utf-8")
@@ -184,17 +186,8 @@ def test_the_split_of_examples_is_the_one_that_lm_eval_falls_back_to(toy: Path) 
 
 
 def test_a_double_is_found_with_its_options_in_another_order_and_behind_other_letters() -> None:
-    from harness_ext.checks.docs import question_key
-
-    class Text:
-        class config:
-            doc_to_choice = None
-
-        @staticmethod
-        def doc_to_text(doc: str) -> str:
-            return doc
-
-    one = question_key(Text, "What flies?\nA. a wren\nB. a mole\nAnswer:")
-    assert one == question_key(Text, "What  flies?\nA. A mole\nB. a wren\nAnswer:")
-    assert one == question_key(Text, "What flies?\n(A) a mole (B) a wren\nAnswer:")
-    assert one != question_key(Text, "What flies?\nA. a wren\nB. a pike\nAnswer:")
+    task = SimpleNamespace(config=SimpleNamespace(doc_to_choice=None), doc_to_text=str)
+    one = question_key(task, "What flies?\nA. a wren\nB. a mole\nAnswer:")
+    assert one == question_key(task, "What  flies?\nA. A mole\nB. a wren\nAnswer:")
+    assert one == question_key(task, "What flies?\n(A) a mole (B) a wren\nAnswer:")
+    assert one != question_key(task, "What flies?\nA. a wren\nB. a pike\nAnswer:")

@@ -6,69 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from harness_ext.checks.findings import CHECKS, Finding
 from harness_ext.checks.lock import write_lock
 from harness_ext.checks.look import choose, entries, look
 
 TOY = Path(__file__).parent / "toy"
-Edit = tuple[str, str, str]
-"""File, the text that is replaced there (empty: the file's end), and what it is replaced by."""
-
-ASK, PICK, SCORES, DOCS = "tasks/toy/_ask", "tasks/toy/pick.yaml", "tasks/toy/scores.py", "tasks/toy/docs.py"
-CARD, CSV = "data_cards/toy.md", "mirror/example/toy/0123456789abcdef0123456789abcdef01234567/toy.csv"
-ACC = "- {metric: acc, aggregation: mean, higher_is_better: true}\n"
-PERMUTED = """
-    docs[12] = {**docs[1], "id": "sample_12", "options": docs[1]["options"][::-1], "answer": 1}
-    return"""
-
-TWENTY: dict[str, Edit] = {
-    "generation-kwargs": (ASK, 'until: ["\\n"], ', ""),
-    "metric-never-returned": (ASK, ACC, ACC + "  - {metric: f1, aggregation: mean, higher_is_better: true}\n"),
-    "metric-aggregation": (PICK, "metric: acc, aggregation: mean,", "metric: acc,"),
-    "checksum": (CSV, "a trout", "a shark"),
-    "sample-schema": ("tasks/toy/sample.jsonl", ', "topic": "tools"}\n{"id": "sample_13"', '}\n{"id": "sample_13"'),
-    "gold-in-prompt": (ASK, "{{question}}\\n", "{{question}} (No. {{answer}}: {{options[answer]}})\\n"),
-    "direction-reversed": (ASK, ACC, ACC.replace("true", "false")),
-    "version-not-raised": (ASK, "{{question}}\\n", "Choose: {{question}}\\n"),
-    "leaf-in-two-groups": ("tasks/toy/other.yaml", "", "group: toy_other\ntask: [toy_ask]\nmetadata: {version: 1.0, bench: toy}"),
-    "target-out-of-range": (PICK, "doc_to_target: answer", 'doc_to_target: "{{answer + 1}}"'),
-    "name-clash": ("tasks/toy/ask.yaml", "tag: toy_all", "tag: toy_pick"),
-    "licence": (CARD, "  licence: CC0 1.0, as stated in the repository\n", ""),
-    "duplicates-between-splits": (DOCS, "\n    return", PERMUTED),
-    "few-shot-from-evaluated-split": (PICK, "fewshot_split: dev", "num_fewshot: 3"),
-    "space-before-target": (PICK, "Answer:", "Answer: "),
-    "unreadable-yaml": ("tasks/toy/third.yaml", "", "include: _aks\ntask: toy_third\n"),
-    "metric-undeclared": (SCORES, '{"acc"', '{"length": len(said), "acc"'),
-    "row-count": (CARD, "rows: 2", "rows: 3"),
-    "loads-differ": (DOCS, "import json\n", "import json\nimport random\n"),
-    "nan-on-empty": (SCORES, "float(right)", 'float(right) if said else float("nan")'),
-}  # fmt: skip
-SHUFFLED = (DOCS, "\n    return", "\n    random.shuffle(docs)\n    return")
-MORE: dict[str, Edit] = {
-    "unknown-key": (PICK, "doc_to_choice:", "doc_to_choise: options\ndoc_to_choice:"),
-    "metric-unregistered": (PICK, ACC, ACC + "  - {metric: squad, aggregation: mean, higher_is_better: true}\n"),
-    "group-aggregation": ("tasks/toy/toy.yaml", "aggregation: mean", "aggregation: median"),
-    "metadata-missing": (PICK, "language: en, ", ""),
-    "metadata-value": (PICK, "direction: higher", "direction: up"),
-    "name-form": ("tasks/toy/ask.yaml", "tag: toy_all", "tag: all_toys"),
-    "defined-twice": ("tasks/toy/again.yaml", "", "include: pick.yaml\n"),
-    "source-without-card": (PICK, "source: toy", "source: tyo"),
-    "group-member-missing": ("tasks/toy/toy.yaml", "toy_pick]", "toy_pick, toy_pikc]"),
-    "group-metric-missing": ("tasks/toy/toy.yaml", "metric: acc", "metric: parse_failure"),
-    "card-schema": (CARD, "  redistributable: true\n", ""),
-    "sample-size": ("tasks/toy/sample.jsonl", '{"id": "sample_15", "question": "Which of these paints?", "options": ["a roller", "a hammer", "a wedge"], "answer": 0, "topic": "tools"}\n', ""),
-    "does-not-load": (DOCS, "\n    return", '\n    raise KeyError("no such column")\n    return'),
-    "network": (DOCS, "\n    return", '\n    __import__("socket").create_connection(("localhost", 9))\n    return'),
-    "network-on-import": (SCORES, "def answered", "import socket\n\ntry:\n    socket.create_connection((\"localhost\", 9))\nexcept OSError:\n    pass\n\n\ndef answered"),
-    "asked-twice": (DOCS, "\n    return", '\n    docs[3] = docs[4] | {"id": "sample_3"}\n    return'),
-    "empty-prompt": (ASK, "doc_to_text: \"{{question}}\\nA. {{options[0]}}\\nB. {{options[1]}}\\nC. {{options[2]}}\\nAnswer:\"", "doc_to_text: \"{{question if id != 'sample_3' else ''}}\""),
-    "choices-alike": (DOCS, "\n    return", '\n    docs[5]["options"] = ["ash", "ash", "syrup"]\n    return'),
-    "metric-missing-from-docs": (SCORES, "    return {", '    if not said:\n        return {"parse_failure": 1.0}\n    return {'),
-    "gold-scores-nothing": (SCORES, "said = results[0].strip()", 'said = ""'),
-    "empty-answers-pay": (SCORES, "right = said ==", "right = not said or said =="),
-    "chance-impossible": (PICK, "chance: 0.3333", "chance: 33.33"),
-}  # fmt: skip
+PLANTED = yaml.safe_load((Path(__file__).parent / "planted.yaml").read_text(encoding="utf-8"))
+TWENTY, MORE = PLANTED["twenty"], PLANTED["more"]
 
 
 @pytest.fixture
@@ -80,12 +26,13 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def plant(folder: Path, edit: Edit) -> None:
-    name, old, new = edit
-    file = folder / name
-    text = file.read_text(encoding="utf-8") if file.exists() else ""
-    assert old in text, f"{name} has no {old!r}"
-    file.write_text(text.replace(old, new, 1) if old else text + new, encoding="utf-8")
+def plant(folder: Path, mistake: str) -> None:
+    for edit in (TWENTY | MORE)[mistake]:
+        file = folder / edit["file"]
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        assert edit["old"] in text, f"{edit['file']} has no {edit['old']!r}"
+        text = text.replace(edit["old"], edit["new"], 1) if edit["old"] else text + edit["new"]
+        file.write_text(text, encoding="utf-8")
 
 
 def found_in(folder: Path) -> list[Finding]:
@@ -107,9 +54,7 @@ def test_a_sound_benchmark_has_no_finding(toy: Path) -> None:
 def test_a_planted_mistake_is_found_by_its_name(mistake: str, toy: Path) -> None:
     if mistake == "version-not-raised":
         lock_all(toy)
-    if mistake == "loads-differ":
-        plant(toy, SHUFFLED)
-    plant(toy, (TWENTY | MORE)[mistake])
+    plant(toy, mistake)
     findings = found_in(toy)
     assert {finding.check for finding in findings} == {mistake}, findings
     for finding in findings:
