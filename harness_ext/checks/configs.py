@@ -54,7 +54,7 @@ def unknown_key(file: TaskFile) -> Iterator[Found]:
 
 @check(
     "file",
-    why="lm-eval falls back to a default of its own, which a reader of the file does not see and an upgrade may change.",
+    why="lm-eval falls back to a default of its own, which a reader does not see and an upgrade may change.",
     mend="Write the key into the metric's entry of metric_list.",
 )
 def metric_aggregation(file: TaskFile) -> Iterator[Found]:

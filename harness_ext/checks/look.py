@@ -203,7 +203,9 @@ def _look_at_task(report: Report, file: TaskFile, metadata: Mapping[str, Any], r
     except InputError as error:  # the loader asks for an argument of a run, such as a judge
         report.left_out[file.name] = " ".join(str(error).split())
     except Exception as error:  # the task's own code
-        if doing == "loading" and not _own_data(file) and records is None:
+        if records is not None and "larger than population" in str(error):
+            report.left_out[file.name] = "it draws more examples than there are docs in --docs; give more"
+        elif doing == "loading" and not _own_data(file) and records is None:
             report.left_out[file.name] = f"its data is not at hand ({type(error).__name__}); give --docs"
         else:
             report.findings += _ask("failure", Failure(file, doing, error), house=house, file=file)
