@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import harness_ext
+from harness_ext.cli import check as _check
 from harness_ext.cli import compare as _compare
 from harness_ext.cli import data as _data
 from harness_ext.cli import demo as _demo
@@ -58,6 +59,8 @@ app.command("compare")(_compare.compare)
 app.command("replies")(_replies.replies)
 app.command("rejudge")(_rejudge.rejudge)
 app.command("judge-agreement")(_judge_agreement.judge_agreement)
+app.command("check")(_check.check)
+app.command("lock")(_check.lock)
 app.command("path")(_path.path)
 app.command("pairs")(_pairs.pairs)
 app.add_typer(_data.app, name="data")

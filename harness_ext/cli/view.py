@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from harness_ext.cli.saying import say
+from harness_ext.cli.saying import say, write
 
 NAME = "view.html"
 POLL = 2.0
@@ -68,7 +67,7 @@ def view(
     try:
         while True:
             if draw:
-                _write(page, draw(REFRESH if watching else 0))
+                write(page, draw(REFRESH if watching else 0), "Give another --output.", make_folder=True)
                 say(f"{'Built again' if shown else 'Built'}: {page}.")
                 if browser and not shown:
                     typer.launch(page.resolve().as_uri())
@@ -81,7 +80,7 @@ def view(
             draw = _drawn(results, base, show_samples=show_samples, waiting=True) or draw
     except KeyboardInterrupt:
         if draw:
-            _write(page, draw(0))
+            write(page, draw(0), "Give another --output.", make_folder=True)
         raise
 
 
@@ -107,19 +106,6 @@ def _drawn(
         )  # fmt: skip
 
     return draw
-
-
-def _write(page: Path, text: str) -> None:
-    """Put the page in its place in one step: a browser never loads half of it."""
-    from harness_ext.errors import InputError
-
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        part = page.with_name(f".{page.name}.{os.getpid()}")
-        part.write_text(text, encoding="utf-8")
-        part.replace(page)
-    except OSError as error:
-        raise InputError(f"{page} cannot be written ({error.strerror}). Give another --output.") from error
 
 
 _State = frozenset[tuple[Path, int, int]]

@@ -29,23 +29,25 @@ def check_copies(card: Card) -> CopiesReport:
         copies = local_copies(card, entry)
         missing += not copies
         for copy in copies:
-            if problem := _problem(entry, copy):
+            if problem := wrong_bytes(entry, copy):
                 wrong.append(wrong_copy(card, entry, copy, problem))
-            elif problem := _wrong_rows(entry, copy):
+            elif problem := wrong_rows(entry, copy):
                 wrong.append(f"{entry.name}: {problem}. The file is right; mend data_cards/{card.source}.md.")
             else:
                 right += 1
     return CopiesReport(right, wrong, missing)
 
 
-def _problem(entry: CardFile, copy: Path) -> str | None:
+def wrong_bytes(entry: CardFile, copy: Path) -> str | None:
+    """How a copy's size or digest differs from its card's; ``None`` where they agree."""
     try:
         return difference(copy, size=entry.bytes, sha256=entry.sha256, memory=None)
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
 
 
-def _wrong_rows(entry: CardFile, copy: Path) -> str | None:
+def wrong_rows(entry: CardFile, copy: Path) -> str | None:
+    """How the number of a copy's records differs from its card's; ``None`` where they agree or are not counted."""
     if entry.row_rule is None:
         return None
     try:

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,14 +23,6 @@ pytestmark = pytest.mark.slow
 
 SOURCE = Path(__file__).parent / "third_party"
 TEAS = list(csv.DictReader((SOURCE / "teahouse" / "steeping" / "teas.csv").read_text().splitlines()))
-LINT = """
-from pathlib import Path
-import lm_eval.tasks, teahouse
-from lm_eval.tasks._index import TaskIndex
-from harness_ext.checks.tasks import problems
-upstream = set(TaskIndex.build([Path(lm_eval.tasks.__file__).parent]))
-print(problems(Path(teahouse.__file__).parent, cards={"steeping"}, upstream=upstream))
-"""
 
 
 class Guest:
@@ -48,8 +41,13 @@ class Guest:
         }
 
     def call(self, command: str, *arguments: object) -> str:
+        done = self.process(command, *arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def process(self, command: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         unset = ("HARNESS_EXT_AUTOLOAD", "PYTHONPATH", "VIRTUAL_ENV", "HARNESS_EXT_MIRROR")
-        done = subprocess.run(
+        return subprocess.run(
             [str(self._environment / "bin" / command), *map(str, arguments)],
             cwd=self.folder,
             env={name: value for name, value in os.environ.items() if name not in unset} | {"HF_HUB_OFFLINE": "1"},
@@ -57,8 +55,6 @@ class Guest:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def run(self, model: str, unit: str = "minutes") -> Path:
         """A run of lm-eval's own command on stored answers."""
@@ -124,7 +120,36 @@ def test_no_file_of_ours_names_it(checkout: Path) -> None:
 
 
 def test_its_tasks_pass_the_checks_that_ours_pass(guest: Guest) -> None:
-    assert guest.call("python", "-c", LINT).strip() == "[]"
+    report = json.loads(guest.call("harness-ext", "check", "steeping", "--json"))
+    assert report["findings"] == []
+    assert sorted(report["loaded"]) == ["steeping_ask_black", "steeping_ask_green"]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "mistake"),
+    [
+        ("_ask", 'until: ["\\n"], ', "", "generation-kwargs"),
+        ("_ask", "false}\n  - {metric: parse", "true}\n  - {metric: parse", "direction-reversed"),
+        ("_ask", "Number:", "Number: ", "space-before-target"),
+        ("_ask", "does {{tea}} steep", "({{answer}}) does {{tea}} steep", "gold-in-prompt"),
+        ("scores.py", "parse_failure\": 0.0", "parse_failure\": 0.0, \"extra\": 1.0", "metric-undeclared"),
+        ("ask_green.yaml", "language: en, ", "", "metadata-missing"),
+    ],
+    ids=lambda value: value if value.replace("-", "").isalpha() else "",
+)  # fmt: skip
+def test_a_mistake_in_its_tasks_is_found_as_in_ours(
+    guest: Guest, tmp_path: Path, file: str, old: str, new: str, mistake: str
+) -> None:
+    folder = tmp_path / "steeping"
+    shutil.copytree(SOURCE / "teahouse" / "steeping", folder)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            text = path.read_text(encoding="utf-8").replace("!function teahouse.steeping.", "!function ")
+            assert path.name != file or old in text
+            path.write_text(text.replace(old, new) if path.name == file else text, encoding="utf-8")
+    done = guest.process("harness-ext", "check", "steeping", "--include-path", tmp_path, "--json")
+    assert done.returncode == 1, done.stderr
+    assert {finding["check"] for finding in json.loads(done.stdout)["findings"]} == {mistake}
 
 
 def test_its_rows_are_placed_by_what_it_declares(guest: Guest, rows: list[dict[str, str]]) -> None:

@@ -1,0 +1,45 @@
+"""What ``harness-ext check`` says of the tasks that this package ships."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lm_eval.tasks import TaskManager
+
+from harness_ext.checks.lock import LOCK
+from harness_ext.checks.look import Report, choose, look
+
+TASKS = Path(__file__).parents[3] / "tasks"
+WITH_TASKS = sorted({path.parent for path in TASKS.glob("*/*.yaml")})
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return look(choose(include_path=[TASKS]))
+
+
+def test_nothing_is_found(report: Report) -> None:
+    assert [f"{found.file.name}: {found.check}: {found.what}" for found in report.findings] == []
+
+
+def test_docs_and_scores_of_every_task_are_looked_at_but_of_those_that_need_a_judge(report: Report) -> None:
+    names = set(TaskManager(include_defaults=False, include_path=TASKS).all_subtasks)
+    assert {loaded.file.name for loaded in report.loaded} == {name for name in names if not name.endswith("_judged")}
+
+
+def test_tasks_with_a_judge_have_no_finding_either() -> None:
+    judged = sorted(TASKS.glob("safety/*_judged.yaml"))
+    harm = [path for path in judged if "_judged_harm" in path.read_text(encoding="utf-8")]
+    assert judged
+    assert harm
+
+
+@pytest.mark.parametrize("folder", WITH_TASKS, ids=lambda folder: folder.name)
+def test_every_benchmark_has_a_lock_file(folder: Path) -> None:
+    assert (folder / LOCK).is_file()
+
+
+def test_every_yaml_file_is_in_lm_evals_index() -> None:
+    index = TaskManager(include_defaults=False, include_path=TASKS).task_index
+    assert {entry.yaml_path for entry in index.values()} - {None} == set(TASKS.rglob("*.yaml"))
