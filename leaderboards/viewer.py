@@ -103,27 +103,30 @@ class Viewer:
         total = documents or 0
         if not (reason and documents):  # a file of which nothing is shown is not opened to count
             try:
-                samples, total = self._samples(task, keep=not reason)
+                samples, total = self._samples(task, documents, keep=not reason)
             except ValueError:
                 return  # named among the files that could not be used
         self.runs.append(Shown(task.task, visible(label), visible(", ".join(judges)), total, reason, samples))
 
-    def _samples(self, task: TaskRun, *, keep: bool) -> tuple[list[dict[str, Any]], int]:
+    def _samples(self, task: TaskRun, known: int | None, *, keep: bool) -> tuple[list[dict[str, Any]], int]:
         """The samples to show, and the number of documents that there are."""
         found: dict[str, dict[str, Any]] = {}
         documents = set()
+        once = known is not None and len(task.filters) == 1  # nothing more is said about a document further down
         free = self.share
         for sample in task.lines():
             number = str(sample["doc_id"])
             documents.add(number)
             if number not in found:
                 if not keep or len(found) >= MOST_SAMPLES or (free <= 0 and found):
+                    if once:
+                        break
                     continue
                 before = len(self.texts)
                 found[number] = self._document(number, sample)
                 free -= _SAMPLE_BYTES + sum(map(len, self.texts[before:]))
             found[number]["filters"].append(self._filter(sample, found[number], task))
-        return list(found.values()), len(documents)
+        return list(found.values()), known or len(documents)
 
     def _document(self, number: str, sample: Mapping[str, Any]) -> dict[str, Any]:
         doc = sample.get("doc")
