@@ -107,16 +107,17 @@ class Viewer:
         total, measure = documents or 0, ""
         if not (reason and documents):  # a file of which nothing is shown is not opened to count
             try:
-                samples, total, measure = self._samples(task, keep=not reason)
+                samples, total, measure = self._samples(task, documents, keep=not reason)
             except ValueError:
                 return  # named among the files that could not be used
         shown = Shown(task.task, visible(label), visible(", ".join(judges)), total, reason, samples, visible(measure))
         self.runs.append(shown)
 
-    def _samples(self, task: TaskRun, *, keep: bool) -> tuple[list[dict[str, Any]], int, str]:
+    def _samples(self, task: TaskRun, known: int | None, *, keep: bool) -> tuple[list[dict[str, Any]], int, str]:
         """The samples to show, the number of documents that there are, and what marks them right or wrong."""
         found: dict[str, dict[str, Any]] = {}
         documents = set()
+        once = known is not None and len(task.filters) == 1  # nothing more is said about a document further down
         free = self.share
         scores: list[tuple[dict[str, Any], Mapping[str, object]]] = []
         for sample in task.lines():
@@ -124,6 +125,8 @@ class Viewer:
             documents.add(number)
             if number not in found:
                 if not keep or len(found) >= MOST_SAMPLES or (free <= 0 and found):
+                    if once:
+                        break
                     continue
                 before = len(self.texts)
                 found[number] = self._document(number, sample)
@@ -131,7 +134,7 @@ class Viewer:
             shown = self._filter(sample, found[number], task)
             scores.append((shown, sample))
             found[number]["filters"].append(shown)
-        return list(found.values()), len(documents), _mark(scores, task)
+        return list(found.values()), known or len(documents), _mark(scores, task)
 
     def _document(self, number: str, sample: Mapping[str, Any]) -> dict[str, Any]:
         doc = sample.get("doc")

@@ -285,14 +285,14 @@ def read(paths: Iterable[Path], visit: Visit | None = None, *, seeds: Seeds = "e
     return runs
 
 
-def _with_stable_hashes(content: dict[str, Any], rows: Sequence[Row], file: Path, beside: _Beside) -> Sequence[Row]:
+def _with_stable_hashes(content: dict[str, Any], rows: list[Row], file: Path, beside: _Beside) -> list[Row]:
     """The rows with hashes of the logged docs for tasks about images or sounds, here and in the content.
 
     lm-eval's own hash covers the address at which an image happened to lie, so it is never the same twice.
     """
-    hashes = content.get("task_hashes")
+    hashes = content.get("task_hashes") or {}
     own: dict[str, str] = {}
-    for name, task in _tasks(content, rows, file, beside).items() if isinstance(hashes, dict) else ():
+    for name, task in _tasks(content, rows, file, beside).items():
         if name in hashes and any(task.config.get(key) for key in ("doc_to_image", "doc_to_audio")):
             try:
                 read = task.scores().values() if task.samples else ()

@@ -149,7 +149,7 @@ def permutation_p(
     if np.isnan(found).any():
         return math.nan
     counted_in = 0 if exact else 1
-    return min(1.0, 2 * (min(extreme) + counted_in) / (len(found) + counted_in))
+    return min(1.0, 2 * float(min(extreme) + counted_in) / (len(found) + counted_in))
 
 
 def _exchanges(units: int, draws: int, seed: int) -> Iterator[Floats]:
