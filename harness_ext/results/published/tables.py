@@ -67,7 +67,7 @@ def parse(source: Source, kind: Kind) -> Iterator[Row]:
         DataError: a row does not follow the schema; the message names the file, the line and the column.
     """
     origin = "published" if kind == "published" else "baseline"
-    with source.file.open("r", encoding="utf-8", newline="") as text:
+    with source.file.open("r", encoding="utf-8") as text:
         reader = csv.DictReader(text, strict=True)
         try:
             for record in reader:

@@ -94,3 +94,13 @@ def test_a_key_of_another_benchmark_is_refused_before_the_model_is_made(manager:
         evaluator.simple_evaluate(
             model="no such model", tasks=[task], task_manager=manager, metadata={"data": "sample", key: "x"}
         )
+
+
+def test_a_package_of_somebody_else_declares_what_its_tasks_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    package = Path(__file__).parents[2] / "e2e" / "third_party"
+    monkeypatch.syspath_prepend(str(package))
+    manager = TaskManager(include_defaults=False, include_path=str(package / "teahouse"))
+    asked = {"tasks": ["steeping"], "task_manager": manager}
+    switches.check(asked | {"metadata": {"unit": "seconds"}})
+    with pytest.raises(InputError, match=r"no task of this run reads 'colour' of --metadata; they read .*'unit'"):
+        switches.check(asked | {"metadata": {"colour": "red"}})
