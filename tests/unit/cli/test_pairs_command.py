@@ -126,7 +126,7 @@ def test_a_generated_answer_is_the_first_right_one_and_a_limit_counts_docs(
         ("parity_free", "validation", "parity_free is evaluated on its split dev"),
         ("parity", "other", "parity has no split other"),
         ("parity_numbers", "train", "the target of a doc is 1, which is no text"),
-        ("none", "train", "there is no task none"),
+        ("none", "train", "tasks not found: none"),
     ],
 )
 def test_what_is_evaluated_or_not_there_is_refused_with_the_way_out(
