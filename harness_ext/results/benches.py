@@ -19,7 +19,7 @@ import functools
 import importlib
 import importlib.util
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -82,6 +82,17 @@ def packages() -> tuple[str, ...]:
     return (OURS, *others)
 
 
+def places() -> Iterator[tuple[str, Path]]:
+    """Every one of :func:`packages` with each folder that holds it."""
+    for package in packages():
+        try:
+            spec = importlib.util.find_spec(package)
+        except Exception:  # another package's code; the start-up hook names it where tasks are loaded
+            spec = None
+        for place in (spec.submodule_search_locations or ()) if spec else ():
+            yield package, Path(place)
+
+
 class Home(NamedTuple):
     """Where a benchmark lives."""
 
@@ -97,15 +108,10 @@ def homes() -> Mapping[str, Home]:
     'harness_ext.tasks'
     """
     found: dict[str, Home] = {}
-    for package in packages():
-        try:
-            spec = importlib.util.find_spec(package)
-        except Exception:  # another package's code; the start-up hook names it where tasks are loaded
-            spec = None
-        for place in (spec.submodule_search_locations or ()) if spec else ():
-            for folder in sorted(Path(place).iterdir()):
-                if folder.is_dir() and _NAME.fullmatch(folder.name):
-                    found.setdefault(folder.name, Home(package, folder))
+    for package, place in places():
+        for folder in sorted(place.iterdir()):
+            if folder.is_dir() and _NAME.fullmatch(folder.name):
+                found.setdefault(folder.name, Home(package, folder))
     return found
 
 

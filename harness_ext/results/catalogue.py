@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import yaml
 
-from harness_ext._autoload import task_folders
 from harness_ext.files import FileError, parse_yaml, read_text
 from harness_ext.results import benches
 
@@ -63,8 +62,8 @@ def catalogue() -> Mapping[str, Entry]:
             continue
         children = config.get("task") or ()
         if isinstance(config.get("group"), str):
-            names = tuple(_child_names(children if isinstance(children, list) else [children]))
-            found.setdefault(config["group"], Entry(config["group"], "group", config, names))
+            inside = tuple(_child_names(children if isinstance(children, list) else [children]))
+            found.setdefault(config["group"], Entry(config["group"], "group", config, inside))
         elif isinstance(children, str):
             found.setdefault(children, Entry(children, "task", config))
             tags = config.get("tag") or []
@@ -144,7 +143,8 @@ def size(name: str) -> int | None:
         return None
     declared = benches.declared(entry.bench).sizes
     if entry.kind == "task":
-        return _by_beginning(declared, name)
+        found: int | None = _by_beginning(declared, name)
+        return found
     if "test_split" in entry.config:  # other docs than its tasks have alone
         return declared.get(name)
     sizes = [size(leaf) for leaf in leaves(name)]
@@ -185,8 +185,8 @@ def _child_names(children: Iterable[Any]) -> Iterator[str]:
 
 
 def _files() -> Iterator[Path]:
-    for folder in dict.fromkeys(task_folders()):
-        yield from sorted(Path(folder).rglob("*.yaml"))
+    for _, place in benches.places():
+        yield from sorted(place.rglob("*.yaml"))
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

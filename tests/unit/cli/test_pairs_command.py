@@ -143,7 +143,7 @@ def test_several_tasks_give_one_file_and_none_has_a_prompt_that_another_is_evalu
         ("parity_free", "validation", "parity_free is evaluated on its split dev"),
         ("parity", "other", "parity has no split other"),
         ("parity_numbers", "train", "the target of a doc is 1, which is no text"),
-        ("none", "train", "there is no task none"),
+        ("none", "train", "tasks not found: none"),
     ],
 )
 def test_what_is_evaluated_or_not_there_is_refused_with_the_way_out(

@@ -94,7 +94,7 @@ def test_a_broken_file_is_left_out_and_named(
     (tmp_path / "list.yaml").write_text("- tea\n")
     (tmp_path / "loop.yaml").write_text("include: loop.yaml\ntask: loop\n")
     (tmp_path / "orphan.yaml").write_text("include: nowhere\ntask: orphan\n")
-    monkeypatch.setattr(rooms, "task_folders", lambda: [str(tmp_path)])
+    monkeypatch.setattr(rooms.benches, "places", lambda: [("other.tasks", tmp_path)])
     monkeypatch.setattr(rooms, "catalogue", functools.cache(catalogue.__wrapped__))
     assert list(rooms.catalogue()) == ["tea"]
     for name in ("broken", "list", "loop", "orphan"):
