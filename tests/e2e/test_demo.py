@@ -100,7 +100,7 @@ def test_the_demo_compares_a_model_that_it_makes_with_its_base(cache: Path, tmp_
             asked |= {json.loads(line)["doc"].get("id") for line in file.read_text().splitlines()}
     assert len(trained) == 21
     assert trained.isdisjoint(asked)
-    scores = results(folder / "instruct", "eibench_few_shot")["results"]
+    scores = results(folder / "instruct" / "eibench", "eibench_few_shot")["results"]
     failures = [scores[f"eibench_{part}"] for parts in EI_ASPECTS.values() for part in parts]
     shares = [leaf.get("invalid,none", leaf.get("parse_failure,none")) for leaf in failures]
     assert sum(share <= 0.05 for share in shares) >= 15
