@@ -16,7 +16,7 @@ from harness_ext.models.dialogues.turns import transcript
 Answer = Callable[[int, Doc], Any]
 """What is answered to a doc, given its number: a text, or a log-likelihood for each request."""
 
-_RIGHT, _WRONG = -0.01, -1000.0
+_RIGHT, _WRONG = -0.01, -200.0
 _CONSTANTS = 6
 """Different gold texts that are given to every doc."""
 

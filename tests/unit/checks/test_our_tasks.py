@@ -28,11 +28,11 @@ def test_docs_and_scores_of_every_task_are_looked_at_but_of_those_that_need_a_ju
     assert {loaded.file.name for loaded in report.loaded} == {name for name in names if not name.endswith("_judged")}
 
 
-def test_tasks_with_a_judge_have_no_finding_either() -> None:
-    judged = sorted(TASKS.glob("safety/*_judged.yaml"))
-    harm = [path for path in judged if "_judged_harm" in path.read_text(encoding="utf-8")]
-    assert judged
-    assert harm
+def test_a_task_with_a_judge_is_looked_at_once_it_is_given_one() -> None:
+    chosen = choose(["safety_oktest_judged"], [TASKS])
+    assert "has no judge" in look(chosen).left_out["safety_oktest_judged"]
+    report = look(chosen, metadata={"judge": "rule:default_en"})
+    assert ([loaded.file.name for loaded in report.loaded], report.findings) == (["safety_oktest_judged"], [])
 
 
 @pytest.mark.parametrize("folder", WITH_TASKS, ids=lambda folder: folder.name)
