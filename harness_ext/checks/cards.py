@@ -109,5 +109,5 @@ def row_count(file: CardFile) -> Iterator[Found]:
 def _copies(file: CardFile) -> Iterator[tuple[Any, Path]]:
     if isinstance(file.card, Card):
         for entry in file.card.files:
-            for copy in local_copies(entry):
+            for copy in local_copies(file.card, entry):
                 yield entry, copy

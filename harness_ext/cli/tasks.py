@@ -154,8 +154,8 @@ def _data(sources: list[str]) -> tuple[list[str], str]:
     licences = list(dict.fromkeys(card.hub.license for card in cards))
     if len(cards) < len(sources) or not cards:
         return licences, "unknown"
-    tested = [card.file(name) for card in cards for name in card.splits.get("test", card.names)]
-    here = [bool(local_copies(file)) for file in tested]
+    tested = [(card, card.file(name)) for card in cards for name in card.splits.get("test", card.names)]
+    here = [bool(local_copies(*file)) for file in tested]
     return licences, "here" if all(here) else "partly here" if any(here) else "missing"
 
 
