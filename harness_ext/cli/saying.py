@@ -12,7 +12,6 @@ from typing import Annotated
 import typer
 
 from harness_ext.errors import InputError
-from harness_ext.files import write_whole
 
 
 def plain(text: str) -> str:
@@ -74,6 +73,8 @@ def write(path: Path, content: str | bytes, way_out: str, *, make_folder: bool =
     Raises:
         InputError: it cannot be written; the sentence ends with the way out.
     """
+    from harness_ext.files import write_whole  # imports YAML
+
     given = content if isinstance(content, bytes) else content.encode()
     try:
         if make_folder:

@@ -113,6 +113,7 @@ def from_sentences(metric: Any, hypotheses: Sequence[str], references: Sequence[
         hypotheses: the answers.
         references: one or more gold texts of every answer: lists as long as ``hypotheses``.
 
+    >>> from sacrebleu import BLEU
     >>> round(from_sentences(BLEU(), ["the cat sat on the mat"], [["the cat sat on a mat"]]).point, 4)
     53.7285
     """

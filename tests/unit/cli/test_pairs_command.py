@@ -132,7 +132,7 @@ def test_several_tasks_give_one_file_and_none_has_a_prompt_that_another_is_evalu
     ]
     assert "8 rows of parity parity_exam, split train" in said
     code, _, errors = run("parity", "none", "--include-path", folder, "--out", tmp_path / "other.jsonl")
-    assert (code, "there is no task none" in errors) == (2, True), errors
+    assert (code, "tasks not found: none" in errors) == (2, True), errors
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ def test_a_page_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> Non
 def test_results_that_arrive_are_shown_and_the_page_stops_loading_itself_in_the_end(tmp_path: Path) -> None:
     folder, page = tmp_path / "runs", tmp_path / "runs" / "view.html"
     folder.mkdir()
-    code = "from harness_ext.cli import main, view; view.POLL = 0.1; main()"
+    # What is started by a job in the background ignores Ctrl-C, unless it says otherwise.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from harness_ext.cli import main, view; view.POLL = 0.1; main()"
     command = [sys.executable, "-c", code]
     errors = tmp_path / "errors"
     with errors.open("w") as file:

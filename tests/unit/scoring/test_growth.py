@@ -15,6 +15,7 @@ from harness_ext import scoring
 from harness_ext.scoring import (
     affect,
     answers,
+    class_soft_labels,
     emobench,
     english_refusals,
     eqbench,
@@ -42,6 +43,7 @@ READ: dict[str, Callable[[str], object]] = {
     "answers.answer_of": answers.answer_of,
     "answers.plain": answers.plain,
     "answers.plain_scores": answers.plain_scores,
+    "class_soft_labels.parse_distribution": lambda text: class_soft_labels.parse_distribution(text, LABELS),
     "emobench.compat_letters": lambda text: emobench.compat_letters(text, ["a"]),
     "english_refusals.plain": english_refusals.plain,
     "eqbench.sections": lambda text: [eqbench.sections(text, language) for language in ("en", "de")],
