@@ -129,8 +129,8 @@ def test_every_function_that_reads_an_answer_is_tried() -> None:
 
 @pytest.mark.parametrize("name", READ)
 def test_four_times_the_text_takes_about_four_times_as_long(name: str) -> None:
-    slow = [(form, unit) for unit in UNITS for form in FORMS if grows(READ[name], form, unit)]
-    assert slow == []
+    slow = ((form, unit) for unit in UNITS for form in FORMS if grows(READ[name], form, unit))
+    assert next(slow, None) is None  # finding all that are slow would take minutes
 
 
 @pytest.mark.parametrize(
