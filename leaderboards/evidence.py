@@ -111,6 +111,8 @@ class Evidence:
             drawn, _ = run_drawn(Run(Path(file), rows[0].model, tasks, groups), scores=runs.scored)
             for at, row in own:
                 one = drawn.get((row.task, row.metric, row.filter))
+                if one and row.level == "task":
+                    runs.drawn[row.run, row.task, row.metric, row.filter] = one
                 if one and compared and row.metric == next(iter(measures[row.task]))[0]:
                     self._drawn[row.run, row.task, row.metric, row.filter] = one
                 interval = one.interval if one else None

@@ -179,7 +179,9 @@ class Viewer:
         """Strict JSON that may stand inside a script element: no NaN, no ``<``, nothing that ends a line of script."""
         content = {"texts": self.texts, "runs": [vars(run) for run in self.runs]}
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return text.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
+        for sign in "<>&\u2028\u2029":  # megabytes: translate() would look at every character by itself
+            text = text.replace(sign, f"\\u{ord(sign):04x}")
+        return text
 
     @property
     def counts(self) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import scipy
 
 from harness_ext.scoring.answers import answer_of, plain
 from harness_ext.scoring.resampled import CorpusMetric, Resampled
@@ -67,7 +67,7 @@ def of_log_likelihoods(values: npt.ArrayLike) -> list[float]:
     lls = np.asarray(values, dtype=float)
     if np.isnan(lls).any() or np.isposinf(lls).any() or not np.isfinite(lls).any():
         raise ValueError(f"log-likelihoods must be numbers below infinity, at least one of them finite: {values!r}")
-    return list(special.softmax(lls).tolist())
+    return list(scipy.special.softmax(lls).tolist())
 
 
 def parse_distribution(text: str, labels: Sequence[str]) -> list[float] | None:
@@ -128,8 +128,8 @@ def jensen_shannon(gold: Floats, predicted: Floats) -> Floats:
     >>> jensen_shannon(np.array([1.0, 0.0]), np.array([0.0, 1.0])).item()
     1.0
     """
-    middle = special.entr((gold + predicted) / 2).sum(-1)
-    nats = middle - (special.entr(gold).sum(-1) + special.entr(predicted).sum(-1)) / 2
+    middle = scipy.special.entr((gold + predicted) / 2).sum(-1)
+    nats = middle - (scipy.special.entr(gold).sum(-1) + scipy.special.entr(predicted).sum(-1)) / 2
     return np.asarray(np.maximum(nats, 0) / np.log(2))
 
 

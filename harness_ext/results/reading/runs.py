@@ -169,6 +169,9 @@ class Runs:
         self._tasks: dict[Place, TaskRun] = {}
         self._groups: dict[Place, tuple[str, ...]] = {}
         self._scores: dict[Place, Mapping[str, Scores]] = {}
+        self.drawn: dict[tuple[str, str, str, str], Any] = {}
+        """What became of numbers when documents were drawn again, by run, task, metric and filter, while their model is
+        visited (:class:`~harness_ext.results.statistics.bootstrap.Drawn`)."""
         self._documents: dict[Place, int] = {}
         self._opened: set[Path] = set()
 
@@ -340,6 +343,7 @@ def _visit(runs: Runs, records: repeats.Records, visit: Visit) -> None:
         for at in several:
             instead, extra = visit([next(rows) for _ in at], runs)
             runs._scores.clear()
+            runs.drawn.clear()
             for place, row in zip(at, instead, strict=True):
                 if row is None:
                     kept[place] = False

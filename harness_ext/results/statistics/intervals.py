@@ -47,6 +47,9 @@ def draw_all(statistics: Sequence[Resampled], units: Units, *, draws: int = DRAW
 
 def of_row(row: Row, runs: Runs) -> Drawn | None:
     """A task's number on resamples, while its model is visited; None without samples that give it."""
+    known: Drawn | None = runs.drawn.get((row.run, row.task, row.metric, row.filter))
+    if known:
+        return known
     scores, task = runs.scores(row), runs.task(row)
     if task is None or scores is None or row.metric not in scores.items:
         return None
