@@ -14,6 +14,9 @@ _VISIBLE = str.maketrans(_PICTURES | _SPELLED)
 # Halves of a character (which no file can hold) and code points that are none.
 _IMPOSSIBLE = re.compile("[\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
+_TO_SHOW = re.compile(f"[{''.join(map(chr, _PICTURES | _SPELLED))}\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+"""All of them, looked for at once: most texts have none."""
+
 
 def visible(text: str) -> str:
     r"""The text with every control character shown as a sign; line ends become ``\n``, tabs stay.
@@ -21,7 +24,7 @@ def visible(text: str) -> str:
     >>> visible("a\x00b\r\nc\u202ed")
     'a␀b\nc⟨U+202E⟩d'
     """
-    if text.isprintable() and text.isascii():
+    if (text.isprintable() and text.isascii()) or not _TO_SHOW.search(text):
         return text
     plain = text.replace("\r\n", "\n").translate(_VISIBLE)
     return _IMPOSSIBLE.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", plain)

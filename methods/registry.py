@@ -6,6 +6,7 @@ Names and summaries are read from the source, so that listing them loads nothing
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import re
 from collections.abc import Callable
@@ -73,6 +74,7 @@ def _about(name: str) -> str:
     return ast.get_docstring(ast.parse(sources[name])) or ""
 
 
+@functools.cache
 def _sources() -> dict[str, str]:
     found = {}
     for entry in resources.files("harness_ext.methods").iterdir():
