@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import python
 
 from harness_ext.data import load_sample
 
@@ -21,14 +20,7 @@ SAMPLE = '{"data": "sample"}'
 
 
 def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return python(*arguments)
 
 
 def compare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import python
 
 from harness_ext.data import fetch
 from harness_ext.tasks.eqbench_v2.docs import stored_answers
@@ -29,14 +27,7 @@ GROUPS = {
 
 
 def lm_eval(output: Path, *arguments: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "lm_eval", "run", "--output_path", str(output), *arguments],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = python("-m", "lm_eval", "run", "--output_path", str(output), *arguments)
     assert done.returncode == 0, done.stderr[-3000:]
     (file,) = output.rglob("results_*.json")
     report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import python
 
 from harness_ext.scoring.soft_labels import order_bias
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS
@@ -26,14 +25,7 @@ CONDITIONS = ("none", "hard", "soft", "soft_inverted")
 
 
 def lm_eval(output: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "lm_eval", "run", "--output_path", str(output), "--log_samples", *arguments],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = python("-m", "lm_eval", "run", "--output_path", str(output), "--log_samples", *arguments, **environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 

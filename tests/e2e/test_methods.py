@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import transformers
+from warm_python import python
 
 Run = subprocess.CompletedProcess[str]
 SAMPLE = '{"data": "sample"}'
@@ -18,14 +17,7 @@ TASK = "mbtibench_zero_shot_ll_ei"
 
 
 def call(*command: str) -> Run:
-    return subprocess.run(
-        [sys.executable, *command],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return python(*command)
 
 
 def harness_ext(*arguments: str) -> Run:

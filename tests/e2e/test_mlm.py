@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 import transformers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from warm_python import python
 
 from harness_ext.results.reading.runs import load_run
 
@@ -37,14 +36,7 @@ def lm_eval(model: str, checkpoint: Path, *arguments: str, **environment: str) -
     name, _, options = model.partition(",")
     settings = f"pretrained={checkpoint},{options}".rstrip(",")
     command = ["-m", "lm_eval", "run", "--model", name, "--model_args", settings, "--device", "cpu", *arguments]
-    return subprocess.run(
-        [sys.executable, *command],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    return python(*command, **environment)
 
 
 def results(folder: Path) -> dict[str, dict[str, Any]]:

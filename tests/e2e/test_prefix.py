@@ -17,6 +17,7 @@ import pytest
 import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from warm_python import python
 
 TOY_TASKS = Path(__file__).parent / "toy_tasks"
 TASKS = "toy_capitals,toy_completion,toy_perplexity"
@@ -76,15 +77,8 @@ def command(output: Path, backend: str, model: str, *arguments: str, model_args:
     ]  # fmt: skip
 
 
-def run(arguments: list[str], *program: str) -> str:
-    done = subprocess.run(
-        [*(program or (sys.executable,)), *arguments],
-        env=os.environ | ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+def run(arguments: list[str], **environment: str) -> str:
+    done = python(*arguments, **environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
 
@@ -157,7 +151,7 @@ def test_a_killed_run_goes_on_where_it_ended(tmp_path: Path) -> None:
     kept = stored()
     assert 20 <= kept < 240
     assert not list((tmp_path / "killed").rglob("results_*.json"))
-    shown = run([*arguments("resumed")], sys.executable)
+    shown = run([*arguments("resumed")], **ENVIRONMENT)
     assert f"{kept} of 240 answers found" in shown
     left = 120 - kept // 2  # of one whose second choice was left, too
     assert f"Scoring: 100%|██████████| {left}/{left} [" in shown
@@ -185,7 +179,7 @@ def test_two_processes_share_the_documents(model: str, tmp_path: Path) -> None:
     run(command(tmp_path / "one", "hf-prefix", model, "--tasks", TASKS))
     shared = f",resume={tmp_path / 'store'}"
     shown = run(
-        [*launch, *command(tmp_path / "two", "hf-prefix", model, "--tasks", TASKS, model_args=shared)], sys.executable
+        [*launch, *command(tmp_path / "two", "hf-prefix", model, "--tasks", TASKS, model_args=shared)], **ENVIRONMENT
     )
     assert_same(tmp_path / "two", tmp_path / "one")
     # The first of the two asked for its half, the two docs out of three that are its own.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import python
 
 TOY_TASKS = Path(__file__).parent / "toy_tasks"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "replay"
@@ -40,14 +39,7 @@ ANSWERS: list[dict[str, Any]] = [
 def run(
     *arguments: str, program: tuple[str, ...] = ("-m", "lm_eval"), **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *program, "run", "--include_path", str(TOY_TASKS), "--model", "replay", *arguments],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return python(*program, "run", "--include_path", str(TOY_TASKS), "--model", "replay", *arguments, **environment)
 
 
 def results(folder: Path) -> dict[str, dict[str, Any]]:

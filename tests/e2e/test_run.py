@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import python
 
 TOY_TASKS = Path(__file__).parent / "toy_tasks"
 LM_EVAL = ("-m", "lm_eval")
@@ -21,14 +20,7 @@ Run = subprocess.CompletedProcess[str]
 
 
 def call(program: tuple[str, ...], *arguments: str, **environment: str) -> Run:
-    return subprocess.run(
-        [sys.executable, *program, *arguments],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""} | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return python(*program, *arguments, **environment)
 
 
 def scores(folder: Path) -> dict[str, Any]:

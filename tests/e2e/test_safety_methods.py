@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import warm_python
 
 TASK = "safety_xstest"
 
 
 def python(*command: str) -> subprocess.CompletedProcess[str]:
-    offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, *command], env=os.environ | offline, capture_output=True, text=True, timeout=600, check=False
-    )
+    done = warm_python.python(*command)
     assert done.returncode == 0, done.stderr[-3000:]
     return done
 
