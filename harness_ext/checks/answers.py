@@ -72,8 +72,15 @@ def aggregated(task: Any, metric: str, items: list[Any]) -> float:
 
 
 def oracle(loaded: Loaded) -> Answer:
-    """The gold answer of each doc."""
-    return lambda number, doc: _prefer(loaded, number, gold_indices(loaded.task, doc) if _chooses(loaded) else {0})
+    """The gold answer of each doc: where choices are scored by a soft label, the label itself."""
+
+    def answer(number: int, doc: Doc) -> Any:
+        soft = doc.get("soft_label")
+        if _chooses(loaded) and isinstance(soft, list) and len(soft) == len(loaded.requests[number]) and any(soft):
+            return [(math.log(share) if share > 0 else _WRONG, share == max(soft)) for share in soft]
+        return _prefer(loaded, number, gold_indices(loaded.task, doc) if _chooses(loaded) else {0})
+
+    return answer
 
 
 def nothing(loaded: Loaded) -> Answer:
