@@ -91,9 +91,7 @@ def new_task(
             licence = "unknown" if yes else typer.prompt("Its licence", default="unknown", err=True)
         if not yes:
             typer.confirm("Write it?", default=True, abort=True, err=True)
-        draft = Draft(
-            name, columns, found.rows, found.data, found.files, redistributable, language, licence, package
-        )
+        draft = Draft(name, columns, found.rows, found.data, found.files, redistributable, language, licence, package)
         for path in write(draft, Path()):
             typer.echo(path)
     _check(draft)
@@ -134,18 +132,15 @@ def _described(columns: Columns, rows: int) -> str:
 
 
 def _require_names(name: str, package: str, language: str) -> None:
-    from harness_ext import _autoload
-
     if not _NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > 60:
         raise InputError(f"{name!r} is no name of a task; give lower-case words joined by _, such as moods_en.")
     if package and (not _NAME.fullmatch(package) or keyword.iskeyword(package)):
         raise InputError(f"--package {package!r} is no name of a package; give lower-case words joined by _.")
     if not _LANGUAGE.fullmatch(language):
         raise InputError(f"--language {language!r} is no language tag; give one such as en or zh.")
-    _autoload.install()
-    from lm_eval.tasks import TaskManager
+    from harness_ext.checks.look import is_taken
 
-    if name in TaskManager().task_index:
+    if is_taken(name):
         raise InputError(f"{name} is the name of a task, group or tag that exists. Give another.")
 
 

@@ -24,9 +24,32 @@ _AT_LEAST = 16
 _TURNS = ("turns", "messages", "conversation", "conversations", "dialogue", "dialog")
 _CHOICES = ("choices", "options", "candidates")
 _LABEL = ("label", "class", "category", "emotion", "sentiment", "mood", "stance", "topic", "intent")
-_ANSWER = ("answer", "answers", "target", "targets", "gold", "output", "response", "reference", "references", "completion")
+_ANSWER = (
+    "answer",
+    "answers",
+    "target",
+    "targets",
+    "gold",
+    "output",
+    "response",
+    "reference",
+    "references",
+    "completion",
+)
 _TEXT = (
-    *("text", "question", "prompt", "input", "instruction", "sentence", "document", "post", "tweet", "comment", "content"),
+    *(
+        "text",
+        "question",
+        "prompt",
+        "input",
+        "instruction",
+        "sentence",
+        "document",
+        "post",
+        "tweet",
+        "comment",
+        "content",
+    ),
     *("body", "premise", "utterance", "title"),
 )
 _PICTURE = ("file_name", "image", "picture", "path")
@@ -71,7 +94,9 @@ class Wanted:
 class UnknownColumnError(InputError):
     """A column cannot be found out; ``option`` names it."""
 
-    def __init__(self, option: Literal["text", "answer", "votes", "choices"], what: str, names: Collection[str]) -> None:
+    def __init__(
+        self, option: Literal["text", "answer", "votes", "choices"], what: str, names: Collection[str]
+    ) -> None:
         super().__init__(f"which column is {what}? Say --{option} COLUMN; there are {_listed(names)}.")
         self.option, self.what = option, what
 

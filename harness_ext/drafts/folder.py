@@ -185,7 +185,7 @@ def _rendered(template: str, facts: Mapping[str, Any]) -> str:
         variable_start_string="<<", variable_end_string=">>", block_start_string="<%", block_end_string="%>",
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined,
     )  # fmt: skip
-    text = (resources.files(__package__) / "templates" / template).read_text(encoding="utf-8")
+    text = (resources.files(__package__) / "templates" / f"{template}.jinja").read_text(encoding="utf-8")
     return environment.from_string(text).render(**facts, literal=_literal)
 
 
@@ -252,7 +252,8 @@ def _made_up(draft: Draft, number: int) -> dict[str, Any]:
         row[columns.answer] = columns.labels[number % len(columns.labels)]
     elif columns.kind == "multiple-choice":
         choices = [f"Made-up choice {letter} of {number + 1}" for letter in LETTERS[: max(2, len(columns.choices))]]
-        row |= {columns.choices[0]: choices} if len(columns.choices) == 1 else dict(zip(columns.choices, choices))
+        listed = len(columns.choices) == 1
+        row |= {columns.choices[0]: choices} if listed else dict(zip(columns.choices, choices, strict=True))
         said = {"text": choices[right], "letter": LETTERS[right], "from 0": right, "from 1": right + 1}
         row[columns.answer] = said[columns.form]
     else:
@@ -294,8 +295,8 @@ def _card(draft: Draft, about: str) -> str:
     }
     text = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=118)
     prose = (
-        f"# {draft.name}\n\n{about} {len(draft.rows)} docs.\n\nSay here who wrote and who judged the data, what is wrong "
-        "with it, and what it must not be used for; mark in `sensitive` what a user must know first.\n"
+        f"# {draft.name}\n\n{about} {len(draft.rows)} docs.\n\nSay here who wrote and who judged the data, what is "
+        "wrong with it, and what it must not be used for; mark in `sensitive` what a user must know first.\n"
     )
     whole = f"---\n{text}---\n{prose}"
     try:

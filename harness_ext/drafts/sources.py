@@ -78,8 +78,8 @@ def _from_hub(name: str, scratch: Path) -> Source:
         splits = datasets.load_dataset(name)
     except Exception as error:  # of many types, down to those of file systems
         raise InputError(
-            f"{name} is neither a file nor in the cache of datasets. Download it with datasets.load_dataset and save it "
-            f"with to_json, then give the file ({' '.join(str(error).split())[:200]})."
+            f"{name} is neither a file nor in the cache of datasets. Download it with datasets.load_dataset and save "
+            f"it with to_json, then give the file ({' '.join(str(error).split())[:200]})."
         ) from error
     finally:
         datasets.config.HF_HUB_OFFLINE = before

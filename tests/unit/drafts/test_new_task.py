@@ -91,7 +91,11 @@ EXPECTED = {
     questions: {"id": "2", "text": "1 + 1?", "answers": ["2", "it is 2"]},
     choices: {"id": "2", "text": "Q1?", "choices": ["a1", "b1", "c"], "answer": 1},
     dialogues: {"id": "2", "turns": ["Hi.", "And 1?"], "answers": ["No 1."]},
-    pictures: {"picture": "cats/1 – ü.png", "answers": ["cats"], "text": "Which of these does the picture show: cats, dogs?"},
+    pictures: {
+        "picture": "cats/1 – ü.png",
+        "answers": ["cats"],
+        "text": "Which of these does the picture show: cats, dogs?",
+    },
 }
 CHANCE = {soft_labels: None, classes: 33.3333, questions: 5.5556, choices: 50.0, dialogues: 5.5556, pictures: 66.6667}
 kinds = pytest.mark.parametrize("make", EXPECTED, ids=lambda make: make.__name__)
@@ -110,10 +114,7 @@ def test_what_is_written_has_no_findings_and_the_docs_are_those_of_the_rows(
     expected = EXPECTED[make]
     assert any(expected.items() <= doc.items() for doc in docs)
     card = load_card("trial", here / "data_cards")
-    assert (card.redistributable, [file.rows for file in card.files][0]) == (
-        passed_on,
-        None if make is pictures else len(N),
-    )
+    assert (card.redistributable, card.files[0].rows) == (passed_on, None if make is pictures else len(N))
     copied = [path for path in (here / "data_cards").rglob("*") if path.is_file() and path.suffix != ".md"]
     assert len(copied) == (len(card.files) if passed_on else 0)
     sample = (here / "tasks/trial/sample.jsonl").read_text(encoding="utf-8")
@@ -154,7 +155,7 @@ def test_what_is_there_is_never_overwritten(tmp_path: Path, here: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../trial", "Trial", "class", "trial/../x", "", "a b", "x" * 99, "hellaswag"])
 def test_a_name_that_is_no_tasks_or_one_of_somebody_elses_is_refused(name: str, tmp_path: Path, here: Path) -> None:
-    done = new_task("--from", classes(tmp_path), "--", name) if False else new_task(name, "--from", classes(tmp_path))
+    done = new_task(name, "--from", classes(tmp_path))
     assert isinstance(done.exception, HarnessExtError)
     assert list(here.iterdir()) == []
 
