@@ -6,7 +6,7 @@ import keyword
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -111,8 +111,8 @@ def _columns(found: Source, wanted: Wanted, *, ask: bool) -> Columns:
             many = error.option in ("votes", "choices")
             say(str(error))
             said = typer.prompt(f"{error.what}{' (separated by commas)' if many else ''}", err=True).strip()
-            value = tuple(part.strip() for part in said.split(",")) if many else said
-            wanted = replace(wanted, **{error.option: value})
+            named: dict[str, Any] = {error.option: tuple(part.strip() for part in said.split(",")) if many else said}
+            wanted = replace(wanted, **named)
 
 
 def _described(columns: Columns, rows: int) -> str:
