@@ -159,8 +159,8 @@ def _check(draft: Draft) -> None:
             typer.echo(plain(line))
         say(f"{'sample' if data == 'sample' else 'all rows'}: {summary(report)}")
     say(f"next: put a known score into {draft.test}, and try the task:")
-    path = f"--include_path {folder}"
-    say(f"  lm_eval --model dummy --tasks {draft.name} {path} --log_samples --output_path results")
+    model = "hf-multimodal --model_args pretrained=MODEL" if draft.columns.kind == "image" else "dummy"
+    say(f"  lm_eval --model {model} --tasks {draft.name} --include_path {folder} --log_samples --output_path results")
     say("  harness-ext table results")
     if findings:
         raise typer.Exit(1)

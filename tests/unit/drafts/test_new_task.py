@@ -169,6 +169,14 @@ def test_hostile_columns_and_classes_stay_texts(tmp_path: Path, here: Path) -> N
     assert (docs[1]["text"], docs[1]["labels"][docs[1]["answer"]]) == ("{{ 1 }}", label)
 
 
+def test_annotators_who_never_agree_are_no_finding(tmp_path: Path) -> None:
+    """The gold answer is the soft label itself: its likeliest class alone would score worse than an empty answer."""
+    voted = ["a", "a", "b", "b", "c", "c", "a"]
+    rows = [{"text": f"Text {n}."} | {f"vote_{k}": voted[(n + k) % 7] for k in range(5)} for n in N]
+    done = new_task("trial", "--from", lines(tmp_path / "v.jsonl", rows), "--redistributable")
+    assert done.exit_code == 0, done.output
+
+
 def test_a_double_among_the_rows_is_found(tmp_path: Path) -> None:
     rows = [{"text": f"Text {n // 2}.", "label": "ab"[n % 2]} for n in N]
     done = new_task("trial", "--from", lines(tmp_path / "d.jsonl", rows))
