@@ -72,18 +72,29 @@ def aggregated(task: Any, metric: str, items: list[Any]) -> float:
 
 
 def oracle(loaded: Loaded) -> Answer:
-    """The gold answer of each doc."""
-    return lambda number, doc: _prefer(loaded, number, gold_indices(loaded.task, doc) if _chooses(loaded) else {0})
+    """The gold answer of each doc: where choices are scored by a soft label, the label itself."""
+
+    def answer(number: int, doc: Doc) -> Any:
+        if soft := _soft_label(loaded, number, doc):
+            return [(math.log(share) if share > 0 else _WRONG, share == max(soft)) for share in soft]
+        return _prefer(loaded, number, gold_indices(loaded.task, doc) if _chooses(loaded) else {0})
+
+    return answer
 
 
 def nothing(loaded: Loaded) -> Answer:
-    """An empty answer; where likelihoods are compared, the gold answer is the least likely."""
+    """An empty answer; where likelihoods are compared, the gold answer is the least likely.
+
+    Of a soft label the class with the least weight takes all.
+    """
 
     def answer(number: int, doc: Doc) -> Any:
         if loaded.task.OUTPUT_TYPE == "generate_until":
             return ""
         if not _chooses(loaded):
             return _prefer(loaded, number, set())
+        if soft := _soft_label(loaded, number, doc):
+            return _prefer(loaded, number, {soft.index(min(soft))})
         return _prefer(loaded, number, set(range(len(loaded.task.doc_to_choice(doc)))) - gold_indices(loaded.task, doc))
 
     return answer
@@ -105,6 +116,13 @@ def _same(text: str, _number: int, _doc: Doc) -> str:
 
 def _same_choice(loaded: Loaded, choice: int, number: int, _doc: Doc) -> Any:
     return _prefer(loaded, number, {choice})
+
+
+def _soft_label(loaded: Loaded, number: int, doc: Doc) -> list[float]:
+    """The weights of the choices, where the doc has a soft label; else none."""
+    soft = doc.get("soft_label")
+    fits = _chooses(loaded) and isinstance(soft, list) and len(soft) == len(loaded.requests[number])
+    return soft if fits and isinstance(soft, list) and any(soft) else []
 
 
 def _chooses(loaded: Loaded) -> bool:

@@ -12,6 +12,7 @@ from harness_ext.checks.files import TaskFile
 from harness_ext.checks.findings import Found, check
 from harness_ext.checks.loading import Doc, Failure, Loaded, split_evaluated, split_of_examples
 from harness_ext.checks.network import NetworkTriedError
+from harness_ext.models.dialogues.filter import has_dialogues
 
 _AT_MOST = 5_000
 """Docs of a split that are compared with those of another."""
@@ -155,9 +156,15 @@ def question_key(task: Any, doc: Doc) -> tuple[str, ...]:
     pieces = (
         [] if isinstance(text, int) else [piece for line in str(text).splitlines() for piece in _OPTION.split(line)]
     )
+    pieces += _later_turns(task, doc)
     if task.config.doc_to_choice is not None:
         pieces += list(map(str, task.doc_to_choice(doc)))
     return tuple(sorted(filter(None, (" ".join(piece.casefold().split()) for piece in pieces))))
+
+
+def _later_turns(task: Any, doc: Doc) -> tuple[str, ...]:
+    """What a dialogue asks after its first turn, which alone stands in the prompt."""
+    return tuple(map(str, doc["turns"][1:])) if has_dialogues(task) else ()
 
 
 @check(
@@ -167,9 +174,9 @@ def question_key(task: Any, doc: Doc) -> tuple[str, ...]:
 )
 def asked_twice(loaded: Loaded) -> Iterator[Found]:
     """No two of the first docs ask exactly the same."""
-    asked = Counter(tuple(str(one.args) for one in requests) for requests in loaded.requests)
-    twice = [
-        number for number, requests in enumerate(loaded.requests) if asked[tuple(str(o.args) for o in requests)] > 1
-    ]
+    pairs = zip(loaded.docs, loaded.requests, strict=True)
+    asked = [(_later_turns(loaded.task, doc), *(str(one.args) for one in requests)) for doc, requests in pairs]
+    counts = Counter(asked)
+    twice = [number for number, one in enumerate(asked) if counts[one] > 1]
     if twice:
         yield Found(f"docs {', '.join(map(str, twice))} ask exactly the same", "doc_to_text")

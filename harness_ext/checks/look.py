@@ -259,6 +259,12 @@ def _card_files(root: Path) -> dict[str, Path] | None:
     return {path.stem: path for folder in (ours, own) for path in sorted(folder.glob("*.md"))}
 
 
+def is_taken(name: str) -> bool:
+    """Whether lm-eval or an installed package has a task, group or tag of that name."""
+    roots = [_UPSTREAM, *(Path(folder).resolve() for folder in task_folders())]
+    return any(name in _index(root) for root in dict.fromkeys(roots))
+
+
 def _upstream_names() -> Collection[str]:
     return _index(_UPSTREAM).keys()
 

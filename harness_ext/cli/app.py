@@ -13,6 +13,7 @@ from harness_ext.cli import data as _data
 from harness_ext.cli import demo as _demo
 from harness_ext.cli import judge_agreement as _judge_agreement
 from harness_ext.cli import method as _method
+from harness_ext.cli import new_task as _new_task
 from harness_ext.cli import pairs as _pairs
 from harness_ext.cli import path as _path
 from harness_ext.cli import published as _published
@@ -59,6 +60,7 @@ app.command("compare")(_compare.compare)
 app.command("replies")(_replies.replies)
 app.command("rejudge")(_rejudge.rejudge)
 app.command("judge-agreement")(_judge_agreement.judge_agreement)
+app.command("new-task")(_new_task.new_task)
 app.command("check")(_check.check)
 app.command("lock")(_check.lock)
 app.command("path")(_path.path)

@@ -148,7 +148,8 @@ class Card(BaseModel):
     home: Annotated[Path | None, Field(exclude=True)] = None
     """The folder that the card lies in; None in an archive."""
 
-    homepage: Annotated[str, Field(pattern=r"^https://")]
+    homepage: Annotated[str | None, Field(pattern=r"^https://")] = None
+    """Where the source is described; may be left out where all files lie with the card."""
     licence: Annotated[str, Field(min_length=1)]
     """The licence in words, as stated upstream, and what is unverified about it."""
     redistributable: bool
@@ -167,6 +168,8 @@ class Card(BaseModel):
             values = [getattr(file, what) for file in self.files]
             if repeated := sorted({value for value in values if values.count(value) > 1}):
                 raise ValueError(f"file {what} {repeated[0]!r} is listed twice")
+        if self.homepage is None and any(file.url for file in self.files):
+            raise ValueError("homepage is missing: files are downloaded, so the source has one")
         names = {file.name for file in self.files}
         for split, files in self.splits.items():
             if unknown := sorted(set(files) - names):

@@ -36,7 +36,7 @@ def facts(card: Card, quote: str = "`") -> list[tuple[str, str]]:
         ("passing on", "allowed by the licence" if card.redistributable else "not clearly allowed: never commit it"),
         ("sensitive", ", ".join(card.sensitive) or "nothing marked"),
         ("languages", ", ".join(card.hub.language)),
-        ("homepage", card.homepage),
+        ("homepage", card.homepage or "none: the files lie with the card"),
         ("citation", card.citation),
         *(
             (f"split {split}", ", ".join(f"{quote}{name}{quote}" for name in names))

@@ -39,6 +39,7 @@ _MEDIA_TYPES = {
     ".yaml": "application/yaml",
     ".md": "text/markdown",
     ".csv": "text/csv",
+    ".parquet": "application/vnd.apache.parquet",
     ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
@@ -53,7 +54,7 @@ def to_croissant(card: Card) -> dict[str, Any]:
         "name": card.source,
         "alternateName": card.hub.pretty_name,
         "description": _description(card),
-        "url": card.homepage,
+        **({"url": card.homepage} if card.homepage else {}),
         "license": card.licence,
         "citeAs": card.citation,
         "inLanguage": card.hub.language,

@@ -15,7 +15,7 @@ from pydantic import Field
 
 _RULES = (
     "lines", "lines after a header", "csv records", "json lines", "json( [^ ]+)?", "numbered blocks", "dashed blocks",
-    "sqlite rows",
+    "sqlite rows", "parquet rows",
 )  # fmt: skip
 RowRule = Annotated[str, Field(pattern=f"^({'|'.join(_RULES)})$")]
 """One of the rules of :func:`count_rows`."""
@@ -28,6 +28,7 @@ _BY_SUFFIX = {
     ".jsonl": "json lines",
     ".json": "json",
     ".db": "sqlite rows",
+    ".parquet": "parquet rows",
 }
 
 
@@ -60,11 +61,18 @@ def count_rows(file: Path, rule: RowRule) -> int:
         lines of at least twenty hyphens, each of which closes a block.
     ``sqlite rows``
         rows of all tables together.
+    ``parquet rows``
+        rows as the file's footer says.
 
     Raises:
         ValueError: there is no such rule.
-        csv.Error, json.JSONDecodeError, LookupError, sqlite3.Error: the file is not what the rule says.
+        csv.Error, json.JSONDecodeError, LookupError, sqlite3.Error, pyarrow.ArrowException: the file is not what the
+            rule says.
     """
+    if rule == "parquet rows":
+        from pyarrow import parquet
+
+        return int(parquet.read_metadata(file).num_rows)
     if rule == "sqlite rows":
         return _count_sqlite_rows(file)
     text = file.read_bytes().decode("utf-8-sig")

@@ -55,6 +55,23 @@ def distribution(weights: npt.ArrayLike) -> list[float]:
     return list((shares / shares.sum()).tolist())
 
 
+def of_votes(votes: Sequence[str], labels: Sequence[str]) -> list[float]:
+    """The share of each class among the votes of an item's annotators; an empty vote is none.
+
+    Raises:
+        ValueError: nobody voted, or somebody for none of the classes.
+
+    >>> of_votes(["joy", "joy", "", "anger"], ["anger", "fear", "joy"])
+    [0.3333333333333333, 0.0, 0.6666666666666666]
+    """
+    given = [vote for vote in votes if vote]
+    if strangers := set(given) - set(labels):
+        raise ValueError(f"a vote for {min(strangers)!r}, which is none of {', '.join(labels)}")
+    if not given:
+        raise ValueError("nobody voted")
+    return [given.count(label) / len(given) for label in labels]
+
+
 def of_log_likelihoods(values: npt.ArrayLike) -> list[float]:
     """Probabilities of listed answers from their log-likelihoods (nats).
 

@@ -13,8 +13,8 @@ the doc's others. All survive the round trip through a samples file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -306,3 +306,13 @@ agg_recall = _of_extracted(lambda tp, fp, fn: ratio(tp, tp + fn))
 """Recall of (tp, fp, fn) items over the corpus, 0-100."""
 agg_pair_f1 = _of_extracted(lambda tp, fp, fn: ratio(2 * tp, 2 * tp + fp + fn))
 """F1 of (tp, fp, fn) items over the corpus, 0-100."""
+
+
+def score_likelihoods(doc: Mapping[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, Any]:
+    """``process_results`` of a task whose choices are the labels: the likeliest is predicted; gold is ``answer``.
+
+    >>> score_likelihoods({"answer": 1}, [(-1.0, True), (-2.0, False), (-3.0, False)])
+    {'accuracy': 0.0, 'macro_f1': ([1], [0], 3)}
+    """
+    predicted = int(np.argmax([likelihood for likelihood, _ in results]))
+    return {"accuracy": 100.0 * (predicted == doc["answer"]), "macro_f1": ([doc["answer"]], [predicted], len(results))}

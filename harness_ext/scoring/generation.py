@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness_ext.scoring.answers import of_answer
 from harness_ext.scoring.resampled import CorpusMetric, Resampled, from_sums, never_resampled, ratio
 from harness_ext.scoring.resampled.statistic import Floats
 
@@ -216,6 +217,24 @@ def first_line(text: str) -> str:
     'joy'
     """
     return next(filter(None, map(str.strip, text.split("\n"))), "")
+
+
+@of_answer
+def score_answer(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
+    r"""``process_results`` of a generating task whose right answers, as texts, stand in the doc's ``answers``.
+
+    Case and punctuation do not matter. Of an answer to which every reference is one line its first line is read.
+
+    >>> score_answer({"answers": ["Paris"]}, ["paris.\nIt is the capital."])
+    {'exact_match': 100.0, 'rouge_l': 100.0, 'no_answer': 0.0, 'reasoning_cut': 0.0}
+    """
+    references = doc["answers"]
+    answer = results[0] if any("\n" in reference for reference in references) else first_line(results[0])
+    return {
+        "exact_match": superni_exact(answer, references),
+        "rouge_l": superni_rouge(answer, references),
+        "no_answer": float(not answer.strip()),
+    }
 
 
 def _bleu_of_items(tokenize: str) -> CorpusMetric[tuple[str, str]]:

@@ -143,3 +143,15 @@ for _ in range(2):
     done = call(("-c", script), *arguments, "--include_path", str(TOY_TASKS))
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Plan: 4 requests") == 2
+
+
+def test_options_may_stand_in_a_file_and_the_command_line_goes_before_it(answers: Path, tmp_path: Path) -> None:
+    settings = {"model": "replay", "model_args": {"path": str(answers)}, "tasks": ["toy_capitals"], "limit": 1}
+    file = tmp_path / "run.yaml"
+    file.write_text(json.dumps(settings | {"include_path": str(TOY_TASKS), "output_path": str(tmp_path / "results")}))
+    done = call(HARNESS_EXT, "run", "--config", str(file), "--limit", "3", HARNESS_EXT_AUTOLOAD="0")
+    assert done.returncode == 0, done.stderr
+    (results,) = tmp_path.glob("results/**/results_*.json")
+    content = json.loads(results.read_text())
+    assert (content["config"]["limit"], content["config"]["model"]) == (3, "replay")
+    assert content["n-samples"]["toy_capitals"]["effective"] == 3
