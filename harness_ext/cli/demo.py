@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shlex
 import shutil
@@ -132,6 +133,7 @@ def _settle_environment() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is here already
     os.environ.setdefault("LMEVAL_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while waiting starve each other
+    logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)  # tied weights are written once: as they should
 
 
 def _tune(instruct: Path, output: Path, metadata: str | None) -> Path:
