@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -12,6 +12,15 @@ from harness_ext.leaderboards.table import Entry, Table
 from harness_ext.results.reading.frame import to_rows
 
 _MOST_NAMED = 20
+
+
+class Written(BaseModel):
+    """The answers to a task's requests, and how many of them were as long as ``max_gen_toks`` allows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    answers: int = Field(ge=0)
+    cut: int = Field(ge=0)
 
 
 class Usage(BaseModel):
@@ -27,6 +36,8 @@ class Usage(BaseModel):
     counted_by: str
     one_of_processes: int = 1
     cost: float | None = Field(None, ge=0, allow_inf_nan=False)
+    cut: Mapping[str, Written] = {}
+    """By task; nothing where the backend's tokenizer could not count."""
 
     @property
     def words(self) -> str:
@@ -43,26 +54,41 @@ class Usage(BaseModel):
             f"{self.output:,} written{by}{price}"
         )
 
+    def cuts(self, tasks: Collection[str]) -> str:
+        """Which of these tasks' answers reached ``max_gen_toks``, in one phrase; empty where none did.
+
+        >>> block = {"requests": 3, "seconds": 1, "input": 9, "output": 6, "unit": "tokens", "counted_by": "tokenizer"}
+        >>> cut = {"a": {"answers": 3, "cut": 2}, "b": {"answers": 3, "cut": 0}}
+        >>> Usage.model_validate(block | {"cut": cut}).cuts(["a", "b"])
+        'answers cut at max_gen_toks: a 2 of 3'
+        """
+        told = [f"{task} {own.cut} of {own.answers}" for task, own in self.cut.items() if own.cut and task in tasks]
+        return f"answers cut at max_gen_toks: {', '.join(told)}" if told else ""
+
 
 def noted(tables: Sequence[Table], frame: pd.DataFrame, blocks: Mapping[str, object]) -> list[Table]:
-    """The tables with a note for each run in them that recorded what it took.
+    """The tables with notes for each run in them that recorded what it took: on that, and on answers that were cut.
 
     Args:
         tables: those of the frame.
         frame: columns of :data:`harness_ext.results.reading.frame.COLUMNS`.
         blocks: what results files say of their usage, by file; what is no such block is passed over.
     """
-    used: dict[str, str] = {}
+    used: dict[str, Usage] = {}
     for run, block in blocks.items():
         try:
-            used[run] = Usage.model_validate(block).words
+            used[run] = Usage.model_validate(block)
         except ValidationError:
             continue
-    first = frame[frame.run.isin(used.keys())].drop_duplicates(["run", "bench", "data"])
+    told = frame[frame.run.isin(used.keys())]
+    first = told.drop_duplicates(["run", "bench", "data"])
     notes: dict[tuple[str, str], dict[str, None]] = {}
     for row in to_rows(first):
         kind = "benchmark" if row.data == "real" else "sample"
-        notes.setdefault((row.bench, kind), {})[f"{Entry.of(row).name}: {used[row.run]}, in the whole run."] = None
+        name, own = Entry.of(row).name, notes.setdefault((row.bench, kind), {})
+        own[f"{name}: {used[row.run].words}, in the whole run."] = None
+        if cuts := used[row.run].cuts(set(told[(told.run == row.run) & (told.bench == row.bench)].task)):
+            own[f"{name}: {cuts}."] = None
     last = {(table.bench, table.kind): at for at, table in enumerate(tables)}
     found = list(tables)
     for place, own in notes.items():

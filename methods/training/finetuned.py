@@ -170,7 +170,7 @@ def finetuned(
         steps=ends[config.epochs],
         learning_rate=config.lr,
         warmup_steps=_steps(config, rows, config.warmup_epochs),
-        checkpoint_every=max(1, ends[config.epochs] // 10),
+        checkpoint_every=max(_STEPS_WORTH_KEEPING, ends[config.epochs] // 10),
         **{name: getattr(config, name) for name in _SAME_IN_TRAINING},
     )
     with work_folder(config.out, record.identity(), training_bytes(model)) as work:
@@ -302,6 +302,9 @@ def places_in(base: Checkpoint, model: Any) -> dict[str, str]:
         raise InputError(f"{base.path}: there is no tensor {lost[0]}, which {type(model).__name__} has.")
     return places
 
+
+_STEPS_WORTH_KEEPING = 10
+"""Of a training: a checkpoint holds the whole model and costs about as much as a few steps."""
 
 _SAME_IN_TRAINING = (
     "batch_size", "accumulation", "weight_decay", "max_gradient_norm", "precision", "max_loss", "seed",

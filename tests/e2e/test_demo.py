@@ -91,20 +91,25 @@ def test_the_demo_compares_a_model_that_it_makes_with_its_base(cache: Path, tmp_
     prepare(INSTRUCT, cache)
     out, err = harness_ext("demo", "--sample", cwd=tmp_path, cache=cache)
     folder = tmp_path / "results" / "demo"
-    record = json.loads((folder / "smollm2-135m-instruct-tuned" / "method.json").read_text())
-    assert (record["method"], record["notes"]["rows"]) == ("fine_tuning", {"train": 21})
-    trained = {json.loads(line)["id"] for line in (folder / "train.jsonl").read_text().splitlines()}
+    record = json.loads((cache / "demo" / "samples" / "smollm2-135m-instruct-tuned" / "method.json").read_text())
+    assert (record["method"], record["notes"]["rows"]) == ("fine_tuning", {"train": 54})
+    rows = [json.loads(line) for line in (cache / "demo" / "samples" / "train.jsonl").read_text().splitlines()]
+    trained = {(row["task"], row["id"]) for row in rows}
     asked = set()
     for name in ("base", "instruct", "tuned"):
         for file in (folder / name).rglob("samples_*.jsonl"):
-            asked |= {json.loads(line)["doc"].get("id") for line in file.read_text().splitlines()}
-    assert len(trained) == 21
+            docs = [json.loads(line)["doc"] for line in file.read_text().splitlines()]
+            asked |= {(doc.get("task"), doc.get("id")) for doc in docs}
+    assert len(trained) == len(rows)
     assert trained.isdisjoint(asked)
-    scores = results(folder / "instruct" / "eibench", "eibench_few_shot")["results"]
-    failures = [scores[f"eibench_{part}"] for parts in EI_ASPECTS.values() for part in parts]
-    shares = [leaf.get("invalid,none", leaf.get("parse_failure,none")) for leaf in failures]
+    scores = results(folder / "tuned" / "chat", "eibench_few_shot")["results"]
+    leaves = [f"eibench_{part}" for parts in EI_ASPECTS.values() for part in parts]
+    shares = [scores[leaf].get("invalid,none", scores[leaf].get("parse_failure,none")) for leaf in leaves]
     assert sum(share <= 0.05 for share in shares) >= 15
     assert scores["eibench_emobench_eu"]["invalid,none"] < 1
+    cut = results(folder / "tuned" / "chat", "eibench_few_shot")["usage"]["cut"]
+    assert cut.keys() == set(leaves)
+    assert all(own["answers"] == scores[leaf]["sample_len"] for leaf, own in cut.items())
     assert err.index("harness-ext pairs") < err.index("harness-ext method run") < err.index("Plan: ")
     assert err.index("Plan: ") < err.index("Wrote ") < err.index("page.html")
     for text in (out, (folder / "table.md").read_text(), (folder / "page.html").read_text()):

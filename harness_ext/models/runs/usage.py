@@ -2,6 +2,8 @@
 
 Tokens are those that a server reports, else those of the backend's tokenizer; characters are counted where there is
 neither. What --use_cache or --resume had already is not asked for and not counted, unless lm-eval's own cache answers.
+An answer that is as long as the task allows, by the backend's tokenizer, was most likely cut there: these are counted
+by task.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from lm_eval.api.instance import Instance
@@ -20,6 +22,7 @@ from harness_ext.models.runs.between import Answers, Ask, Between
 KEY = "usage"
 """Of the block in a results file."""
 _AT_ONCE = 1_000
+_LENGTH_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 _COUNTED = ("parse_generations", "parse_logprobs")
 """Methods of lm-eval's API backends that see what a server sent."""
 
@@ -39,6 +42,15 @@ class _Read:
     output: int = 0
 
 
+@dataclass
+class _Written:
+    """The answers to a task's requests."""
+
+    answers: int = 0
+    cut: int = 0
+    """Those that reached ``max_gen_toks``."""
+
+
 class Meter(Between):
     """Counts what a backend is asked and answers."""
 
@@ -49,6 +61,7 @@ class Meter(Between):
         self._seconds = 0.0
         self._characters, self._tokens, self._told = _Read(), _Read(), _Read()
         self._untold = 0
+        self._written: dict[str, _Written] = {}
         tokenizer = vars(self.lm).get("tokenizer")  # a property may download one
         self._tokenizer = tokenizer if callable(tokenizer) else None
 
@@ -64,6 +77,14 @@ class Meter(Between):
         for read, lengths in ((self._characters, _characters), (self._tokens, self._count)):
             read.input += sum(lengths(texts))
             read.output += sum(lengths(written))
+        for request, length in zip(
+            requests, self._count(written), strict=False
+        ):  # none are counted without a tokenizer
+            limit = new_tokens(request) or getattr(self.lm, "max_gen_toks", None)
+            if limit is not None:
+                own = self._written.setdefault(str(request.task_name), _Written())
+                own.answers += 1
+                own.cut += length >= limit
         return answers
 
     def usage(self) -> dict[str, Any]:
@@ -76,6 +97,8 @@ class Meter(Between):
             read, unit, by = self._characters, "characters", "characters"
         block: dict[str, Any] = {"requests": self._requests, "seconds": round(self._seconds, 3)}
         block |= {"input": read.input, "output": read.output, "unit": unit, "counted_by": by}
+        if self._written:
+            block["cut"] = {task: asdict(own) for task, own in self._written.items()}
         processes = getattr(self.lm, "world_size", 1)
         return block if processes == 1 else {**block, "one_of_processes": processes}
 
@@ -122,6 +145,13 @@ class Meter(Between):
             self._told.output += written
         else:
             self._untold += 1
+
+
+def new_tokens(request: Instance) -> int | None:
+    """The most tokens that a generating request may be answered with; None if it does not say."""
+    if request.request_type != "generate_until":
+        return None
+    return next((int(request.args[1][key]) for key in _LENGTH_KEYS if key in request.args[1]), None)
 
 
 def _text(kind: str, request: Instance) -> str:

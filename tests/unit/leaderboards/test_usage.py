@@ -35,6 +35,12 @@ def test_cost_processes_and_characters_are_said() -> None:
     assert "3,400 characters read and 56 written, in" in note
 
 
+def test_answers_that_were_cut_are_said_below_the_tables_of_their_benchmark() -> None:
+    own = {"t": {"answers": 6, "cut": 2}, "of_another_benchmark": {"answers": 6, "cut": 6}}
+    assert notes_of(BLOCK | {"cut": own})[1:] == ["m: answers cut at max_gen_toks: t 2 of 6."]
+    assert notes_of(BLOCK | {"cut": {"t": {"answers": 6, "cut": 0}}})[1:] == []
+
+
 @pytest.mark.parametrize("block", [None, 3, {}, BLOCK | {"input": "many"}, BLOCK | {"seconds": float("nan")}])
 def test_what_is_no_such_block_is_passed_over(block: Any) -> None:
     assert notes_of(block) == []

@@ -156,6 +156,30 @@ def test_tokens_are_the_tokenizers_where_there_is_one() -> None:
     assert (used["input"], used["output"], used["unit"], used["counted_by"]) == (7, 3, "tokens", "tokenizer")
 
 
+def test_an_answer_as_long_as_its_task_allows_counts_as_cut() -> None:
+    backend = Backend()
+    backend.tokenizer = lambda texts, add_special_tokens: {"input_ids": [text.split() for text in texts]}
+    said = {"short": "one two", "long": "one two three", "free": "one two three"}
+    backend.answer = lambda _, request: said[request.args[0]]
+    meter = Meter(backend)
+    for task, prompt, limits in (
+        ("t", "short", {"max_gen_toks": 3}),
+        ("t", "long", {"max_gen_toks": 3}),
+        ("u", "free", {}),
+    ):
+        meter.generate_until([Instance("generate_until", {}, (prompt, limits), 0, (task, 0, 1))])
+    assert meter.usage()["cut"] == {"t": {"answers": 2, "cut": 1}}  # nobody says how long an answer of u may be
+    backend.max_gen_toks = 3
+    meter.generate_until([Instance("generate_until", {}, ("free", {}), 0, ("u", 0, 1))])
+    assert meter.usage()["cut"]["u"] == {"answers": 1, "cut": 1}
+
+
+def test_no_answer_is_called_cut_where_nobody_knows_tokens() -> None:
+    meter = Meter(Backend())
+    meter.generate_until([Instance("generate_until", {}, ("prompt", {"max_gen_toks": 1}), 0, ("t", 0, 1))])
+    assert "cut" not in meter.usage()
+
+
 def test_a_tokenizer_that_would_have_to_be_loaded_is_left_alone() -> None:
     class Lazy(Backend):
         @property

@@ -31,6 +31,14 @@ def test_a_doc_is_not_its_own_example_and_the_others_stay() -> None:
     assert ids(sampler.sample(4, eval_doc={"id": 25})) == [0, 26, 50, 75]
 
 
+def test_examples_have_different_answers_while_the_split_has_such() -> None:
+    answers = ["neutral"] * 90 + ["joy"] * 5 + ["anger"] * 5
+    sampler = Spread([{"id": number, "target": answer} for number, answer in enumerate(answers)])
+    assert ids(sampler.sample(3)) == [0, 90, 95]
+    assert ids(sampler.sample(3, eval_doc={"id": 90, "target": "joy"})) == [0, 91, 95]
+    assert ids(sampler.sample(4)) == [0, 90, 95, 75]
+
+
 @given(size=st.integers(1, 12), wanted=st.integers(1, 12), own=st.integers(0, 12))
 def test_there_are_as_many_different_examples_as_asked_for_or_an_error(size: int, wanted: int, own: int) -> None:
     sampler = Spread([{"id": number} for number in range(size)])
