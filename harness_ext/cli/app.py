@@ -13,6 +13,7 @@ from harness_ext.cli import data as _data
 from harness_ext.cli import demo as _demo
 from harness_ext.cli import forget_quality as _forget_quality
 from harness_ext.cli import judge_agreement as _judge_agreement
+from harness_ext.cli import memorisation as _memorisation
 from harness_ext.cli import method as _method
 from harness_ext.cli import pairs as _pairs
 from harness_ext.cli import path as _path
@@ -58,6 +59,7 @@ app.command("table")(_table.table)
 app.command("view")(_view.view)
 app.command("compare")(_compare.compare)
 app.command("forget-quality")(_forget_quality.forget_quality)
+app.command("memorisation")(_memorisation.memorisation)
 app.command("replies")(_replies.replies)
 app.command("rejudge")(_rejudge.rejudge)
 app.command("judge-agreement")(_judge_agreement.judge_agreement)
