@@ -210,10 +210,14 @@ def load_card(source: str, cards: Traversable | None = None) -> Card:
     file = folder / f"{source}.md"
     if not _SOURCE.fullmatch(source) or not file.is_file():
         raise InputError(f"there is no data card {source!r}. There are: {_listed(list_sources(cards))}.")
-    listing = folder / f"{source}.tsv"
-    listed = listing.read_text(encoding="utf-8") if listing.is_file() else ""
-    card = parse_card(source, file.read_text(encoding="utf-8"), listed)
+    card = parse_card(source, file.read_text(encoding="utf-8"), listing(folder, source))
     return card.model_copy(update={"home": file.parent.absolute()}) if isinstance(file, Path) else card
+
+
+def listing(folder: Traversable, source: str) -> str:
+    """The list of files beside a card; empty for a card that lists them itself."""
+    file = folder / f"{source}.tsv"
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def list_sources(cards: Traversable | None = None) -> list[str]:
@@ -251,6 +255,9 @@ def parse_card(source: str, text: str, listed: str = "") -> Card:
         raise DataError(f"{place}: unknown key {sorted(reserved)[0]!r} in x-harness-ext.")
     try:
         block = {**block, **_of_listing(listed)} if listed else block
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{place}: the list beside it, {source}.tsv, is broken ({error}).") from error
+    try:
         return Card.model_validate({**block, "source": source, "hub": front, "prose": match[2].strip()})
     except ValidationError as error:
         raise DataError(f"{place}: {_first_complaints(error)}.") from error
