@@ -33,7 +33,8 @@ def forget_quality(
         Align | None, typer.Option(help="Compare the questions that both were asked; otherwise they must be the same.")
     ] = None,
     truth_ratio: Annotated[
-        TruthRatioOption | None, typer.Option(help="Definition of the truth ratio. Default: the runs' own, or geometric.")
+        TruthRatioOption | None,
+        typer.Option(help="Definition of the truth ratio. Default: the runs' own, or geometric."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON for machines.")] = False,
 ) -> None:

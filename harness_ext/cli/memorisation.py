@@ -1,4 +1,4 @@
-"""``harness-ext memorisation``: what a model knows of some texts word for word, and whether it tells them from others."""
+"""``harness-ext memorisation``: what a model knows of texts word for word, and whether it tells them from others."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ def _rows(path: Path) -> list[tuple[str, str]]:
             prompt = row.get("prompt", row.get("question", ""))
             if not isinstance(prompt, str) or prompt != prompt.rstrip():
                 raise DataError(
-                    f"{path} line {number}: the prompt ends in a blank or is no text. A blank is set between prompt and "
-                    "answer; end the prompt without one."
+                    f"{path} line {number}: the prompt ends in a blank or is no text. A blank is set between prompt "
+                    "and answer; end the prompt without one."
                 )
             found.append((prompt, row["answer"]))
     except FileError as error:
@@ -83,7 +83,9 @@ def _rows(path: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _scored(model: str, arguments: str, sides: Mapping[str, Sequence[tuple[str, str]]]) -> dict[str, list[dict[str, Any]]]:
+def _scored(
+    model: str, arguments: str, sides: Mapping[str, Sequence[tuple[str, str]]]
+) -> dict[str, list[dict[str, Any]]]:
     """The token scores of every row, set by set and in order."""
     import tempfile
 

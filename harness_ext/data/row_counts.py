@@ -14,8 +14,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 _RULES = (
-    "lines", "lines after a header", "csv records", "json lines", "json lists", "json( [^ ]+)?", "numbered blocks", "dashed blocks",
-    "sqlite rows",
+    "lines", "lines after a header", "csv records", "json lines", "json lists", "json( [^ ]+)?", "numbered blocks",
+    "dashed blocks", "sqlite rows",
 )  # fmt: skip
 RowRule = Annotated[str, Field(pattern=f"^({'|'.join(_RULES)})$")]
 """One of the rules of :func:`count_rows`."""

@@ -188,7 +188,9 @@ def ks_lattice(p: float, n: int, *, digits: int = 4) -> list[int]:
     if not (0 <= p <= 1 and n > 0):
         raise ValueError(f"a p-value lies in [0, 1] and n is at least 1, not {p} and {n}")
     unit = 10.0 ** (-digits) if p >= 10.0 ** (1 - digits) else 10.0 ** (math.floor(math.log10(p)) - 2) if p else 0.0
-    return [k for k, value in enumerate(_lattice(n)) if -unit / 2 - 1e-12 * p <= value - p < unit * (1 - 1e-9) or value == p]
+    return [
+        k for k, value in enumerate(_lattice(n)) if -unit / 2 - 1e-12 * p <= value - p < unit * (1 - 1e-9) or value == p
+    ]
 
 
 def exact_memorisation(hits: Sequence[bool]) -> float:
@@ -245,9 +247,7 @@ def min_k(log_probs: npt.ArrayLike, k: float = 0.4) -> float:
     return -float(values[: max(1, int(k * len(values)))].mean())
 
 
-def min_k_plus_plus(
-    log_probs: npt.ArrayLike, mean: npt.ArrayLike, variance: npt.ArrayLike, k: float = 0.4
-) -> float:
+def min_k_plus_plus(log_probs: npt.ArrayLike, mean: npt.ArrayLike, variance: npt.ArrayLike, k: float = 0.4) -> float:
     """Min-K%++: the same of log-probabilities in standard deviations of the whole next-token distribution.
 
     Args:

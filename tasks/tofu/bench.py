@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-
 from typing import TYPE_CHECKING
 
 from harness_ext.results.benches import Bench

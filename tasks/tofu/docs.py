@@ -115,7 +115,9 @@ def _choices(row: Mapping[str, Any], subset: Subset) -> list[str]:
     return [row["answer"], *base, *row["perturbed_answer"]]
 
 
-def _doc(id: str, row: Mapping[str, Any], subset: Subset, form: Form, question: str, how: Scored | None) -> dict[str, Any]:
+def _doc(
+    id: str, row: Mapping[str, Any], subset: Subset, form: Form, question: str, how: Scored | None
+) -> dict[str, Any]:
     doc: dict[str, Any] = {"id": id, "subset": subset, "question": question, "answer": row["answer"]}
     if form == "generate":
         return doc
@@ -124,7 +126,9 @@ def _doc(id: str, row: Mapping[str, Any], subset: Subset, form: Form, question: 
     doc["choices"] = [answer + end for answer in answers]
     context = PROMPT.format(question)
     doc["n_tokens"] = [how.count(context, f" {choice}") for choice in doc["choices"]] if how else []
-    return doc | ({"base": int(subset in ("forget", "retain"))} if form == "choices" else {"member": subset == "forget"})
+    return doc | (
+        {"base": int(subset in ("forget", "retain"))} if form == "choices" else {"member": subset == "forget"}
+    )
 
 
 @reads("data", "ds_size", "truth_ratio", "compat", "question_key", "tokenizer", "retain_results")
@@ -174,10 +178,16 @@ def load(
         raise InputError(f"tofu: ds_size is {ds_size!r}; give a number of rows, or null for all.")
     how = None
     if form != "generate":
-        how = scored_by(tokenizer or pretrained, None if tokenizer else revision) or (WORDS if data == "sample" else None)
+        how = scored_by(tokenizer or pretrained, None if tokenizer else revision) or (
+            WORDS if data == "sample" else None
+        )
         if how is None:
-            log.warning("tofu: no tokenizer is known, so answers cannot be scored. Give --metadata '{\"tokenizer\": …}'.")
-    subsets: Sequence[Subset] = _UTILITY if part == "utility" else ("forget", "holdout") if form == "mia" else ("forget",)
+            log.warning(
+                "tofu: no tokenizer is known, so answers cannot be scored. Give --metadata '{\"tokenizer\": …}'."
+            )
+    subsets: Sequence[Subset] = (
+        _UTILITY if part == "utility" else ("forget", "holdout") if form == "mia" else ("forget",)
+    )
     docs = [
         _doc(id, row, subset, form, row.get(question_key) or row["question"], how)
         | ({"truth_ratio_definition": truth_ratio} if form == "choices" else {"compat": compat or ""})

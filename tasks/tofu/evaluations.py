@@ -121,7 +121,7 @@ def compare(
     first, second = sides
     if unlearned.base and unlearned.base == retain.model != unlearned.model:
         raise NotAlignedError(
-            f"{retain.name} is {retain.model}, the model that {unlearned.model} was made from: it knows the forget set. "
+            f"{retain.name} is {retain.model}, the model that {unlearned.model} was made from: it knows that set. "
             "Give a model that was trained without it."
         )
     shared = [question for question in first if question in second]
@@ -131,7 +131,9 @@ def compare(
     return unlearning.forget_quality([first[one] for one in shared], [second[one] for one in shared])
 
 
-def _misaligned(one: Evaluation, other: Evaluation, first: Mapping[str, float], second: Mapping[str, float], n: int) -> str:
+def _misaligned(
+    one: Evaluation, other: Evaluation, first: Mapping[str, float], second: Mapping[str, float], n: int
+) -> str:
     alone = [q for q in first if q not in second] + [q for q in second if q not in first]
     examples = "; ".join(repr(question[:80]) for question in alone[:_SHOWN])
     way_out = "Take --align question for these alone." if n else "Evaluate both on the same set."

@@ -78,7 +78,9 @@ def _asked(columns: Mapping[str, Any]) -> Iterator[Asked]:
     by_row = [dict(enumerate(columns[n])) if isinstance(columns[n], list) else columns[n] for n in names]
     for row, (prompt, *_) in by_row[0].items():
         answer, base, perturbed, recall = (column[row] for column in by_row[1:])
-        yield Asked(question_in(prompt), prompt, float(answer), float(base), tuple(map(float, perturbed)), float(recall))
+        yield Asked(
+            question_in(prompt), prompt, float(answer), float(base), tuple(map(float, perturbed)), float(recall)
+        )
 
 
 def _of_open_unlearning(path: Path, content: Mapping[str, Any]) -> Evaluation:

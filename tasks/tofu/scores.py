@@ -36,7 +36,9 @@ def losses_of(doc: Mapping[str, Any], log_likelihoods: Sequence[float]) -> list[
             'Give the model\'s: --metadata \'{"tokenizer": "folder or name on the Hub"}\'.'
         )
     if not all(map(math.isfinite, log_likelihoods)):
-        raise ValueError(f"tofu, doc {doc['id']}: log-likelihoods {list(log_likelihoods)}; float16 overflows, take float32.")
+        raise ValueError(
+            f"tofu, doc {doc['id']}: log-likelihoods {list(log_likelihoods)}; float16 overflows, take float32."
+        )
     return [-value / count for value, count in zip(log_likelihoods, counts, strict=True)]
 
 

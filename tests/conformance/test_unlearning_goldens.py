@@ -78,9 +78,7 @@ def test_forget_quality_of_every_aligned_pair(
 
 
 def test_forget_quality_is_the_same_for_inverse_ratios_and_any_order(evaluations: dict[str, Evaluation]) -> None:
-    first, second = (
-        list(evaluations[f"phi_{name}_wd0.01"].ratios().values()) for name in ("full", "retain90")
-    )
+    first, second = (list(evaluations[f"phi_{name}_wd0.01"].ratios().values()) for name in ("full", "retain90"))
     straight = unlearning.forget_quality(first, second)
     inverse = unlearning.forget_quality([1 / value for value in first], [1 / value for value in second])
     assert inverse.p == pytest.approx(straight.p, rel=1e-9)
@@ -126,7 +124,7 @@ def test_the_lattice_of_p_values(golden: Path) -> None:
         for k, p in values.items():
             # k of n values lie above all of the other sample, the rest are the same
             found = unlearning.forget_quality([*range(n)], [*range(int(k), n), *range(2 * n, 2 * n + int(k))])
-            assert found.D == pytest.approx(int(k) / n)
+            assert pytest.approx(int(k) / n) == found.D
             assert found.p == pytest.approx(p, rel=1e-9)
     for pair, p in expected["floor_disjoint"].items():
         n = int(pair.partition("x")[0])
@@ -192,7 +190,7 @@ def test_open_unlearnings_folders_are_imported(golden: Path, tmp_path: Path) -> 
     (tmp_path / "TOFU_EVAL.json").write_text(json.dumps(content))
     holed = logs.read(tmp_path / "TOFU_EVAL.json")
     assert holed.ratios() == {row: value for row, value in full.ratios().items() if row != "forget row 3"}
-    with pytest.raises(NotAlignedError, match="has 19 questions .* 20, of which 19"):
+    with pytest.raises(NotAlignedError, match=r"has 19 questions .* 20, of which 19"):
         compare(holed, retain)
     assert compare(holed, retain, align="question").n == 19
 
@@ -213,7 +211,11 @@ def test_rows_are_those_of_the_specification(mirror: Path, golden: Path) -> None
     for name, rows in parts.items():
         lines = "\n".join(f"{row['question']}\t{row['answer']}" for row in rows)
         digest = hashlib.sha256(lines.encode()).hexdigest()
-        assert (name, len(rows), digest) == (name, expected[name]["rows"], expected[name]["sha256_of_question_answer_lines"])
+        assert (name, len(rows), digest) == (
+            name,
+            expected[name]["rows"],
+            expected[name]["sha256_of_question_answer_lines"],
+        )
 
 
 def test_splits_are_slices_of_the_whole(mirror: Path) -> None:
@@ -229,7 +231,9 @@ def test_splits_are_slices_of_the_whole(mirror: Path) -> None:
 
 
 def test_counts_and_what_holds_what(mirror: Path) -> None:
-    holdouts = [[row["question"] for row in docs.read("holdout", part)] for part in ("forget01", "forget05", "forget10")]
+    holdouts = [
+        [row["question"] for row in docs.read("holdout", part)] for part in ("forget01", "forget05", "forget10")
+    ]
     assert [len(one) for one in holdouts] == [40, 200, 400]
     assert set(holdouts[0]) < set(holdouts[1]) < set(holdouts[2])
     assert not set(holdouts[2]) & {row["question"] for row in docs.full()}

@@ -87,7 +87,9 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         **hf_arguments: Any,
     ) -> None:
         if token_scores and resume:
-            raise InputError("token_scores and resume exclude each other: stored answers have no scores of their tokens")
+            raise InputError(
+                "token_scores and resume exclude each other: stored answers have no scores of their tokens"
+            )
         self._cache_bytes = None if kv_budget is None else budget(kv_budget)
         super().__init__(pretrained, **hf_arguments)
         share_documents(self)

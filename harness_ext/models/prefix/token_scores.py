@@ -56,4 +56,6 @@ class TokenScoresFile:
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
         except OSError as error:
-            raise InputError(f"token_scores: {self.path} cannot be written ({error.strerror}). Free some space.") from error
+            raise InputError(
+                f"token_scores: {self.path} cannot be written ({error.strerror}). Free some space."
+            ) from error

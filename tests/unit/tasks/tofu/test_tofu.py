@@ -84,7 +84,7 @@ def direct_losses(models: Path, prompt: str, answers: list[str]) -> list[float]:
     tokenizer = transformers.AutoTokenizer.from_pretrained(models / "unlearned")
     found = []
     for answer in answers:
-        ids = torch.tensor([tokenizer(f"{prompt} {answer}").input_ids + [tokenizer.eos_token_id]])
+        ids = torch.tensor([[*tokenizer(f"{prompt} {answer}").input_ids, tokenizer.eos_token_id]])
         labels = ids.clone()
         labels[:, : len(tokenizer(prompt).input_ids)] = -100
         with torch.no_grad():
@@ -167,7 +167,10 @@ def evaluated(name: str, questions: list[str], **more: Any) -> Evaluation:
         (evaluated("b", ["x", "y"], options={"ds_size": "300"}), r"ds_size \(None and 300\)"),
         (evaluated("b", ["x", "y"], model="base"), "the model that tuned was made from"),
         (evaluated("b", ["x", "x"]), "asked twice"),
-        (Evaluation("b", {"forget": [Asked("x", "X", 1, 1, (2,)), Asked("y", "Q: y", 1, 1, (2,))]}), "prompted in another"),
+        (
+            Evaluation("b", {"forget": [Asked("x", "X", 1, 1, (2,)), Asked("y", "Q: y", 1, 1, (2,))]}),
+            "prompted in another",
+        ),
         (Evaluation("b", {}), "no likelihoods of the forget set"),
         (Evaluation("b", {"forget": [Asked("x", "Q: x", 1, math.nan, (2,)), Asked("y", "", 1, 1, (2,))]}), "finite"),
     ],
@@ -236,7 +239,15 @@ def test_rows_of_other_options_stand_in_tables_of_their_own() -> None:
     from harness_ext.results.reading.frame import Row
 
     rows = [
-        Row(origin="measured", model="m", bench="tofu", task="tofu_forget10", metric="truth_ratio", value=0.5, setting=own)
+        Row(
+            origin="measured",
+            model="m",
+            bench="tofu",
+            task="tofu_forget10",
+            metric="truth_ratio",
+            value=0.5,
+            setting=own,
+        )
         for own in ("", "ds_size 300", "ds_size 300, truth_ratio arithmetic", "chat template")
     ]
     titles = [table.title for table in build(rows)]
