@@ -200,7 +200,7 @@ def _asked(task: TaskRun | None, path: Path) -> Iterator[tuple[str, Asked]]:
             losses = losses_of(doc, values)
         except ValueError as error:
             raise DataError(f"{path}: {error}") from error
-        first = next(iter(arguments.values()), {}) if isinstance(arguments, dict) else {}
+        first: Any = next(iter(arguments.values()), {}) if isinstance(arguments, dict) else {}
         base = int(doc["base"])
         prompt = str(first.get("arg_0", "")) if isinstance(first, dict) else ""
         yield doc["subset"], Asked(doc["question"], prompt, losses[0], losses[base], tuple(losses[base + 1 :]))

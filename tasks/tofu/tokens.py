@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness_ext.errors import InputError
 
 
-class Scored(NamedTuple):
+@dataclass(frozen=True)
+class Scored:
     """How answers are given to a model, and what is counted of them."""
 
     end: str
