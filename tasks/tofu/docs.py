@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from datasets import Dataset
@@ -16,6 +17,7 @@ from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.data.rows import read_json, read_json_lines, read_lines, read_text
 from harness_ext.errors import DataError, InputError
+from harness_ext.files import FileError, json_lines
 from harness_ext.scoring.unlearning import TruthRatio
 from harness_ext.tasks.tofu.tokens import WORDS, Scored, scored_by
 
@@ -163,7 +165,7 @@ def load(
         others: the other keys of lm-eval's metadata.
 
     Raises:
-        InputError: an argument has no such value.
+        InputError: an argument has no such value, or the retain model was not asked a question.
         DataError: a file is missing or not built as expected.
     """
     check_arguments(
@@ -194,4 +196,29 @@ def load(
         for subset in subsets
         for id, row in _rows(subset, part, data, ds_size)
     ]
+    if retain_results and form == "choices" and part != "utility":
+        _require_answered(docs, Path(retain_results), f"tofu_{part}")
     return {"test": Dataset.from_list(docs)}
+
+
+def _require_answered(docs: Sequence[Mapping[str, Any]], results: Path, task: str) -> None:
+    """Refuse results of a retain model that lack a question: found out after the run, that would cost the run."""
+    files = [results] if results.is_file() else sorted(results.rglob(f"samples_{task}_*.jsonl"))
+    if not files:
+        raise InputError(
+            f"tofu: retain_results {results} holds no samples_{task}_*.jsonl; evaluate the retain model on {task} with "
+            "--log_samples first."
+        )
+    answered = set()
+    for file in files:
+        try:
+            answered |= {line["doc"]["question"] for _, line in json_lines(file)}
+        except (FileError, KeyError, TypeError) as error:
+            raise DataError(f"{file}: no samples of {task} ({error}).") from error
+    missing = [doc["question"] for doc in docs if doc["question"] not in answered]
+    if missing:
+        examples = "; ".join(repr(question[:80]) for question in missing[:5])
+        raise InputError(
+            f"tofu: retain_results {results} lacks {len(missing)} of {len(docs)} questions of {task}: {examples}. "
+            "Evaluate the retain model on the same set."
+        )

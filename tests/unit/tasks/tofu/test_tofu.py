@@ -18,7 +18,7 @@ from lm_eval.tasks import TaskManager
 from typer.testing import CliRunner
 
 from harness_ext.cli.app import app
-from harness_ext.errors import HarnessExtError, InputError
+from harness_ext.errors import DataError, HarnessExtError, InputError
 from harness_ext.tasks.tofu import docs, scores
 from harness_ext.tasks.tofu.derived import evaluation
 from harness_ext.tasks.tofu.evaluations import Asked, Evaluation, NotAlignedError, compare
@@ -135,6 +135,21 @@ def test_a_run_that_names_its_retain_results_gets_the_joined_value(models: Path,
     expected = compare(evaluation(results / "unlearned"), evaluation(results / "retain90"))
     assert found["forget_quality"] == pytest.approx(expected.p)
     assert found["ks_D"] == pytest.approx(expected.D)
+
+
+def test_retain_results_that_lack_a_question_are_refused_before_the_run(results: Path, tmp_path: Path) -> None:
+    retain = str(results / "retain90")
+    assert docs.load("forget10", "choices", data="sample", retain_results=retain)
+    with pytest.raises(InputError, match="holds no samples_tofu_forget05"):
+        docs.load("forget05", "choices", data="sample", retain_results=retain)
+    (own,) = (results / "retain90").rglob("samples_tofu_forget10_2*.jsonl")
+    fewer = tmp_path / own.name
+    fewer.write_text("".join(own.read_text(encoding="utf-8").splitlines(keepends=True)[2:]), encoding="utf-8")
+    with pytest.raises(InputError, match="lacks 2 of 20 questions of tofu_forget10: 'Where was"):
+        docs.load("forget10", "choices", data="sample", retain_results=str(fewer))
+    (tmp_path / "broken.jsonl").write_text("{}\n")
+    with pytest.raises(DataError, match="no samples of tofu_forget10"):
+        docs.load("forget10", "choices", data="sample", retain_results=str(tmp_path / "broken.jsonl"))
 
 
 def test_the_command_prints_the_same_and_refuses_other_options(models: Path, results: Path) -> None:
