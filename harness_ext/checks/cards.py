@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_ext.checks.findings import Found, check
-from harness_ext.data.cards import Card, parse_card
+from harness_ext.data.cards import Card, listing, parse_card
 from harness_ext.data.checks import wrong_bytes, wrong_rows
 from harness_ext.data.fetching import local_copies
 from harness_ext.errors import DataError
@@ -44,7 +44,7 @@ class CardFile:
     def card(self) -> Card | DataError:
         """The card, or what is wrong with it."""
         try:
-            return parse_card(self.path.stem, self.text)
+            return parse_card(self.path.stem, self.text, listing(self.path.parent, self.path.stem))
         except DataError as error:
             return error
 

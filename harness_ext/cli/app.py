@@ -11,7 +11,9 @@ from harness_ext.cli import check as _check
 from harness_ext.cli import compare as _compare
 from harness_ext.cli import data as _data
 from harness_ext.cli import demo as _demo
+from harness_ext.cli import forget_quality as _forget_quality
 from harness_ext.cli import judge_agreement as _judge_agreement
+from harness_ext.cli import memorisation as _memorisation
 from harness_ext.cli import method as _method
 from harness_ext.cli import new_task as _new_task
 from harness_ext.cli import pairs as _pairs
@@ -57,6 +59,8 @@ app.command("run", context_settings=_run.PASS_THROUGH)(_run.run)
 app.command("table")(_table.table)
 app.command("view")(_view.view)
 app.command("compare")(_compare.compare)
+app.command("forget-quality")(_forget_quality.forget_quality)
+app.command("memorisation")(_memorisation.memorisation)
 app.command("replies")(_replies.replies)
 app.command("rejudge")(_rejudge.rejudge)
 app.command("judge-agreement")(_judge_agreement.judge_agreement)

@@ -7,6 +7,7 @@ A card is ``data_cards/<source>.md``: YAML front matter, then prose. The front m
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -212,8 +213,14 @@ def load_card(source: str, cards: Traversable | None = None) -> Card:
     file = folder / f"{source}.md"
     if not _SOURCE.fullmatch(source) or not file.is_file():
         raise InputError(f"there is no data card {source!r}. There are: {_listed(list_sources(cards))}.")
-    card = parse_card(source, file.read_text(encoding="utf-8"))
+    card = parse_card(source, file.read_text(encoding="utf-8"), listing(folder, source))
     return card.model_copy(update={"home": file.parent.absolute()}) if isinstance(file, Path) else card
+
+
+def listing(folder: Traversable, source: str) -> str:
+    """The list of files beside a card; empty for a card that lists them itself."""
+    file = folder / f"{source}.tsv"
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 def list_sources(cards: Traversable | None = None) -> list[str]:
@@ -224,8 +231,14 @@ def list_sources(cards: Traversable | None = None) -> list[str]:
 
 
 @lru_cache(maxsize=64)  # a source of 32 files would otherwise parse its card 32 times
-def parse_card(source: str, text: str) -> Card:
+def parse_card(source: str, text: str, listed: str = "") -> Card:
     """Validate the text of a card.
+
+    Args:
+        source: name of the card.
+        text: the card.
+        listed: of a source of very many files the list beside its card, ``<source>.tsv``: a header, then name, path,
+            sha256, bytes, rows and split of each. The pinned address follows from the path.
 
     Raises:
         DataError: there is no front matter, it is not YAML, or it does not fit the schema.
@@ -244,9 +257,26 @@ def parse_card(source: str, text: str) -> Card:
     if reserved := {"source", "hub", "prose", "home"} & set(block):
         raise DataError(f"{place}: unknown key {sorted(reserved)[0]!r} in x-harness-ext.")
     try:
+        block = {**block, **_of_listing(listed)} if listed else block
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{place}: the list beside it, {source}.tsv, is broken ({error}).") from error
+    try:
         return Card.model_validate({**block, "source": source, "hub": front, "prose": match[2].strip()})
     except ValidationError as error:
         raise DataError(f"{place}: {_first_complaints(error)}.") from error
+
+
+def _of_listing(listed: str) -> dict[str, Any]:
+    """The files and splits of a list beside a card."""
+    files: list[dict[str, object]] = []
+    splits: dict[str, list[str]] = {}
+    for line in csv.DictReader(listed.splitlines(), delimiter="\t"):
+        split = line.pop("split")
+        owner, repo, commit, *rest = line["path"].split("/")
+        url = f"https://raw.githubusercontent.com/{owner}/{repo}/{commit}/{quote('/'.join(rest))}"
+        files.append({**line, "url": url})
+        splits.setdefault(split, []).append(line["name"])
+    return {"files": files, "splits": splits}
 
 
 def _own_cards() -> Traversable:

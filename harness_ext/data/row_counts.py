@@ -14,8 +14,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 _RULES = (
-    "lines", "lines after a header", "csv records", "json lines", "json( [^ ]+)?", "numbered blocks", "dashed blocks",
-    "sqlite rows", "parquet rows",
+    "lines", "lines after a header", "csv records", "json lines", "json lists", "json( [^ ]+)?", "numbered blocks",
+    "dashed blocks", "sqlite rows", "parquet rows",
 )  # fmt: skip
 RowRule = Annotated[str, Field(pattern=f"^({'|'.join(_RULES)})$")]
 """One of the rules of :func:`count_rows`."""
@@ -55,6 +55,8 @@ def count_rows(file: Path, rule: RowRule) -> int:
     ``json``
         entries of the outermost list or object; ``json a.*.b`` follows keys (``*``: every entry) and adds up the
         entries found there.
+    ``json lists``
+        entries of all JSON lists that stand one after another.
     ``numbered blocks``
         lines that consist of two integers, each of which opens a block.
     ``dashed blocks``
@@ -91,10 +93,20 @@ def count_rows(file: Path, rule: RowRule) -> int:
         return sum(1 for line in lines if re.fullmatch(r"\d+ \d+\s*", line))
     if rule == "dashed blocks":
         return sum(1 for line in lines if re.fullmatch(r"-{20,}\s*", line))
+    if rule == "json lists":
+        return _count_lists(text)
     name, _, keys = rule.partition(" ")
     if name != "json":
         raise ValueError(f"no such rule for counting rows: {rule!r}")
     return _count_entries([json.loads(text)], keys.split(".") if keys else [])
+
+
+def _count_lists(text: str) -> int:
+    decoder, count, place = json.JSONDecoder(), 0, 0
+    while rest := text[place:].lstrip():
+        found, place = decoder.raw_decode(text, len(text) - len(rest))
+        count += len(found)
+    return count
 
 
 def _count_entries(nodes: list[Any], keys: Iterable[str]) -> int:

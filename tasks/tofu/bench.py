@@ -4,13 +4,41 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from harness_ext.results.published.checks import Finding, found
-from harness_ext.results.reading.frame import Row
+from harness_ext.results.benches import Bench
+
+if TYPE_CHECKING:
+    from harness_ext.results.published.checks import Finding
+    from harness_ext.results.reading.frame import Row
+
+BENCH = Bench(
+    headline="truth_ratio",
+    usual={"ds_size": None, "truth_ratio": "geometric", "compat": None, "question_key": "question"},
+    asks={
+        "tofu_01": "forgetting 1 % of invented authors, and what is kept",
+        "tofu_05": "forgetting 5 % of invented authors, and what is kept",
+        "tofu_10": "forgetting 10 % of invented authors, and what is kept",
+        "tofu_forget": "what is still known of authors that were to be forgotten",
+        "tofu_mia": "whether forgotten answers are told from those of unseen authors",
+        "tofu_utility": "what is still known of other authors and of the world",
+    },
+    sizes={
+        "tofu_forget01": 40,
+        "tofu_forget05": 200,
+        "tofu_forget10": 400,
+        "tofu_mia_forget01": 80,
+        "tofu_mia_forget05": 400,
+        "tofu_mia_forget10": 800,
+        "tofu_utility": 617,
+    },
+)
 
 
 def check_published(rows: Sequence[Row]) -> Iterator[Finding]:
     """TOFU: model utility is the harmonic mean of nine parts in [0, 1], six of which are printed."""
+    from harness_ext.results.published.checks import found  # pandas, which a list of tasks need not wait for
+
     lines: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
     for row in rows:
         if row.task == "tofu_utility":

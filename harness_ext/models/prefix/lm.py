@@ -28,7 +28,8 @@ from harness_ext.models.hf import PairEncoder, share_documents
 from harness_ext.models.prefix.cache import Traits, Unsuitable, probe
 from harness_ext.models.prefix.decode import SHARE, Decoding, History, SharedDecoding, decode_with_encoder, is_greedy
 from harness_ext.models.prefix.engine import Engine, budget, default_budget, limits_on
-from harness_ext.models.prefix.score import Answer, Scoring, Tally, score_with_encoder
+from harness_ext.models.prefix.score import Answer, Scoring, Tally, TokenScore, score_with_encoder
+from harness_ext.models.prefix.token_scores import TokenScoresFile
 from harness_ext.models.prefix.tree import arrange
 from harness_ext.models.prefix.walk import Walk
 from harness_ext.models.runs.cache import RunCache, request_key
@@ -67,6 +68,8 @@ class PrefixLM(HFLM):  # type: ignore[misc]
             quarter of the memory that is free when the first request comes, on CPU at most 1 GiB.
         resume: a folder. Answers are kept there as they come, and a later run of the same model with the same
             settings takes them from there.
+        token_scores: a folder, to which the score of every token of every continuation is written
+            (:mod:`harness_ext.models.prefix.token_scores`).
         **hf_arguments: see ``hf``. ``batch_size`` is the number of prompts *without a common beginning* that are run
             together; prompts that share one are always run together as memory allows.
 
@@ -75,14 +78,29 @@ class PrefixLM(HFLM):  # type: ignore[misc]
     """
 
     def __init__(
-        self, pretrained: Any, *, kv_budget: int | str | None = None, resume: str | None = None, **hf_arguments: Any
+        self,
+        pretrained: Any,
+        *,
+        kv_budget: int | str | None = None,
+        resume: str | None = None,
+        token_scores: str | None = None,
+        **hf_arguments: Any,
     ) -> None:
+        if token_scores and resume:
+            raise InputError(
+                "token_scores and resume exclude each other: stored answers have no scores of their tokens"
+            )
         self._cache_bytes = None if kv_budget is None else budget(kv_budget)
         super().__init__(pretrained, **hf_arguments)
         share_documents(self)
         self.spent = Spent()
         self._found: Traits | Unsuitable | None = None
         self._history: History | None = None
+        self._token_scores: TokenScoresFile | None = None
+        if token_scores:
+            if not self._shares:
+                raise InputError(f"token_scores needs a model whose prefixes can be shared, and here {self._found}")
+            self._token_scores = TokenScoresFile(Path(token_scores), self.rank)
         self._run_cache: RunCache | None = None
         if resume:
             self._run_cache = RunCache(Path(resume), self.identity())
@@ -171,7 +189,10 @@ class PrefixLM(HFLM):  # type: ignore[misc]
                 merged,
             )
         documents = [_document(requests[index], index) for index, _ in scored]
-        computed = self._loglikelihood_tokens([item for _, item in scored], disable_tqdm, documents=documents)
+        asked = [requests[index] for index, _ in scored]
+        computed = self._loglikelihood_tokens(
+            [item for _, item in scored], disable_tqdm, documents=documents, asked=asked
+        )
         for (index, _), answer in zip(scored, computed, strict=True):
             answers[index] = answer
         return answers
@@ -182,8 +203,12 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         disable_tqdm: bool = False,
         override_bs: int | None = None,
         documents: Sequence[Hashable] | None = None,
+        asked: Sequence[Instance] | None = None,
     ) -> list[Answer]:
-        """Score encoded requests; see ``HFLM``. ``documents`` names each request's document for the progress bar."""
+        """Score encoded requests; see ``HFLM``. ``documents`` names each request's document for the progress bar.
+
+        ``asked`` are the requests themselves, by which the scores of their tokens are kept.
+        """
         if not requests:
             return []
         if not self._shares:
@@ -200,7 +225,14 @@ class PrefixLM(HFLM):  # type: ignore[misc]
                 self.cache_hook.add_partial("loglikelihood", requests[index][0], answer)
             progress.finish(index)
 
-        self._score([Scoring(context, continuation) for _, context, continuation in requests], take, progress)
+        keep = None
+        if (file := self._token_scores) is not None and asked is not None:
+
+            def keep(index: int, tokens: list[TokenScore]) -> None:
+                file.write(asked[index], requests[index][2], tokens)
+
+        scorings = [Scoring(context, continuation) for _, context, continuation in requests]
+        self._score(scorings, take, progress, keep)
         return [answer for answer in results if answer is not None]
 
     def _rolling(self, requests: list[Instance], disable_tqdm: bool) -> list[float]:
@@ -239,7 +271,13 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         self._score(scorings, take, progress)
         return totals
 
-    def _score(self, scorings: list[Scoring], take: Callable[[int, Answer], None], progress: Progress) -> None:
+    def _score(
+        self,
+        scorings: list[Scoring],
+        take: Callable[[int, Answer], None],
+        progress: Progress,
+        keep: Callable[[int, list[TokenScore]], None] | None = None,
+    ) -> None:
         """Score continuations; ``take`` gets each answer as soon as it is complete."""
         engine = self._engine()
         plain, plain_lengths = 0, dict.fromkeys(range(len(scorings)), 0)
@@ -253,7 +291,8 @@ class PrefixLM(HFLM):  # type: ignore[misc]
             progress.show(engine.work.tokens, plain)
             self._commit()
 
-        tally = Tally([scoring.continuation for scoring in scorings], answer, self.softmax_dtype or torch.float32)
+        continuations = [scoring.continuation for scoring in scorings]
+        tally = Tally(continuations, answer, self.softmax_dtype or torch.float32, keep)
         longest = self.max_length
         if self.backend == "seq2seq":
             cut = [Scoring(context[-longest:], continuation[-longest:]) for context, continuation in scorings]

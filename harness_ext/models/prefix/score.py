@@ -26,6 +26,18 @@ class Scoring(NamedTuple):
     continuation: list[int]
 
 
+class TokenScore(NamedTuple):
+    """One token of a continuation, after the right ones before it."""
+
+    log_prob: float
+    hit: bool
+    """Whether it is the most likely one."""
+    mean: float
+    """Expected log-probability of the next token."""
+    variance: float
+    """Its variance."""
+
+
 class Tally:
     """Adds up the log-probabilities of continuations as logits come in, and answers when one is complete.
 
@@ -33,11 +45,18 @@ class Tally:
         continuations: token ids to score, by sequence.
         answer: called once a sequence is complete.
         dtype: precision of the softmax.
+        keep: called with every token's score just before that; none are computed without it.
     """
 
     def __init__(
-        self, continuations: Sequence[Sequence[int]], answer: Callable[[int, Answer], None], dtype: Any = torch.float32
+        self,
+        continuations: Sequence[Sequence[int]],
+        answer: Callable[[int, Answer], None],
+        dtype: Any = torch.float32,
+        keep: Callable[[int, list[TokenScore]], None] | None = None,
     ) -> None:
+        self._keep = keep
+        self._tokens: dict[int, dict[int, TokenScore]] = {}
         self._continuations = continuations
         self._answer = answer
         self._dtype = dtype
@@ -69,12 +88,29 @@ class Tally:
         tokens = torch.tensor([self._continuations[owner][place] for _, owner, place in wanted], device=logits.device)
         values = log_probs[lines, tokens].tolist()
         hits = (log_probs.argmax(-1)[lines] == tokens).tolist()
+        if self._keep is not None:
+            self._note(log_probs, wanted, values, hits)
         for (_, owner, _), value, hit in zip(wanted, values, hits, strict=True):
             self._totals[owner] += value
             self._greedy[owner] &= hit
             self._missing[owner] -= 1
             if not self._missing[owner]:
+                if self._keep is not None:
+                    tokens = self._tokens.pop(owner)
+                    self._keep(owner, [tokens[place] for place in sorted(tokens)])
                 self._answer(owner, (self._totals[owner], self._greedy[owner]))
+
+    def _note(
+        self, log_probs: Any, wanted: Sequence[tuple[int, int, int]], values: Sequence[float], hits: Sequence[bool]
+    ) -> None:
+        """Keep the scores of single tokens, with the moments of the whole distribution that each was drawn from."""
+        probabilities = log_probs.exp()
+        finite = log_probs.nan_to_num(neginf=0.0)  # a token that is never drawn adds nothing: 0 x infinity
+        means = (probabilities * finite).sum(-1)
+        variances = ((probabilities * finite**2).sum(-1) - means**2).tolist()
+        means = means.tolist()
+        for (line, owner, place), value, hit in zip(wanted, values, hits, strict=True):
+            self._tokens.setdefault(owner, {})[place] = TokenScore(value, hit, means[line], variances[line])
 
 
 class _Row(NamedTuple):

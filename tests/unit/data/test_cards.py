@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
 
@@ -161,3 +161,36 @@ def test_no_two_cards_pin_the_same_file() -> None:
         for file in load_card(source).files:
             owners.setdefault(file.path, []).append(source)
     assert {path: sources for path, sources in owners.items() if len(sources) > 1} == {}
+
+
+LISTED = "name\tpath\tsha256\tbytes\trows\tsplit\n" + "".join(
+    f"{n}_Zoë/a.json\towner/repo/{'0' * 40}/data/{n}_Zoë/a.json\t{'a' * 64}\t{n}\t2\tlevel1\n" for n in (1, 2)
+)
+UNLISTED = """---
+pretty_name: Toy
+license: mit
+language: [en]
+x-harness-ext:
+  homepage: https://example.org
+  licence: MIT
+  redistributable: true
+  sensitive: []
+  citation: nobody
+  fields: {}
+---
+Prose.
+"""
+
+
+def test_a_source_of_many_files_lists_them_beside_its_card(tmp_path: Path) -> None:
+    (tmp_path / "toy.md").write_text(UNLISTED, encoding="utf-8")
+    with pytest.raises(DataError, match="files: Field required"):
+        load_card("toy", tmp_path)
+    (tmp_path / "toy.tsv").write_text(LISTED, encoding="utf-8")
+    card = load_card("toy", tmp_path)
+    assert card.splits == {"level1": ["1_Zoë/a.json", "2_Zoë/a.json"]}
+    assert (card.files[1].bytes, card.files[1].rows) == (2, 2)
+    assert card.files[0].url == f"https://raw.githubusercontent.com/owner/repo/{'0' * 40}/data/1_Zo%C3%AB/a.json"
+    (tmp_path / "toy.tsv").write_text("name\tpath\nx\ty\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"toy\.tsv, is broken"):
+        load_card("toy", tmp_path)

@@ -22,6 +22,7 @@ same_folder = settings(deadline=None, suppress_health_check=[HealthCheck.functio
 @pytest.mark.parametrize(
     ("rule", "content", "rows"),
     [
+        ("json lists", b"[1, 2]\n[3]\n\n[]", 3),
         ("lines", b"a\n\nb\n", 3),
         ("lines", b"a\nb", 2),
         ("lines", b"", 0),
