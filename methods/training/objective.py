@@ -60,24 +60,53 @@ def nll_of(**weights: float) -> Objective:
     )
 
 
+def per_token(role: str, total: Callable[[Any, Batch], torch.Tensor], weight: float = 1.0) -> Objective:
+    """A mean over the answer tokens of a role: ``total`` of the model and the role's batch is the sum over them."""
+    return Objective(
+        {role: weight},
+        lambda batch: {role: answer_tokens(batch[role])},
+        lambda model, batch: {role: total(model, batch[role])},
+    )
+
+
+def per_row(role: str, total: Callable[[Any, Batch], torch.Tensor], weight: float = 1.0) -> Objective:
+    """A mean over the rows of a role: ``total`` of the model and the role's batch is the sum over them."""
+    return Objective(
+        {role: weight},
+        lambda batch: {role: len(batch[role]["input_ids"])},
+        lambda model, batch: {role: total(model, batch[role])},
+    )
+
+
 def answer_tokens(batch: Batch) -> int:
     """How many tokens of a role's batch are scored.
 
     >>> answer_tokens({"labels": torch.tensor([[-100, 5, 6]])}), answer_tokens({"targets": torch.tensor([[5, -100]])})
     (2, 1)
     """
-    return int((_aligned(batch) != IGNORED).sum())
+    return int((answer_labels(batch) != IGNORED).sum())
+
+
+def answer_lengths(batch: Batch) -> torch.Tensor:
+    """Scored tokens of each row, shape (rows,)."""
+    return (answer_labels(batch) != IGNORED).sum(1)
 
 
 def answer_nll(model: Any, batch: Batch) -> torch.Tensor:
     """Negative log-likelihood of each row's scored tokens, summed, in nats, shape (rows,)."""
-    return sequence_nll(scored_logits(model, batch), _aligned(batch))
+    return sequence_nll(scored_logits(model, batch), answer_labels(batch))
 
 
 def answer_logits(model: Any, batch: Batch) -> torch.Tensor:
     """Logits at the scored tokens, row after row, shape (scored tokens, vocabulary)."""
     logits = scored_logits(model, batch)
-    return logits[_aligned(batch) != IGNORED]
+    return logits[answer_labels(batch) != IGNORED]
+
+
+def scored_tokens(batch: Batch) -> torch.Tensor:
+    """The tokens that `answer_logits` belong to, row after row, shape (scored tokens,)."""
+    labels = answer_labels(batch)
+    return labels[labels != IGNORED]
 
 
 def scored_logits(model: Any, batch: Batch) -> torch.Tensor:
@@ -92,5 +121,7 @@ def scored_logits(model: Any, batch: Batch) -> torch.Tensor:
     return model(**given).logits[:, :-1]
 
 
-def _aligned(batch: Batch) -> Any:
-    return batch["targets"] if "targets" in batch else batch["labels"][:, 1:]
+def answer_labels(batch: Batch) -> torch.Tensor:
+    """What `scored_logits` are to say, -100 where nothing is scored, shape (rows, tokens)."""
+    labels: torch.Tensor = batch["targets"] if "targets" in batch else batch["labels"][:, 1:]
+    return labels
