@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tokenizers
 import torch
 import transformers
 
 from harness_ext.errors import InputError
 from harness_ext.methods import registry
+from harness_ext.methods.losses import IGNORED
 from harness_ext.methods.training import finetuned as recipe
 from harness_ext.methods.training.objective import answer_logits, answer_nll, answer_tokens, per_token
 from harness_ext.methods.training.reference import StoredTokens, of_rows
@@ -223,3 +225,14 @@ def test_the_end_token_is_learnt_where_padding_is_the_same_token(trio: Path, tmp
         )[0, asked.shape[1] :]  # fmt: skip
         assert said[-1] == tokenizer.eos_token_id
         assert tokenizer.decode(said[:-1]) == answer
+
+
+def test_an_answer_has_as_many_scored_tokens_whatever_its_prompt_ends_with() -> None:
+    vocabulary = {token: number for number, token in enumerate(("<e>", "a", "\n", " ", "x", "\nx", " \n"))}
+    merging = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[("\n", "x"), (" ", "\n")]))
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=merging, eos_token="<e>")
+    assert len(tokenizer("a\nx")["input_ids"]) == 2  # the answer's first letter merges with the line break before it
+    for prompt in ("a", "a ", "a\n"):
+        (row,) = token_rows(tokenizer, [(prompt, "x")])
+        assert [label for label in row["labels"] if label != IGNORED] == [vocabulary["x"], vocabulary["<e>"]]
+        assert answer_tokens(pad([row])) == 2
