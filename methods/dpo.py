@@ -23,7 +23,7 @@ class Config(Unlearning):
     beta: Positive = 0.1
     """How early the push ends (source: open-unlearning)."""
     scale: Literal["ou", "tofu"] = "ou"
-    """``ou`` multiplies by 2/β as open-unlearning does, ``tofu`` does not."""
+    """``ou`` multiplies by 2/β (source: open-unlearning), ``tofu`` does not."""
 
 
 def apply(config: Config) -> Path:

@@ -7,17 +7,15 @@ from typing import Literal
 
 from harness_ext.methods.settings import settings
 from harness_ext.methods.training.objective import nll_of
-from harness_ext.methods.training.unlearning import Unlearning, unlearned
+from harness_ext.methods.training.unlearning import Contrasting, unlearned
 
 
 @settings
-class Config(Unlearning):
+class Config(Contrasting):
     """GA+KL, the "KL minimisation" of TOFU (arXiv 2401.06121)."""
 
-    retain_data: str
-    """JSONL of what to keep, ``prompt`` and ``answer`` a line."""
     retain_loss: Literal["kl"] = "kl"
-    """KL(before ‖ model) over the answer tokens (TOFU takes all positions, prompt and padding too)."""
+    """KL(before ‖ model) over the answer tokens (ours; TOFU takes all positions, prompt and padding too)."""
 
 
 def apply(config: Config) -> Path:

@@ -6,15 +6,13 @@ from pathlib import Path
 
 from harness_ext.methods.settings import Positive, settings
 from harness_ext.methods.training.objective import nll_of
-from harness_ext.methods.training.unlearning import Unlearning, unlearned
+from harness_ext.methods.training.unlearning import Contrasting, unlearned
 
 
 @settings
-class Config(Unlearning):
+class Config(Contrasting):
     """GradDiff (Liu et al., arXiv 2203.12817, as in TOFU and open-unlearning)."""
 
-    retain_data: str
-    """JSONL of what to keep, ``prompt`` and ``answer`` a line."""
     forget_weight: Positive = 1.0
     """Weight of the ascent (source: open-unlearning)."""
 

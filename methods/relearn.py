@@ -19,9 +19,9 @@ class Config(Forgetting):
     """The relearning attack (arXiv 2402.16835), which measures how robust an unlearning is; its numbers are ours."""
 
     share: Share = 0.1
-    """Of ``forget_data``, drawn by the seed, at least one row; measure on the others what comes back with them."""
+    """Of ``forget_data``, drawn by the seed, at least one row (ours); measure on the others what comes back."""
     epochs: Count = 3
-    """How often each of these rows is seen."""
+    """How often each of these rows is seen (ours)."""
 
 
 def apply(config: Config) -> Path:

@@ -33,7 +33,7 @@ class Config(Forgetting):
     retain_weight: NotNegative = 1.0
     """Weight of what keeps the others, α (source: open-unlearning; WMDP's own script takes 1,200)."""
     retain_loss: Literal["embed_diff", "nll"] = "embed_diff"
-    """Distance of retained answers' states to those before, or their negative log-likelihood."""
+    """Distance of retained answers' states to those before, or their negative log-likelihood (source: as RMU)."""
 
 
 def apply(config: Config) -> Path:

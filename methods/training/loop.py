@@ -155,11 +155,14 @@ def train(
             sums = dict.fromkeys(scales, torch.zeros((), device=accelerator.device))
             for number, micro_batch in enumerate(micro_batches, start=1):
                 batch = send_to_device(micro_batch, accelerator.device)
-                with nullcontext() if number == len(micro_batches) else accelerator.no_sync(wrapped):
-                    parts = objective.sums(wrapped, batch)
-                    loss = sum(scale * parts[term] for term, scale in scales.items())
-                    accelerator.backward(loss * processes)  # whose gradients are averaged
-                sums = {term: total + parts[term].detach() for term, total in sums.items()}
+                parts = [part for part in objective.parts() if part.weights.keys() & scales.keys()]
+                for place, part in enumerate(parts, start=1):
+                    last = number == len(micro_batches) and place == len(parts)
+                    with nullcontext() if last else accelerator.no_sync(wrapped):
+                        own = {term: value for term, value in part.sums(wrapped, batch).items() if term in scales}
+                        loss = sum(scales[term] * value for term, value in own.items())
+                        accelerator.backward(loss * processes)  # whose gradients are averaged
+                    sums |= {term: sums[term] + value.detach() for term, value in own.items()}
             totals = _over_processes(accelerator, sums)
             loss_of_step = sum(scale * totals[term] for term, scale in scales.items())
             if not math.isfinite(loss_of_step):

@@ -37,6 +37,12 @@ class Objective:
     """Batch → the number of items in each term's sum; a term with 0 in a whole step is left out of that step."""
     sums: Callable[[Any, Batch], Mapping[str, torch.Tensor]]
     """Model and batch → each term's sum."""
+    added: tuple[Objective, ...] = ()
+    """What this one is the sum of."""
+
+    def parts(self) -> tuple[Objective, ...]:
+        """Objectives whose gradients can be computed one after another, so that one forward pass is in memory."""
+        return self.added or (self,)
 
     def __add__(self, other: Objective) -> Objective:
         if shared := self.weights.keys() & other.weights.keys():
@@ -45,6 +51,7 @@ class Objective:
             {**self.weights, **other.weights},
             lambda batch: {**self.counts(batch), **other.counts(batch)},
             lambda model, batch: {**self.sums(model, batch), **other.sums(model, batch)},
+            (*self.parts(), *other.parts()),
         )
 
 

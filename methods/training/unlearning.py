@@ -27,19 +27,33 @@ class Forgetting(FineTuning):
 
 
 @settings
-class Unlearning(Forgetting):
-    """What a method can be told that may keep other answers meanwhile."""
+class Keeping(Forgetting):
+    """How other answers are kept meanwhile."""
 
-    retain_data: str | None = None
-    """JSONL of what to keep; null: the forget loss alone (ours; open-unlearning has both)."""
     retain_weight: NotNegative = 1.0
     """Weight of the loss of ``retain_data`` (source: open-unlearning, RKLU)."""
     retain_loss: Literal["nll", "kl"] = "nll"
     """Its negative log-likelihood, or the divergence KL(before ‖ model) of its answers (source: open-unlearning)."""
 
 
+@settings
+class Contrasting(Keeping):
+    """What a method can be told that cannot do without a retain set."""
+
+    retain_data: str
+    """JSONL of what to keep, ``prompt`` and ``answer`` a line."""
+
+
+@settings
+class Unlearning(Keeping):
+    """What a method can be told that may have a retain set."""
+
+    retain_data: str | None = None
+    """JSONL of what to keep; null: the forget loss alone (ours; open-unlearning has both)."""
+
+
 def unlearned(
-    method: str, config: Unlearning, forget: Callable[[Run], Objective], rows_of: RowsOf = answer_rows
+    method: str, config: Unlearning | Contrasting, forget: Callable[[Run], Objective], rows_of: RowsOf = answer_rows
 ) -> Path:
     """Train with the objective of the forget set and, where there is a retain set, the term that keeps it.
 
@@ -53,7 +67,7 @@ def unlearned(
     return finetuned(method, config, data, objective, rows_of)
 
 
-def retained(run: Run, config: Unlearning) -> Objective:
+def retained(run: Run, config: Keeping) -> Objective:
     """The term of the retain set."""
     if config.retain_loss == "nll":
         return nll_of(retain=config.retain_weight)

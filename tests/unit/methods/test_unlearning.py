@@ -16,6 +16,7 @@ from harness_ext.errors import InputError
 from harness_ext.methods import registry
 from harness_ext.methods.losses import IGNORED
 from harness_ext.methods.training import finetuned as recipe
+from harness_ext.methods.training import loop
 from harness_ext.methods.training.objective import answer_logits, answer_nll, answer_tokens, per_token
 from harness_ext.methods.training.reference import StoredTokens, of_rows
 from harness_ext.methods.training.rows import load_tokenizer, pad, read_pairs, token_rows
@@ -236,3 +237,53 @@ def test_an_answer_has_as_many_scored_tokens_whatever_its_prompt_ends_with() -> 
         (row,) = token_rows(tokenizer, [(prompt, "x")])
         assert [label for label in row["labels"] if label != IGNORED] == [vocabulary["x"], vocabulary["<e>"]]
         assert answer_tokens(pad([row])) == 2
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize(("steps", "trained"), [(4, "all"), (11, "lora")])  # of 9 that augment and 9 that distil
+def test_rkld_goes_on_where_it_stopped_to_the_same_bits(
+    trio: Path, tmp_path: Path, load_all: LoadAll, monkeypatch: pytest.MonkeyPatch, steps: int, trained: str
+) -> None:
+    given = {"suppression": 60.0, "augment_epochs": 3, "epochs": 3, "trained": trained}
+    whole = run("rkld", trio, tmp_path / "whole", **given)
+    add, seen = loop.LossCurve.add, []
+
+    def add_or_stop(curve: loop.LossCurve, point: loop.Point) -> None:
+        add(curve, point)
+        seen.append(point)
+        if len(seen) > steps:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(loop.LossCurve, "add", add_or_stop)
+        run("rkld", trio, tmp_path / "cut", **given)
+    cut = run("rkld", trio, tmp_path / "cut", **given)
+    one, other = load_all(whole), load_all(cut)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert notes(cut)["increment_mean"] == notes(whole)["increment_mean"]
+
+
+def test_eight_bits_round_every_matrix_as_torch_does_and_leave_the_rest(
+    trio: Path, tmp_path: Path, load_all: LoadAll
+) -> None:
+    made = registry.load("eight_bit")
+    out = made.apply(made.config(model=str(trio / "taught"), out=str(tmp_path / "out")))
+    before, after = load_all(trio / "taught"), load_all(out)
+    for name, tensor in before.items():
+        if tensor.dim() == 2:
+            scales = tensor.abs().amax(1) / 127
+            kept = torch.quantize_per_channel(tensor, scales.double(), torch.zeros(len(scales)), 0, torch.qint8)
+            torch.testing.assert_close(after[name], kept.dequantize(), atol=1e-6, rtol=0)
+            assert not torch.equal(after[name], tensor)
+        else:
+            assert torch.equal(after[name], tensor)
+
+
+def test_a_file_of_refusals_without_one_is_refused(trio: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("\n\n")
+    given = {"retain_data": str(trio / "calib.jsonl"), "refusals": str(tmp_path / "empty.txt")}
+    with pytest.raises(InputError, match=r"empty\.txt holds no refusal"):
+        run("idk", trio, tmp_path / "out", **given)
+    with pytest.raises(InputError, match=r"none\.txt cannot be read"):
+        run("dpo", trio, tmp_path / "out", refusals=str(tmp_path / "none.txt"))
+    assert not (tmp_path / "out").exists()
