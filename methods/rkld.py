@@ -52,7 +52,8 @@ def apply(config: Config) -> Path:
 
 def suppressed(run: Run, config: Config) -> StoredTokens:
     """The teacher's logits: the model itself is trained further, asked, and put back as it was."""
-    original, increments = run.reference_logits("forget"), []
+    original = run.reference_logits("forget")
+    increments: list[torch.Tensor] = []
 
     def teacher(model: Any, batch: Batch) -> torch.Tensor:
         before, after = original(batch), answer_logits(model, batch)
