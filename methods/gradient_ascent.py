@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness_ext.methods.settings import settings
-from harness_ext.methods.training.finetuned import FineTuning, finetuned
+from harness_ext.methods.training.finetuned import finetuned
 from harness_ext.methods.training.objective import nll_of
+from harness_ext.methods.training.unlearning import Forgetting
 
 
 @settings
-class Config(FineTuning):
-    """Gradient ascent on the mean token likelihood (TOFU, arXiv 2401.06121). It has no end: look at every epoch."""
-
-    forget_data: str
-    """JSONL of what to forget, ``prompt`` and ``answer`` a line."""
+class Config(Forgetting):
+    """GA, gradient ascent on the mean token likelihood (TOFU, arXiv 2401.06121). It has no end: look at every epoch."""
 
 
 def apply(config: Config) -> Path:

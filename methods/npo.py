@@ -5,38 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness_ext.methods.losses import npo
-from harness_ext.methods.settings import NotNegative, Positive, settings
-from harness_ext.methods.training.finetuned import FineTuning, Run, finetuned
-from harness_ext.methods.training.objective import Objective, answer_nll, nll_of
+from harness_ext.methods.settings import Positive, settings
+from harness_ext.methods.training.finetuned import Run
+from harness_ext.methods.training.objective import Objective, answer_nll, per_row
+from harness_ext.methods.training.unlearning import Unlearning, unlearned
 
 
 @settings
-class Config(FineTuning):
-    """NPO (arXiv 2404.05868), with the likelihood of what to retain beside it where there is such data."""
+class Config(Unlearning):
+    """NPO (arXiv 2404.05868), with a loss of what to retain beside it where there is such data."""
 
-    forget_data: str
-    """JSONL of what to forget, ``prompt`` and ``answer`` a line."""
-    retain_data: str | None = None
-    """JSONL of what to keep; null: the forget loss alone (ours; open-unlearning has both)."""
     beta: Positive = 0.1
     """How early the push away from an answer ends (source: open-unlearning)."""
-    retain_weight: NotNegative = 1.0
-    """Weight of the negative log-likelihood of ``retain_data`` (source: open-unlearning)."""
 
 
 def apply(config: Config) -> Path:
     """Unlearn ``config.forget_data`` and write the model to ``config.out``; raises as `finetuned`."""
-    data = {"forget": config.forget_data} | ({"retain": config.retain_data} if config.retain_data else {})
 
-    def objective(run: Run) -> Objective:
-        reference = run.reference("forget", answer_nll)
-        forget = Objective(
-            {"forget": 1.0},
-            lambda batch: {"forget": len(batch["forget"]["input_ids"])},
-            lambda model, batch: {
-                "forget": npo(answer_nll(model, batch["forget"]), reference(batch["forget"]), config.beta, "sum")
-            },
-        )
-        return forget + nll_of(retain=config.retain_weight) if config.retain_data else forget
+    def forget(run: Run) -> Objective:
+        before = run.reference("forget", answer_nll)
+        return per_row("forget", lambda model, batch: npo(answer_nll(model, batch), before(batch), config.beta, "sum"))
 
-    return finetuned("npo", config, data, objective)
+    return unlearned("npo", config, forget)

@@ -21,7 +21,7 @@ from harness_ext.methods.settings import Count, NotNegative, Positive, Share, se
 from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.objective import Objective, answer_logits
 from harness_ext.methods.training.pairs import Rows
-from harness_ext.methods.training.reference import Reference, Says, StoredLogits, adapter_off, looked_up, of_rows
+from harness_ext.methods.training.reference import Reference, Says, StoredTokens, adapter_off, looked_up, of_rows
 from harness_ext.methods.training.rows import Row, load_tokenizer, read_pairs, token_rows
 
 
@@ -90,25 +90,39 @@ class Run:
     model: Any
     rows: Rows
     work: WorkFolder
+    notes: dict[str, Any]
+    """Of ``method.json``."""
 
-    def reference(self, role: str, says: Says) -> Reference:
-        """What the model says of each row of a role before its training, such as `objective.answer_nll`."""
-        stage = f"reference-{role}"
+    def reference(self, role: str, says: Says, of: str | None = None) -> Reference:
+        """What the model says of each row of a role before its training, such as `objective.answer_nll`.
+
+        ``of`` names it where more than one thing is asked of a role.
+        """
+        stage = f"reference-{of or role}"
         if not self.work.finished(stage):
             values = of_rows(self.model, self.rows[role], says, batch_size=self.config.batch_size)
             self.work.finish(stage, True, {"values": values})
         return looked_up(self.work.read(stage, "values"))
 
     def reference_logits(self, role: str) -> Reference:
-        """`objective.answer_logits` before the training: stored in a file, or asked with the adapter switched off."""
+        """`objective.answer_logits` before the training, as `reference_tokens`."""
+        return self.reference_tokens(role, self.vocabulary, answer_logits)
+
+    def reference_tokens(self, role: str, width: int, says: Says) -> Reference:
+        """A vector for each scored token before the training: stored, or asked with the adapter switched off."""
         if self.config.trained == "lora":
-            return adapter_off(self.model, answer_logits)
-        stage = f"logits-{role}"
-        stored = StoredLogits(self.work.folder / stage, self.rows[role], self.model.config.get_text_config().vocab_size)
+            return adapter_off(self.model, says)
+        stage = f"tokens-{role}"
+        tokens = StoredTokens(self.work.folder / stage, self.rows[role], width, says)
         if not self.work.finished(stage):
-            stored.fill(self.model, self.config.batch_size)
+            tokens.fill(self.model, self.config.batch_size)
             self.work.finish(stage, True)
-        return stored
+        return tokens
+
+    @property
+    def vocabulary(self) -> int:
+        """Logits of a token."""
+        return int(self.model.config.get_text_config().vocab_size)
 
 
 def answer_rows(config: FineTuning, model: Any, path: str) -> list[Row]:
@@ -165,14 +179,13 @@ def finetuned(
     record = Record(method, config, {"base": base}, data.values())
     record.notes["rows"] = {role: len(own) for role, own in rows.items()}
     model = _choose(config, model).to(best_device())  # where a reference is computed before the training
+    training = training_of(config, rows)
     ends = {epoch: _steps(config, rows, epoch) for epoch in range(1, config.epochs + 1)}
-    training = TrainingConfig(
-        steps=ends[config.epochs],
-        learning_rate=config.lr,
-        warmup_steps=_steps(config, rows, config.warmup_epochs),
-        checkpoint_every=max(_STEPS_WORTH_KEEPING, ends[config.epochs] // 10),
-        **{name: getattr(config, name) for name in _SAME_IN_TRAINING},
-    )
+    record.notes |= {
+        "effective_batch": config.batch_size * config.accumulation,
+        "steps_an_epoch": ends[1],
+        "total_steps": training.steps,
+    }
     with work_folder(config.out, record.identity(), training_bytes(model)) as work:
         untrained = work.folder / "untrained"
         if config.trained == "lora":
@@ -198,11 +211,24 @@ def finetuned(
         for epoch in config.kept():
             if work.finished(f"epoch-{epoch}") is None:
                 check_out(base, f"{config.out}-epoch-{epoch}")
-        run = Run(config, model, rows, work)
+        run = Run(config, model, rows, work, record.notes)
         summary = trained(model, rows, training, objective(run), work.folder / "training", method, keep)
         ended = config.epochs if summary["stopped"] == "steps" else None
         record.notes |= {"epoch": ended, **summary, "seconds_before_writing": round(work.seconds, 3)}
         return write(config.out)
+
+
+def training_of(config: FineTuning, rows: Rows) -> TrainingConfig:
+    """How to train on rows for all epochs of a config."""
+    steps = _steps(config, rows, config.epochs)
+    return TrainingConfig(
+        steps=steps,
+        learning_rate=config.lr,
+        warmup_steps=min(steps, _steps(config, rows, config.warmup_epochs)),
+        whole_epochs=True,
+        checkpoint_every=max(_STEPS_WORTH_KEEPING, steps // 10),
+        **{name: getattr(config, name) for name in _SAME_IN_TRAINING},
+    )
 
 
 def trained(
@@ -322,7 +348,8 @@ def _choose(config: FineTuning, model: Any) -> Any:
 
 
 def _steps(config: FineTuning, rows: Rows, epochs: float) -> int:
-    return math.ceil(epochs * len(next(iter(rows.values()))) / (config.batch_size * config.accumulation))
+    an_epoch = math.ceil(len(next(iter(rows.values()))) / (config.batch_size * config.accumulation))
+    return math.ceil(epochs * an_epoch)
 
 
 def _trained_values(model: Any, place: str | None) -> list[torch.Tensor] | None:

@@ -9,11 +9,11 @@ Data parallelism only: every process holds the whole model.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -40,6 +40,9 @@ class TrainingConfig:
     """Rows of a micro-batch, of each role and in each process."""
     accumulation: Count = 1
     """Micro-batches of a step, in each process."""
+    whole_epochs: bool = False
+    """The last step of an epoch holds what is left of the first role's rows, however few (source: as transformers'
+    ``Trainer`` does); otherwise rows of the next epoch fill it."""
     schedule: str = "linear"
     """A name that ``transformers.get_scheduler`` knows (source: default of transformers' ``TrainingArguments``)."""
     warmup_steps: CountFrom0 = 0
@@ -152,11 +155,14 @@ def train(
             sums = dict.fromkeys(scales, torch.zeros((), device=accelerator.device))
             for number, micro_batch in enumerate(micro_batches, start=1):
                 batch = send_to_device(micro_batch, accelerator.device)
-                with nullcontext() if number == len(micro_batches) else accelerator.no_sync(wrapped):
-                    parts = objective.sums(wrapped, batch)
-                    loss = sum(scale * parts[term] for term, scale in scales.items())
-                    accelerator.backward(loss * processes)  # whose gradients are averaged
-                sums = {term: total + parts[term].detach() for term, total in sums.items()}
+                parts = [part for part in objective.parts() if part.weights.keys() & scales.keys()]
+                for place, part in enumerate(parts, start=1):
+                    last = number == len(micro_batches) and place == len(parts)
+                    with nullcontext() if last else accelerator.no_sync(wrapped):
+                        own = {term: value for term, value in part.sums(wrapped, batch).items() if term in scales}
+                        loss = sum(scales[term] * value for term, value in own.items())
+                        accelerator.backward(loss * processes)  # whose gradients are averaged
+                    sums |= {term: sums[term] + value.detach() for term, value in own.items()}
             totals = _over_processes(accelerator, sums)
             loss_of_step = sum(scale * totals[term] for term, scale in scales.items())
             if not math.isfinite(loss_of_step):
@@ -195,9 +201,17 @@ def _own_batches(
     """For each step the micro-batches of this process."""
     processes = accelerator.num_processes
     in_step = config.batch_size * config.accumulation * processes
-    layout = laid_out(rows, config.seed, steps_done * in_step)
-    while True:
-        own = list(islice(layout, in_step))[accelerator.process_index :: processes]
+    count = len(next(iter(rows.values())))
+    in_epoch = range(0, count, in_step) if config.whole_epochs else None
+    epoch, done = divmod(steps_done, len(in_epoch)) if in_epoch else (0, steps_done)
+    layout = laid_out(rows, config.seed, epoch * count + done * in_step)
+    if in_epoch and count - in_epoch[-1] < processes:
+        raise InputError(
+            f"the last step of an epoch has {count - in_epoch[-1]} rows for {processes} processes: change batch_size"
+        )
+    for step in itertools.count(steps_done):
+        size = min(in_step, count - in_epoch[step % len(in_epoch)]) if in_epoch else in_step
+        own = list(itertools.islice(layout, size))[accelerator.process_index :: processes]
         yield [
             {role: collate([pair[role] for pair in own[start : start + config.batch_size]]) for role in rows}
             for start in range(0, len(own), config.batch_size)

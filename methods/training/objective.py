@@ -37,6 +37,12 @@ class Objective:
     """Batch → the number of items in each term's sum; a term with 0 in a whole step is left out of that step."""
     sums: Callable[[Any, Batch], Mapping[str, torch.Tensor]]
     """Model and batch → each term's sum."""
+    added: tuple[Objective, ...] = ()
+    """What this one is the sum of."""
+
+    def parts(self) -> tuple[Objective, ...]:
+        """Objectives whose gradients can be computed one after another, so that one forward pass is in memory."""
+        return self.added or (self,)
 
     def __add__(self, other: Objective) -> Objective:
         if shared := self.weights.keys() & other.weights.keys():
@@ -45,6 +51,7 @@ class Objective:
             {**self.weights, **other.weights},
             lambda batch: {**self.counts(batch), **other.counts(batch)},
             lambda model, batch: {**self.sums(model, batch), **other.sums(model, batch)},
+            (*self.parts(), *other.parts()),
         )
 
 
@@ -60,24 +67,53 @@ def nll_of(**weights: float) -> Objective:
     )
 
 
+def per_token(role: str, total: Callable[[Any, Batch], torch.Tensor], weight: float = 1.0) -> Objective:
+    """A mean over the answer tokens of a role: ``total`` of the model and the role's batch is the sum over them."""
+    return Objective(
+        {role: weight},
+        lambda batch: {role: answer_tokens(batch[role])},
+        lambda model, batch: {role: total(model, batch[role])},
+    )
+
+
+def per_row(role: str, total: Callable[[Any, Batch], torch.Tensor], weight: float = 1.0) -> Objective:
+    """A mean over the rows of a role: ``total`` of the model and the role's batch is the sum over them."""
+    return Objective(
+        {role: weight},
+        lambda batch: {role: len(batch[role]["input_ids"])},
+        lambda model, batch: {role: total(model, batch[role])},
+    )
+
+
 def answer_tokens(batch: Batch) -> int:
     """How many tokens of a role's batch are scored.
 
     >>> answer_tokens({"labels": torch.tensor([[-100, 5, 6]])}), answer_tokens({"targets": torch.tensor([[5, -100]])})
     (2, 1)
     """
-    return int((_aligned(batch) != IGNORED).sum())
+    return int((answer_labels(batch) != IGNORED).sum())
+
+
+def answer_lengths(batch: Batch) -> torch.Tensor:
+    """Scored tokens of each row, shape (rows,)."""
+    return (answer_labels(batch) != IGNORED).sum(1)
 
 
 def answer_nll(model: Any, batch: Batch) -> torch.Tensor:
     """Negative log-likelihood of each row's scored tokens, summed, in nats, shape (rows,)."""
-    return sequence_nll(scored_logits(model, batch), _aligned(batch))
+    return sequence_nll(scored_logits(model, batch), answer_labels(batch))
 
 
 def answer_logits(model: Any, batch: Batch) -> torch.Tensor:
     """Logits at the scored tokens, row after row, shape (scored tokens, vocabulary)."""
     logits = scored_logits(model, batch)
-    return logits[_aligned(batch) != IGNORED]
+    return logits[answer_labels(batch) != IGNORED]
+
+
+def scored_tokens(batch: Batch) -> torch.Tensor:
+    """The tokens that `answer_logits` belong to, row after row, shape (scored tokens,)."""
+    labels = answer_labels(batch)
+    return labels[labels != IGNORED]
 
 
 def scored_logits(model: Any, batch: Batch) -> torch.Tensor:
@@ -92,5 +128,7 @@ def scored_logits(model: Any, batch: Batch) -> torch.Tensor:
     return model(**given).logits[:, :-1]
 
 
-def _aligned(batch: Batch) -> Any:
-    return batch["targets"] if "targets" in batch else batch["labels"][:, 1:]
+def answer_labels(batch: Batch) -> torch.Tensor:
+    """What `scored_logits` are to say, -100 where nothing is scored, shape (rows, tokens)."""
+    labels: torch.Tensor = batch["targets"] if "targets" in batch else batch["labels"][:, 1:]
+    return labels

@@ -23,7 +23,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from harness_ext.methods.losses import fkld
 from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.objective import Objective, answer_logits, answer_tokens, nll_of
-from harness_ext.methods.training.reference import StoredLogits
+from harness_ext.methods.training.reference import StoredTokens
 
 folder, accumulation = Path(sys.argv[1]), int(sys.argv[2])
 torch.manual_seed(0)
@@ -35,7 +35,7 @@ rows = {
     "forget": [{"input_ids": list(range(3, 6 + n % 7)), "labels": [-100, *range(4, 6 + n % 7)]} for n in range(23)],
     "retain": [{"input_ids": list(range(9 + n % 5, 20)), "labels": [-100, *range(10 + n % 5, 20)]} for n in range(9)],
 }
-reference = StoredLogits(folder / f"logits-{os.environ.get('RANK', 0)}", rows["retain"], 32)
+reference = StoredTokens(folder / f"logits-{os.environ.get('RANK', 0)}", rows["retain"], 32)
 reference.fill(model, 4)
 kept = Objective(
     {"kept": 2.0},

@@ -172,9 +172,9 @@ def test_the_untrained_model_is_asked_without_a_second_one_in_memory(
     trio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], trained: str
 ) -> None:
     loaded, seen, stored = [], [], []
-    load_model, fill = recipe.load_model, recipe.StoredLogits.fill
+    load_model, fill = recipe.load_model, recipe.StoredTokens.fill
     monkeypatch.setattr(recipe, "load_model", lambda folder: loaded.append(load_model(folder)) or loaded[-1])
-    monkeypatch.setattr(recipe.StoredLogits, "fill", lambda *given: stored.append(1) or fill(*given))
+    monkeypatch.setattr(recipe.StoredTokens, "fill", lambda *given: stored.append(1) or fill(*given))
     config = gradient_ascent.Config(**settings(trio, tmp_path / "out", trained=trained, lr=1e-2))
     recipe.finetuned("held", config, {"forget": config.forget_data}, divergence(seen))
     assert len(loaded) == 1

@@ -70,7 +70,7 @@ def test_gradient_ascent_makes_what_it_forgets_less_likely(trio: Path, tmp_path:
     assert nlls(out, trio)["safe"] > before["safe"] + 1
     notes = json.loads((out / "method.json").read_text())["notes"]
     assert notes["loss_first"] == pytest.approx(-before["safe"], rel=0.1)
-    assert (notes["stopped"], notes["rows"], notes["steps"]) == ("steps", {"forget": 11}, 17)
+    assert (notes["stopped"], notes["rows"], notes["steps"]) == ("steps", {"forget": 11}, 18)
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 

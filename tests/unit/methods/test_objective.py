@@ -18,7 +18,7 @@ from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.loss_curve import CSV, read
 from harness_ext.methods.training.objective import Objective, answer_logits, answer_nll, answer_tokens, nll_of
 from harness_ext.methods.training.pairs import laid_out
-from harness_ext.methods.training.reference import StoredLogits, looked_up, of_rows
+from harness_ext.methods.training.reference import StoredTokens, looked_up, of_rows
 from harness_ext.methods.training.rows import pad
 
 
@@ -49,7 +49,7 @@ def tiny_llama(dropout: float = 0.0) -> Any:
 def npo_with_divergence(model: Any, folder: Path) -> Objective:
     """A term over sequences, one over tokens of other rows, and one over tokens of both."""
     reference = looked_up(of_rows(model, ROWS["forget"], answer_nll, batch_size=2))
-    stored = StoredLogits(folder / "logits", ROWS["retain"], 32)
+    stored = StoredTokens(folder / "logits", ROWS["retain"], 32)
     stored.fill(model, 2)
 
     def sums(model: Any, batch: Any) -> dict[str, torch.Tensor]:
