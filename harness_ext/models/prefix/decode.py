@@ -193,7 +193,8 @@ class SharedDecoding:
             tokens, longest = len(batch) * (batch[0].end + 1), batch[0].end + 1 + self._decoding.new_tokens
             if (
                 tokens <= limits.row_tokens
-                and padding_pays(tokens, sum(root.end + 1 for root in batch), limits.min_saving)
+                # The walk would take two calls more at least, and some padding of its own.
+                and padding_pays(tokens, sum(root.end + 1 for root in batch), 3 * limits.min_saving)
                 and (len(batch) == 1 or (traits and len(batch) * traits.size(longest) <= limits.cache_bytes))
             ):
                 self._alone.append([root.ends[0] for root in batch])
