@@ -16,10 +16,13 @@ Cases:
   and put into the history of the next turn.
 * ``short``      short prompts that share nothing: what sharing costs where there is nothing to share.
 * ``generate``   greedy answers to 16 questions behind the five-shot header.
+* ``short_N``    32 short prompts that share nothing, with answers of N tokens to score.
+* ``write_N``    32 short prompts that share nothing, with greedy answers of N tokens.
 
-For each case and backend: the median time of the runs (processor seconds of this process on CPU, which another
-process can hardly disturb; wall seconds on an accelerator), tokens that went into the model, counted at the model, the
-peak of memory beyond the loaded model, and the largest difference between the two backends' answers. ``floor`` is the
+For each case and backend: the median time of the runs, in which the backends take turns in going first, and the median
+of the ratios within a run (processor seconds of this process on CPU, which another process can hardly disturb; wall
+seconds on an accelerator), tokens that went into the model, counted at the model, the peak of memory beyond the loaded
+model, and the largest difference between the two backends' answers. ``floor`` is the
 number of tokens when every shared beginning counts once.
 """
 
@@ -35,6 +38,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -184,9 +188,35 @@ def generate(rng: random.Random) -> Requests:
     )
 
 
+def short_answers(rng: random.Random, tokens: int) -> Requests:
+    """Nothing in common, and answers of so many words (of one token each in most vocabularies)."""
+    ends = "".join(rng.choices([" the", " of", " and", " to", " in", " is", " that", " for"], k=tokens))
+    return Requests([scoring("short", doc, words(rng, rng.randint(2, 12)), ends) for doc in range(32)])
+
+
+def written(rng: random.Random, tokens: int) -> Requests:
+    """Greedy answers of so many tokens to prompts that have nothing in common."""
+    arguments = {"until": [], "max_gen_toks": tokens, "do_sample": False}
+    return Requests(
+        [
+            Instance(
+                "generate_until",
+                {"id": doc},
+                (words(rng, rng.randint(2, 12)), arguments),
+                doc,
+                metadata=("write", doc, 1),
+            )
+            for doc in range(32)
+        ]
+    )
+
+
 CASES: dict[str, Callable[[random.Random], Requests]] = {
     case.__name__: case for case in (mbtibench, header, answers, dialogue, psycot, short, generate)
 }
+for _tokens in (1, 2, 3, 4, 8):
+    CASES[f"short_{_tokens}"] = partial(short_answers, tokens=_tokens)
+    CASES[f"write_{_tokens}"] = partial(written, tokens=_tokens)
 
 
 # -- models
@@ -287,8 +317,9 @@ def compare(case: str, backends: dict[str, Any], count: TokenCount, device: str,
     row: dict[str, Any] = {"case": case, "requests": len(requests)}
     answers: dict[str, list[Any]] = {}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in backends}
-    for _ in range(runs):
-        for name, lm in backends.items():
+    for turn in range(runs):
+        # Who goes first changes with every run: what the machine does meanwhile then hits both alike.
+        for name, lm in list(backends.items())[:: 1 if turn % 2 == 0 else -1]:
             if name == "hf-prefix":
                 lm.spent = type(lm.spent)()
             with measured(device, count) as numbers:
@@ -299,6 +330,8 @@ def compare(case: str, backends: dict[str, Any], count: TokenCount, device: str,
             found[name].append(numbers)
             if name == "hf-prefix":
                 row["floor"] = lm.spent.tree
+    pairs = zip(found["hf-prefix"], found["hf"], strict=True)
+    row["ratio"] = statistics.median(shared["seconds"] / stock["seconds"] for shared, stock in pairs)
     for name, numbers_of_runs in found.items():
         for key in numbers_of_runs[0]:
             row[f"{name} {key}"] = statistics.median(numbers[key] for numbers in numbers_of_runs)
@@ -309,14 +342,14 @@ def compare(case: str, backends: dict[str, Any], count: TokenCount, device: str,
 def table(rows: list[dict[str, Any]]) -> str:
     """The numbers as a Markdown table."""
     lines = [
-        "| case | requests | hf s | hf-prefix s | times faster | hf tokens | hf-prefix tokens | floor | over floor "
+        "| case | requests | hf s | hf-prefix s | hf-prefix / hf | hf tokens | hf-prefix tokens | floor | over floor "
         "| hf peak MB | hf-prefix peak MB | difference |",
         "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for row in rows:
         stock, shared = row["hf seconds"], row["hf-prefix seconds"]
         lines.append(
-            f"| {row['case']} | {row['requests']} | {stock:.2f} | {shared:.2f} | {stock / shared:.2f} "
+            f"| {row['case']} | {row['requests']} | {stock:.2f} | {shared:.2f} | {row['ratio']:.2f} "
             f"| {row['hf tokens']:,.0f} | {row['hf-prefix tokens']:,.0f} | {row['floor']:,} "
             f"| {row['hf-prefix tokens'] / row['floor']:.3f} "
             f"| {row['hf total_mb']:,.0f} (+{row['hf peak_mb']:,.0f}) "

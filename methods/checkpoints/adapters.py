@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 
 from harness_ext.errors import DataError, InputError
 from harness_ext.files import is_file, sha256_of
-from harness_ext.methods.checkpoints.read import CONFIG, Checkpoint, Folder, read_as, read_json
+from harness_ext.methods.checkpoints.read import CONFIG, Checkpoint, Folder, all_finite, read_as, read_json
 from harness_ext.methods.checkpoints.tied import Untied, tied_weights
 
 ADAPTER = "adapter_config.json"
@@ -282,5 +282,5 @@ def _opened(folder: Path) -> Any:
 
 
 def _refuse_non_finite(tensor: torch.Tensor, what: str) -> None:
-    if not torch.isfinite(tensor).all():
+    if not all_finite(tensor):
         raise InputError(f"{what} holds NaN or Inf. Nothing can be computed from it.")

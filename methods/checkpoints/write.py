@@ -34,6 +34,7 @@ from harness_ext.methods.checkpoints.read import (
     INDEX,
     TOKENS,
     Checkpoint,
+    all_finite,
     natural_order,
     raw_bytes,
     read_json,
@@ -255,7 +256,7 @@ def _edited(base: Checkpoint, name: str, new: Iterable[torch.Tensor], change: Ch
         for ours, theirs in zip(
             rows.flatten().split(_PIECE), base.rows(name, done, done + count).flatten().split(_PIECE), strict=True
         ):
-            if not torch.isfinite(ours).all():
+            if not all_finite(ours):
                 raise InputError(f"{name}: the new values hold NaN or Inf in {dtype}. Nothing was written.")
             change.changed += int((ours != theirs).sum())
             squares += float(torch.linalg.vector_norm(ours.double() - theirs.double())) ** 2
@@ -369,7 +370,7 @@ def write_adapter(
         for name in file.keys():  # noqa: SIM118 (the file is no mapping)
             old = file.get_tensor(name)
             new = tensors[name] = replaced[name].to(old.dtype).contiguous() if name in replaced else old
-            if not bool(torch.isfinite(new).all()):
+            if not all_finite(new):
                 raise InputError(f"{name}: the new values hold NaN or Inf in {old.dtype}. Nothing was written.")
             changed = int((new != old).sum())
             norm = float((new.double() - old.double()).norm()) if changed else 0.0

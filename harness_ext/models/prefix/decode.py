@@ -22,7 +22,7 @@ from harness_ext.models.hf import padded
 from harness_ext.models.prefix import cache as prefix_cache
 from harness_ext.models.prefix.engine import Engine
 from harness_ext.models.prefix.tree import Node, arrange, nodes
-from harness_ext.models.prefix.walk import Prefix, Walk
+from harness_ext.models.prefix.walk import Prefix, Walk, padding_pays
 
 SHARE = 1 / 4
 """Of the budget for caches: while a turn is run, the caches before and after it are both alive, and it needs room."""
@@ -111,7 +111,8 @@ class SharedDecoding:
     """Greedy answers to contexts, from one walk over the tree of their tokens.
 
     The walk computes the cache of every context but for its last token; rows that follow each other wait for one
-    another and are decoded together, as many as the limits allow.
+    another and are decoded together, as many as the limits allow. Contexts that share nothing are read in the first
+    step of their decoding, which saves a call, unless their lengths differ too much.
 
     Args:
         engine: a causal model whose caches can be shared.
@@ -139,6 +140,8 @@ class SharedDecoding:
         self._history = history
         self._roots: list[Node] = []
         self._befores: list[Prefix | None] = []
+        self._alone: list[list[int]] = []
+        """Contexts that are read and decoded together, without the walk."""
         self.tree_tokens = self.plain_tokens = 0
         self._plant([index for index, context in enumerate(contexts) if len(context) > 1])
         self._walk = Walk(engine, on_logits=lambda *_: None, on_end=self._end, after_call=after_call)
@@ -153,8 +156,10 @@ class SharedDecoding:
         self._decode_waiting()
         for index, context in enumerate(self._contexts):
             if len(context) == 1:
-                self._waiting.append((index, None))
-                self._decode_waiting()
+                self._alone.append([index])
+        for batch in self._alone:
+            self._waiting = [(index, None) for index in batch]
+            self._decode_waiting()
 
     def _plant(self, indices: list[int]) -> None:
         """Arrange contexts in trees: those that continue the same kept beginning, or none, share their roots."""
@@ -172,10 +177,29 @@ class SharedDecoding:
             for node in nodes(forest.roots):
                 node.start += start
                 node.ends = [family[sequence] for sequence in node.ends]
-            self._roots += forest.roots
-            self._befores += [before] * len(forest.roots)
+            roots = forest.roots if self._history else self._shared(forest.roots)
+            self._roots += roots
+            self._befores += [before] * len(roots)
             self.tree_tokens += forest.tree_tokens
             self.plain_tokens += forest.distinct_tokens + start * len({tuple(rest) for rest in rests})
+
+    def _shared(self, roots: list[Node]) -> list[Node]:
+        """Roots for the walk: all but those of contexts that share nothing and are better read as they are decoded."""
+        traits, limits = self._engine.traits, self._engine.limits
+        lone = sorted((root for root in roots if not root.children and len(root.ends) == 1), key=lambda root: -root.end)
+        together = limits.contexts if traits and traits.joinable else 1
+        taken = set()
+        for batch in (lone[first : first + together] for first in range(0, len(lone), together)):
+            tokens, longest = len(batch) * (batch[0].end + 1), batch[0].end + 1 + self._decoding.new_tokens
+            if (
+                tokens <= limits.row_tokens
+                # The walk would take two calls more at least, and some padding of its own.
+                and padding_pays(tokens, sum(root.end + 1 for root in batch), 3 * limits.min_saving)
+                and (len(batch) == 1 or (traits and len(batch) * traits.size(longest) <= limits.cache_bytes))
+            ):
+                self._alone.append([root.ends[0] for root in batch])
+                taken.update(map(id, batch))
+        return [root for root in roots if id(root) not in taken]
 
     def _end(self, node: Node, prefix: Prefix, shared: Prefix | None) -> None:
         if self._history and node.ends:
@@ -230,8 +254,12 @@ def _decode(
         past = {"past_key_values": prefix_cache.join(caches)[0] if len(caches) > 1 else prefix_cache.branch(caches[0])}
     output, lengths = _generated(engine, decoding, ids, mask, width, max_length=width + decoding.new_tokens, **past)
     outputs = [row[width:length] for row, length in zip(output.tolist(), lengths, strict=True)]
-    # Each step runs one token of every row: the last of the context, then all new ones but the last.
-    engine.work.count(len(outputs) * (output.shape[1] - width), sum(len(tokens) for tokens in outputs))
+    # Each step runs one token of every row: the last of the context, then all new ones but the last. Without caches the
+    # first step runs the other tokens of the contexts, too.
+    read = 0 if caches else sum(len(context) - 1 for context in contexts)
+    given = 0 if caches else len(outputs) * (width - 1)
+    steps = len(outputs) * (output.shape[1] - width)
+    engine.work.count(given + steps, read + sum(len(tokens) for tokens in outputs))
     return outputs
 
 
@@ -240,7 +268,7 @@ def _generated(
 ) -> tuple[Any, list[int | None]]:
     """Tokens of each row, the first ``given`` of which are not new, and after how many of them it stopped."""
     stops = RowStops(engine.tokenizer, decoding.stop, given, ids.shape[0])
-    with engine.autocast():
+    with engine.running():
         output = engine.model.generate(
             input_ids=ids.to(engine.device),
             attention_mask=mask.to(engine.device),

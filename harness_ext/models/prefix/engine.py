@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from accelerate.utils import convert_file_size_to_int
 
 from harness_ext.errors import InputError
 from harness_ext.models.prefix.cache import Traits
+from harness_ext.models.prefix.head import Head
 
 _MIB = 1 << 20
 
@@ -100,6 +101,7 @@ class Engine:
     limits: Limits
     autocast: Callable[[], AbstractContextManager[Any]]
     traits: Traits | None = None
+    head: Head = field(default_factory=Head)
     work: Work = field(default_factory=Work)
 
     @property
@@ -107,10 +109,16 @@ class Engine:
         """Bytes of the logits of one position, as the model gives them and in single precision."""
         return 8 * int(self.model.config.get_text_config(decoder=True).vocab_size)
 
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """What every forward pass runs in."""
+        with torch.no_grad(), self.autocast(), self.head.rounded():
+            yield
+
     def logits(self, real: int, **arguments: Any) -> Any:
         """Logits of one call of the model, ``real`` of whose input tokens are no padding."""
         tokens = arguments["input_ids" if "input_ids" in arguments else "decoder_input_ids"]
-        with torch.no_grad(), self.autocast():
+        with self.running():
             logits = self.model(**arguments).logits
         self.work.count(tokens.numel(), real)
         return logits

@@ -28,6 +28,7 @@ from harness_ext.models.hf import PairEncoder, share_documents
 from harness_ext.models.prefix.cache import Traits, Unsuitable, probe
 from harness_ext.models.prefix.decode import SHARE, Decoding, History, SharedDecoding, decode_with_encoder, is_greedy
 from harness_ext.models.prefix.engine import Engine, budget, default_budget, limits_on
+from harness_ext.models.prefix.head import Head, head_of
 from harness_ext.models.prefix.score import Answer, Scoring, Tally, TokenScore, score_with_encoder
 from harness_ext.models.prefix.token_scores import TokenScoresFile
 from harness_ext.models.prefix.tree import arrange
@@ -95,6 +96,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         share_documents(self)
         self.spent = Spent()
         self._found: Traits | Unsuitable | None = None
+        self._head: Head | None = None
         self._history: History | None = None
         self._token_scores: TokenScoresFile | None = None
         if token_scores:
@@ -471,6 +473,8 @@ class PrefixLM(HFLM):  # type: ignore[misc]
     def _engine(self) -> Engine:
         if self._cache_bytes is None:
             self._cache_bytes = default_budget(self.device)
+        if self._head is None:
+            self._head = head_of(self.model)
         contexts = (self.max_batch_size or _AUTO_CONTEXTS) if self.batch_size == "auto" else int(self.batch_size)
         return Engine(
             model=self.model,
@@ -479,6 +483,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
             limits=limits_on(self.device, contexts=contexts, cache_bytes=self._cache_bytes),
             autocast=self._autocast,
             traits=self._found if isinstance(self._found, Traits) else None,
+            head=self._head,
         )
 
     def _count(self, engine: Engine, tree: int, plain: int) -> None:

@@ -11,7 +11,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from harness_ext.models.hf import padded
 from harness_ext.models.prefix.engine import Engine
 from harness_ext.models.prefix.tree import Node
-from harness_ext.models.prefix.walk import PADDING, batches
+from harness_ext.models.prefix.walk import batches, padding_pays
 
 _Sized = TypeVar("_Sized", bound=Sequence[Any])
 
@@ -130,9 +130,9 @@ def score_with_encoder(
     for index, scoring in enumerate(scorings):
         by_context.setdefault(tuple(scoring.context), []).append(index)
     contexts = sorted(by_context, key=lambda context: (-len(context), context))
-    for batch in similar_lengths(contexts, engine.limits.contexts):
+    for batch in similar_lengths(contexts, engine.limits.contexts, engine.limits.min_saving):
         ids, mask = (part.to(engine.device) for part in padded(batch, 0))  # with 0, as lm-eval does
-        with torch.no_grad(), engine.autocast():
+        with engine.running():
             encoded = engine.model.get_encoder()(input_ids=ids, attention_mask=mask).last_hidden_state
         engine.work.count(ids.numel(), int(mask.sum()))
         rows = [
@@ -187,15 +187,15 @@ def _row_batches(rows: Sequence[_Row], engine: Engine) -> Iterator[list[_Row]]:
     return batches(rows, fits)
 
 
-def similar_lengths(rows: Sequence[_Sized], most: int) -> Iterator[list[_Sized]]:
+def similar_lengths(rows: Sequence[_Sized], most: int, min_saving: int) -> Iterator[list[_Sized]]:
     """Rows, which come longest first, in batches of at most ``most`` with little padding.
 
-    >>> list(similar_lengths(["twelve chars", "eleven char", "short"], 3))
+    >>> list(similar_lengths(["twelve chars", "eleven char", "short"], 3, min_saving=4))
     [['twelve chars', 'eleven char'], ['short']]
     """
 
     def fits(batch: list[_Sized], row: _Sized) -> bool:
-        tokens = sum(map(len, batch)) + len(row)
-        return len(batch) < most and tokens >= (1 - PADDING) * len(batch[0]) * (len(batch) + 1)
+        real = sum(map(len, batch)) + len(row)
+        return len(batch) < most and padding_pays(len(batch[0]) * (len(batch) + 1), real, min_saving)
 
     return batches(rows, fits)

@@ -22,7 +22,7 @@ from harness_ext.models.prefix.tree import Node
 log = logging.getLogger(__name__)
 
 PADDING = 0.05
-"""Largest part of a batch that may be padding."""
+"""Largest part of a large batch that may be padding."""
 
 
 _T = TypeVar("_T")
@@ -42,6 +42,15 @@ def batches(rows: Iterable[_T], fits: Callable[[list[_T], _T], bool]) -> Iterato
         batch.append(row)
     if batch:
         yield batch
+
+
+def padding_pays(tokens: int, real: int, min_saving: int) -> bool:
+    """Whether ``tokens`` of one call, padding included, are cheaper than another call: ``min_saving`` is its cost.
+
+    >>> padding_pays(100, 70, min_saving=32), padding_pays(100, 60, min_saving=32)
+    (True, False)
+    """
+    return tokens - real <= max(PADDING * tokens, min_saving)
 
 
 class Prefix(NamedTuple):
@@ -182,7 +191,7 @@ class Walk:
         scored = max(sum(span.length for span in entry.node.spans) for entry in batch)
         return bool(
             rows * longest <= self._limits.batch_tokens
-            and rows * longest - real <= PADDING * rows * longest
+            and padding_pays(rows * longest, real, self._limits.min_saving)
             and self._alive + rows * cache <= self._limits.cache_bytes
             and rows * min(scored, longest) * self._engine.position_bytes <= self._limits.logit_bytes
         )
@@ -288,9 +297,9 @@ class Walk:
         selects = self._engine.selects_logits()
         if selects:
             tail = inside and inside == list(range(size - len(inside), size))
-            # Without anything to score the last position is asked for: 0 would mean all.
+            # Without anything to score no position is named: the number 0 would mean all of them.
             arguments["logits_to_keep"] = (
-                len(inside) if tail else torch.tensor(inside or [size - 1], device=tokens.device)
+                len(inside) if tail else torch.tensor(inside, dtype=torch.long, device=tokens.device)
             )
         logits = self._engine.logits(real, **arguments)
         return logits if selects else logits[:, inside]
