@@ -188,7 +188,7 @@ class SharedDecoding:
         traits, limits = self._engine.traits, self._engine.limits
         lone = sorted((root for root in roots if not root.children and len(root.ends) == 1), key=lambda root: -root.end)
         together = limits.contexts if traits and traits.joinable else 1
-        taken = set()
+        taken: set[int] = set()
         for batch in (lone[first : first + together] for first in range(0, len(lone), together)):
             tokens, longest = len(batch) * (batch[0].end + 1), batch[0].end + 1 + self._decoding.new_tokens
             if (

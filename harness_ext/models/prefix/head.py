@@ -65,7 +65,7 @@ class Head:
 def head_of(model: Any) -> Head:
     """The head of a model on this machine, timed if it is a plain matrix of a large vocabulary on CPU."""
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    module = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
+    module: Any = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
     if type(module) is not torch.nn.Linear or module.weight.device.type != "cpu" or len(module.weight) < 4 * _TOKENS:
         return Head()
     return Head(module, fastest(_seconds(module.weight[:_TOKENS])))
