@@ -19,7 +19,10 @@ BENCH = Bench(
         "tofu_01": "forgetting 1 % of invented authors, and what is kept",
         "tofu_05": "forgetting 5 % of invented authors, and what is kept",
         "tofu_10": "forgetting 10 % of invented authors, and what is kept",
-        "tofu_forget": "what is still known of authors that were to be forgotten",
+        **dict.fromkeys(
+            ["tofu_forget01", "tofu_forget05", "tofu_forget10"],
+            "what is still known of authors that were to be forgotten",
+        ),
         "tofu_mia": "whether forgotten answers are told from those of unseen authors",
         "tofu_utility": "what is still known of other authors and of the world",
     },

@@ -101,8 +101,12 @@ def test_a_harness_ext_command_has_only_subcommands_options_and_values_that_exis
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         assert rest[0] in command.commands, f"{command.name} has no subcommand {rest[0]}"
         command = command.commands[rest.pop(0)]
+    at_once = {"--help", "--install-completion", "--show-completion"}.intersection(
+        rest
+    )  # they work while they are read
+    assert at_once - {"--help"} <= {option for parameter in command.params for option in parameter.opts}
     try:
-        command.make_context(command.name, [word for word in rest if word != "--help"])
+        command.make_context(command.name, [word for word in rest if word not in at_once])
     except Exception as error:
         if type(error).__name__ == "NoArgsIsHelpError" or (
             type(error).__name__ == "MissingParameter" and not shown.whole

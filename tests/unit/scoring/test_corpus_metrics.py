@@ -254,6 +254,23 @@ SOFT: dict[str, Callable[[Items], float]] = {
     "out_of_range": soft(lambda y, p: np.mean([not 0 <= one <= 1 for one in p]), clip=False),
     "tie_share": soft(lambda y, c: Counter(c.tolist())[0.5] / len(c)),
 }
+
+
+def truth_ratios(near: Callable[[pd.Series], pd.Series]) -> Callable[[Items], float]:
+    """The mean over docs, by another road for probabilities, which are averaged as they are."""
+
+    def of_items(items: Items) -> float:
+        rows = pd.DataFrame(items, columns=["ratio", "mode"])
+        return float(near(rows.ratio).where(rows["mode"] != "prob_mean", rows.ratio).mean())
+
+    return of_items
+
+
+def member_auc(items: Items) -> float:
+    rows = pd.DataFrame(items, columns=["member", "score"]).dropna()
+    return float(sk.roc_auc_score(rows.member, -rows.score)) if rows.member.nunique() == 2 else math.nan
+
+
 REFERENCES: dict[str, Callable[[Items], float]] = {
     **{f"soft_labels:agg_{name}": reference for name, reference in SOFT.items()},
     **{f"tasks.mbtibench.scores:authors_{name}": mean_author(reference) for name, reference in SOFT.items()},
@@ -313,6 +330,9 @@ REFERENCES: dict[str, Callable[[Items], float]] = {
     "eqbench:agg_percent_parseable": parseable,
     "tombench:agg_ability_macro": of_groups,
     "tombench:agg_task_macro": of_groups,
+    "unlearning:agg_forget_truth_ratio": truth_ratios(lambda ratio: np.exp(-np.log(ratio).abs())),
+    "unlearning:agg_known_truth_ratio": truth_ratios(lambda ratio: (1 - ratio).clip(lower=0)),
+    "unlearning:agg_member_auc": member_auc,
     "emobench:agg_constant_best": lambda items: 100 * Counter(items).most_common(1)[0][1] / len(items),
     **{
         str(metric).removeprefix("harness_ext.scoring."): lambda items, name=name: get_aggregation(name)(items)
@@ -343,6 +363,9 @@ OF_MODULE: dict[str, st.SearchStrategy[Any]] = {
     "seceu": st.tuples(number.map(abs) | nan, st.sampled_from([2.0, 2.5, 3.5])),
     "tombench": st.tuples(st.sampled_from(["belief", "desire", "emotion"]), st.sampled_from([0.0, 100.0])),
     "emobench": st.sampled_from(["A", "B", "AB"]),
+    "unlearning": st.tuples(
+        st.sampled_from([0.125, 0.5, 1.0, 1.5, 8.0]) | nan, st.sampled_from(["geometric", "arithmetic", "prob_mean"])
+    ),
     "tasks.mbtibench.scores": st.tuples(st.integers(1, 4), gold, number),
 }
 OWN: dict[str, st.SearchStrategy[Any]] = {
@@ -365,6 +388,7 @@ OWN: dict[str, st.SearchStrategy[Any]] = {
         number | nan,
     ),
     **dict.fromkeys(["mean", "median", "perplexity"], number),
+    "agg_member_auc": st.tuples(st.integers(0, 1), number),
     "f1": st.tuples(st.integers(0, 1), st.integers(0, 1)),
     "matthews_corrcoef": st.tuples(st.integers(0, 2), st.integers(0, 2)),
     **dict.fromkeys(

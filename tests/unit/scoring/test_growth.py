@@ -25,6 +25,7 @@ from harness_ext.scoring import (
     soft_label_parsers,
     spans,
     tombench,
+    unlearning,
     verdict_parsers,
 )
 
@@ -68,6 +69,7 @@ READ: dict[str, Callable[[str], object]] = {
     ],
     "spans.normalise_span": spans.normalise_span,
     "tombench.compat_parse": tombench.compat_parse,
+    "unlearning.first_answer": unlearning.first_answer,
     **{
         f"verdict_parsers.parse_verdict {name}": lambda text, name=name: verdict_parsers.parse_verdict(name, text)
         for name in verdict_parsers.PARSERS
