@@ -146,7 +146,8 @@ class _Form:
         effects = np.empty(left_out)
         for at in _batches(left_out, max(left_out, self.n_rows)):
             one = np.equal.outer(np.arange(at.start, at.stop), np.arange(left_out)).astype(float)
-            effects[at] = self.of_counts(total - (one if self.alone else self.counted(one)))
+            # Rows that only the other run of a pair has count 0 here: there is nothing to leave out.
+            effects[at] = self.of_counts(np.maximum(total - (one if self.alone else self.counted(one)), 0.0))
         if self.alone:
             row_of_unit = np.empty(n_units, dtype=np.intp)
             row_of_unit[self.units.of_documents] = self._rows
