@@ -37,7 +37,7 @@ def rounded(weight: torch.Tensor) -> torch.Tensor:
     """Each row on a grid of 255 values around 0, whose ends are the row's largest absolute value.
 
     >>> rounded(torch.tensor([[127.0, -3.4, 0.4], [0.0, 0.0, 0.0]])).tolist()
-    [[127.0, -3.0, 0.0], [0.0, -0.0, 0.0]]
+    [[127.0, -3.0, 0.0], [0.0, 0.0, 0.0]]
     """
     step = weight.float().abs().amax(1, keepdim=True) / 127
     return (weight / step.clamp(min=torch.finfo(torch.float32).tiny)).round().mul(step)

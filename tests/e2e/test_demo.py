@@ -92,8 +92,9 @@ def test_the_demo_compares_a_model_that_it_makes_with_its_base(cache: Path, tmp_
     out, err = harness_ext("demo", "--sample", cwd=tmp_path, cache=cache)
     folder = tmp_path / "results" / "demo"
     record = json.loads((cache / "demo" / "samples" / "smollm2-135m-instruct-tuned" / "method.json").read_text())
-    assert (record["method"], record["notes"]["rows"]) == ("fine_tuning", {"train": 54})
     rows = [json.loads(line) for line in (cache / "demo" / "samples" / "train.jsonl").read_text().splitlines()]
+    assert (record["method"], record["notes"]["rows"]) == ("fine_tuning", {"train": len(rows)})
+    assert len(rows) > 40
     trained = {(row["task"], row["id"]) for row in rows}
     asked = set()
     for name in ("base", "instruct", "tuned"):
