@@ -189,6 +189,18 @@ def test_the_interval_of_a_paired_difference_of_groups_is_scipys(seed: int) -> N
     assert (found.interval.low, found.interval.high) == pytest.approx(tuple(reference.confidence_interval), abs=1e-9)
 
 
+def test_a_run_of_a_pair_is_drawn_as_if_it_stood_alone() -> None:
+    rng = np.random.default_rng(3)
+    one, other = (rng.normal(size=20).round(2).tolist() for _ in range(2))
+    metric = one_draw_at_a_time(lambda drawn: float(np.median(drawn)))
+    both, alone = metric.resampled([*one, *other]), drawn(metric.resampled(one), draws=200)
+    side = drawn(both.only(slice(0, len(one))), draws=200)
+    np.testing.assert_array_equal(side.draws, alone.draws)
+    left_out = [np.median([*one[:at], *one[at + 1 :]]) for at in range(len(one))]
+    for found in (side, alone):
+        np.testing.assert_array_equal(found.left_out[""], left_out)
+
+
 def test_one_document_has_a_value_and_no_interval() -> None:
     found = interval(resampled("acc", [1.0]))
     assert found.value == 1.0 and math.isnan(found.low)
