@@ -36,7 +36,6 @@ from sklearn.metrics import roc_auc_score
 from unlearning_arms import EPOCHS, Arm, arms
 from unlearning_world import (
     Measured,
-    forget_quality,
     loaded,
     make_model,
     measured,
@@ -48,6 +47,7 @@ from unlearning_world import (
 )  # fmt: skip
 
 from harness_ext.methods import registry
+from harness_ext.scoring.unlearning import forget_quality
 
 PASSES = 0.05
 """Forget quality from which on the literature speaks of significant forgetting."""
@@ -63,7 +63,7 @@ def scored(model: Any, seed: int, folder: Path) -> Score:
     found = measured(model, world(seed))
     retain = Measured(**json.loads((folder / "retain.json").read_text())).ratios
     quality = forget_quality(found.ratios, retain)
-    return {**found._asdict(), "p": quality.p, "D": quality.distance} | {"ratios": None}
+    return {**found._asdict(), "p": quality.p, "D": quality.D} | {"ratios": None}
 
 
 def prepared(seed: int, folder: Path) -> dict[str, Score]:

@@ -17,13 +17,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from rouge_score.rouge_scorer import RougeScorer
-from scipy import stats
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.objective import answer_lengths, answer_nll
 from harness_ext.methods.training.rows import pad, token_rows
+from harness_ext.scoring.unlearning import aggregate_truth_ratios, model_utility
 
 ATTRIBUTES = {
     "birthplace": ("where was {} born ?", "{} was born in {} .", "the birthplace of {} is {} ."),
@@ -186,7 +186,7 @@ def measured(model: Any, own: World) -> Measured:
     """Measure a model."""
     model, tokenizer = model.eval(), tokenizer_of(own.words)
     found: dict[str, float] = {}
-    ratios: Any = None
+    ratios: list[float] = []
     for part, facts in own.evaluated().items():
         right = losses(model, tokenizer, plain(facts))
         base = losses(model, tokenizer, [(fact.question, fact.other_words) for fact in facts])
@@ -197,15 +197,12 @@ def measured(model: Any, own: World) -> Measured:
         if part in ("ra", "wf"):
             probability = probability / (probability + np.exp(-wrong).sum(1))
         found[f"{part}_prob"] = float(probability.mean())
-        found[f"{part}_rouge"] = recall(model, tokenizer, facts)
+        found[f"{part}_rougeL_recall"] = recall(model, tokenizer, facts)
+        found[f"{part}_truth_ratio"] = aggregate_truth_ratios(truth, part)
         if part == "forget":
-            ratios = truth
-        else:
-            found[f"{part}_truth"] = float(np.maximum(0, 1 - truth).mean())
-    nine = [value for name, value in found.items() if not name.startswith("forget")]
-    utility = float(stats.hmean(nine)) if min(nine) > 0 else 0.0
-    truth = float(np.minimum(ratios, 1 / ratios).mean())
-    return Measured(utility, found["forget_prob"], found["forget_rouge"], truth, ratios.tolist())
+            ratios = truth.tolist()
+    forgotten = (found[f"forget_{name}"] for name in ("prob", "rougeL_recall", "truth_ratio"))
+    return Measured(model_utility(found), *forgotten, ratios)
 
 
 def losses(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> Any:
@@ -234,20 +231,3 @@ def recall(model: Any, tokenizer: Any, facts: Sequence[Fact]) -> float:
         ):
             total += scorer.score(facts[number].answer, text)["rougeL"].recall
     return total / len(facts)
-
-
-class Quality(NamedTuple):
-    """Two-sided Kolmogorov-Smirnov test of truth ratios against those of a model that never saw the forget set."""
-
-    p: float
-    distance: float
-
-
-def forget_quality(ratios: Sequence[float], retain: Sequence[float]) -> Quality:
-    """How well a model passes for one that never saw the forget set.
-
-    >>> forget_quality([1.0, 2.0], [1.0, 2.0])
-    Quality(p=1.0, distance=0.0)
-    """
-    found = stats.ks_2samp(ratios, retain)
-    return Quality(float(found.pvalue), float(found.statistic))
