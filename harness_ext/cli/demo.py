@@ -35,8 +35,8 @@ TRAINING = (
     *(f"trained=[{', '.join(f'layers.{number}' for number in range(24, 30))}]", "epochs=3", "warmup_epochs=0"),
     *("lr=3e-4", "batch_size=8", "accumulation=1"),
 )
-"""Of the last fifth of the layers. On 70 real examples that were neither trained on nor are evaluated, accuracy rose
-from 24 to 31 %; higher rates without warm-up made the loss grow first."""
+"""Of the last fifth of the layers. Of 70 real examples that were neither trained on nor are evaluated, 31 % were right
+after it (24 % before), with 84 real rows; on the bundled samples scores do not rise."""
 
 
 @dataclass(frozen=True)
