@@ -91,8 +91,7 @@ def read(
         evidence = Evidence(details=details, base=base or "")
         found = runs.read(_paths(sources, Path(folder)), evidence.visit, seeds=seeds)
         frame, tables = build.of_runs(found, evidence, base=base, published=published, partial=partial)
-    problems = [f"{problem.path} could not be used: {problem.reason}" for problem in found.problems]
-    return Results(frame, tables, [*problems, *found.notes])
+    return Results(frame, tables, [*map(str, found.problems), *found.notes])
 
 
 @dataclass(frozen=True, repr=False)

@@ -58,8 +58,6 @@ def render(
     runs: Runs,
     evidence: Evidence,
     *,
-    warnings: Sequence[str] = (),
-    notes: Sequence[str] = (),
     show_samples: bool = False,
     refresh: int = 0,
 ) -> str:
@@ -69,10 +67,9 @@ def render(
         frame: columns of :data:`harness_ext.results.reading.frame.COLUMNS`, published rows
             included where they are wanted.
         tables: of the same frame.
-        runs: where its measured numbers come from.
+        runs: where its measured numbers come from; files that were not used are warnings, the rest of what was left
+            out is for readers who ask.
         evidence: what was taken from the samples while they were read.
-        warnings: what a reader must know about files that were not used.
-        notes: what was left out on purpose, for readers who ask.
         show_samples: put samples of personal, harmful or unknown sources on the page, too.
         refresh: seconds without a touch after which the page loads itself again; 0 for a page that stays as it is.
     """
@@ -85,8 +82,8 @@ def render(
         style_hash=_hash(style),
         script_hash=_hash(script),
         sections=_sections(rows, tables, evidence),
-        warnings=warnings,
-        notes=notes,
+        warnings=list(map(str, runs.problems)),
+        notes=runs.notes,
         refresh=refresh,
         viewer=viewer,
         withheld=_withheld(viewer),

@@ -143,10 +143,7 @@ def _text(
         case "tex":
             return latex.render(tables)
         case "html":
-            unused = [f"{problem.path} could not be used: {problem.reason}" for problem in runs.problems]
-            return page.render(
-                frame, tables, runs, evidence, warnings=unused, notes=runs.notes, show_samples=show_samples
-            )
+            return page.render(frame, tables, runs, evidence, show_samples=show_samples)
 
 
 _NAMED = 20

@@ -97,15 +97,7 @@ def _drawn(
     if runs.frame.empty and waiting:
         return None
     frame, tables = build.of_runs(runs, evidence, base=base)
-    warnings = [f"{problem.path} could not be used: {problem.reason}" for problem in runs.problems]
-
-    def draw(refresh: int) -> str:
-        return page.render(
-            frame, tables, runs, evidence,
-            warnings=warnings, notes=runs.notes, show_samples=show_samples, refresh=refresh,
-        )  # fmt: skip
-
-    return draw
+    return lambda refresh: page.render(frame, tables, runs, evidence, show_samples=show_samples, refresh=refresh)
 
 
 _State = frozenset[tuple[Path, int, int]]

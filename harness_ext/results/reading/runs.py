@@ -40,6 +40,9 @@ class Problem(NamedTuple):
     path: Path
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.path} could not be used: {self.reason}"
+
 
 @dataclass(frozen=True)
 class TaskRun:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from harness_ext.leaderboards import build, page
 from harness_ext.leaderboards.build import with_published
 from harness_ext.leaderboards.evidence import Evidence
 from harness_ext.results.reading.frame import Row, to_frame
-from harness_ext.results.reading.runs import Runs, read
+from harness_ext.results.reading.runs import Problem, Runs, read
 from harness_ext.scoring.soft_labels import agg_s_rmse
 
 NASTY = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'<!-- \u202e\x00\u2028 {{ 7*7 }}"
@@ -65,9 +66,10 @@ class Document(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def rendered(*folders: Path, **settings: Any) -> str:
+def rendered(*folders: Path, problems: Sequence[Problem] = (), **settings: Any) -> str:
     evidence = Evidence()
     runs = read(folders, evidence.visit)
+    runs.problems.extend(problems)
     return page.render(runs.frame, build.tables(runs.frame), runs, evidence, **settings)
 
 
@@ -82,7 +84,7 @@ def nasty(write_run: Any) -> str:
     return rendered(
         write_run(NASTY, [sample] * 3, task="toy"),
         write_run("ordinary", [{"s_rmse": [0.1, 0.9]}] * 3, task="toy_soft", aggregations={"s_rmse": agg_s_rmse}),
-        warnings=[f"{NASTY} could not be used: {NASTY}"],
+        problems=[Problem(Path(NASTY), NASTY)],
     )
 
 
