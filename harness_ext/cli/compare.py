@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from harness_ext.cli.saying import print_json
+
 
 def compare(
     runs: Annotated[
@@ -58,29 +60,14 @@ def compare(
         planned = plan(runs, tasks=task or (), metrics=metric or (), every_metric=all_metrics)
     except NotComparableError as error:
         if json_:
-            typer.echo(_as_json({"refused": [mismatch._asdict() for mismatch in error.mismatches]}))
+            print_json({"refused": [mismatch._asdict() for mismatch in error.mismatches]})
         raise
     progress = Console(stderr=True)
     jobs = track(planned.jobs, "Comparing", console=progress, transient=True, disable=not progress.is_terminal)
     found = corrected([assess(job, draws=draws, seed=seed) for job in jobs])
     if json_:
         lines = [{**dataclasses.asdict(one), "better": one.better} for one in found]
-        typer.echo(_as_json({"comparisons": lines, "notes": planned.notes, "draws": draws, "seed": seed}))
+        print_json({"comparisons": lines, "notes": planned.notes, "draws": draws, "seed": seed})
         return
     notes = [*planned.notes, f"{draws} resamples and exchanges at most, seed {seed}."]
     terminal.show(comparison.tables(found, notes), Console())
-
-
-def _as_json(content: object) -> str:
-    import json
-
-    return json.dumps(_without_nan(content), ensure_ascii=False, indent=2, allow_nan=False)
-
-
-def _without_nan(value: object) -> object:
-    """Undefined numbers as null: NaN is no JSON."""
-    if isinstance(value, dict):
-        return {key: _without_nan(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(inner) for inner in value]
-    return None if isinstance(value, float) and value != value else value

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness_ext.cli.saying import print_json
+
 if TYPE_CHECKING:
     from harness_ext.tasks.tofu.evaluations import Evaluation
 
@@ -53,7 +55,6 @@ def forget_quality(
     Exit codes: 0 compared (whatever the result), 1 refused because the runs are not comparable, 2 wrong input, 3 a file
     is broken.
     """
-    from harness_ext.cli.compare import _as_json
     from harness_ext.tasks.tofu.evaluations import compare
 
     first, second = _read(unlearned), _read(retain)
@@ -65,7 +66,7 @@ def forget_quality(
     numbers = {**found._asdict(), "truth_ratio": mode, "model_utility": first.utility(mode)}  # type: ignore[arg-type]
     numbers["components"] = first.components(mode)  # type: ignore[arg-type]
     if json_:
-        typer.echo(_as_json(numbers))
+        print_json(numbers)
         return
     typer.echo(f"forget quality  p = {found.p:.6g} (log10 p = {found.log10_p:.3f}, {found.method})")
     typer.echo(f"KS distance     D = {found.D:.6g}, n = {found.n}, m = {found.m}, {mode} truth ratio")

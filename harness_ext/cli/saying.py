@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,7 +38,24 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for another pro
 
 def print_json(value: object) -> None:
     """Print a value for another program."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    typer.echo(as_json(value))
+
+
+def as_json(value: object) -> str:
+    """A value as JSON for another program; numbers that are not finite, which JSON has not, are null.
+
+    >>> as_json({"p": [float("nan"), -float("inf"), 1.5]}).split()
+    ['{', '"p":', '[', 'null,', 'null,', '1.5', ']', '}']
+    """
+    return json.dumps(_finite(value), ensure_ascii=False, indent=2, default=str, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
