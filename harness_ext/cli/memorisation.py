@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness_ext.cli.saying import print_json
 from harness_ext.errors import DataError, InputError
 
 
@@ -39,8 +40,6 @@ def memorisation(
 
     Exit codes: 0 measured, 2 wrong input, 3 a file is broken.
     """
-    from harness_ext.cli.compare import _as_json
-
     if reference_auc is not None and holdout is None:
         raise InputError("--reference-auc is compared with an AUC, which needs --holdout.")
     sides = {"forget": _rows(forget), **({"holdout": _rows(holdout)} if holdout else {})}
@@ -52,7 +51,7 @@ def memorisation(
         leak = privleak(found["mia_min_k_auc"]["value"], reference_auc)
         found["privleak"] = {"value": leak, "low": math.nan, "high": math.nan, "reference_auc": reference_auc}
     if json_:
-        typer.echo(_as_json({"metrics": found, "n": {name: len(rows) for name, rows in scored.items()}, "k": k}))
+        print_json({"metrics": found, "n": {name: len(rows) for name, rows in scored.items()}, "k": k})
         return
     for name, one in found.items():
         interval = f" [{one['low']:.4f}, {one['high']:.4f}]" if math.isfinite(one["low"]) else ""
@@ -119,7 +118,7 @@ def _scored(
 
 
 def _numbers(scored: Mapping[str, Sequence[Mapping[str, Any]]], k: float) -> dict[str, dict[str, float]]:
-    from harness_ext.results.statistics.intervals import draw
+    from harness_ext.results.statistics.bootstrap import interval
     from harness_ext.scoring import unlearning
     from harness_ext.scoring.resampled.numbers import nanmean
 
@@ -142,16 +141,9 @@ def _numbers(scored: Mapping[str, Sequence[Mapping[str, Any]]], k: float) -> dic
             for name, rows in scored.items()
         },
     }
-    found = {name: draw(nanmean(values), _units(len(values))).interval for name, values in means.items()}
+    found = {name: interval(nanmean(values)) for name, values in means.items()}
     if "holdout" in scored:
         for name, sides in attacks.items():
             items = [(float(side == "forget"), value) for side, values in sides.items() for value in values]
-            found[name] = draw(unlearning.member_auc(items), _units(len(items))).interval
+            found[name] = interval(unlearning.member_auc(items))
     return {name: {"value": one.value, "low": one.low, "high": one.high} for name, one in found.items()}
-
-
-def _units(n: int) -> Any:
-    """Rows, each drawn alone."""
-    from harness_ext.results.statistics.bootstrap import Units
-
-    return Units.of([f"row {number:09}" for number in range(n)])

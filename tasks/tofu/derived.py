@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +218,6 @@ def _recalls(run: Run, forgets: Sequence[str]) -> dict[tuple[str, str], float]:
 
 def _lines(task: TaskRun, path: Path) -> Iterator[dict[str, Any]]:
     try:
-        yield from replace(task).lines()
+        yield from task.lines()
     except ValueError as error:
         raise DataError(f"{path}, {task.task}: {error}.") from error
