@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -261,24 +261,35 @@ def parse_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> An
     >>> parse_yaml("a: &x [1, 2]\\nb: *x")
     {'a': [1, 2], 'b': [1, 2]}
     """
-    made = None
+    node = compose_yaml(text, loader)
+    if node is None:
+        return None
+    made = loader("")
     try:
-        made = loader(text)
-        node = made.get_single_node()
-        if node is None:
-            return None
-        _refuse_large(node)
-        value = made.construct_document(node)
+        return made.construct_document(node)
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        raise _broken_yaml(error) from error
+    finally:
+        made.dispose()
+
+
+def compose_yaml(text: str, loader: type[yaml.SafeLoader] = yaml.SafeLoader) -> yaml.Node | None:
+    """The nodes of a YAML text, which know their lines; None for an empty one. Arguments and errors of `parse_yaml`."""
+    try:
+        if not issubclass(loader, yaml.parser.Parser):  # a loader in C: what is too deep for it ends the process
+            _refuse_deep_events(yaml.parse(text, Loader=loader))
+        node = yaml.compose(text, Loader=loader)
+        if node is not None:
+            _refuse_large(node)
     except RecursionError:
         raise FileError(_TOO_DEEP) from None
     except (yaml.YAMLError, ValueError, OverflowError) as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"broken YAML: {' '.join(str(error).split())}") from error
-    finally:
-        if made is not None:
-            made.dispose()
-    return value
+        raise _broken_yaml(error) from error
+    return node
+
+
+def _broken_yaml(error: Exception) -> FileError:
+    return error if isinstance(error, FileError) else FileError(f"broken YAML: {' '.join(str(error).split())}")
 
 
 _TOO_DEEP = f"nested more than {DEPTH} deep"
@@ -301,6 +312,14 @@ def _refuse_deep(value: Any) -> None:
             return
         level = [inner for outer in containers for inner in (outer.values() if isinstance(outer, dict) else outer)]
     raise FileError(_TOO_DEEP)
+
+
+def _refuse_deep_events(events: Iterable[yaml.Event]) -> None:
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEPTH:
+            raise FileError(_TOO_DEEP)
 
 
 def _refuse_large(root: yaml.Node) -> None:

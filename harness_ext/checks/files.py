@@ -12,6 +12,7 @@ import yaml
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from harness_ext.checks.network import no_network
+from harness_ext.files import MOST_SETTINGS, FileError, compose_yaml, read_text
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ACCEPTED = re.compile(r"#\s*check:\s*([a-z-]+):[ \t]*\S")
@@ -102,17 +103,17 @@ def read(path: Path) -> TaskFile:
     """Read a file; what lm-eval cannot read is told in ``error``, never raised."""
     config: Mapping[str, Any] = {}
     unread: Mapping[str, Any] = {}
-    wrong = missing = ""
+    missing = ""
+    places: dict[str, Place] = {}
+    accepted: set[str] = set()
+    wrong = _note(path, places, accepted, set())
     with no_network() as tried:
         try:
-            config = load_yaml(path, resolve_func=True)
+            config = {} if wrong else load_yaml(path, resolve_func=True)
         except (Exception, SystemExit) as error:  # an include, a function's module or the YAML itself
             missing = _missing_package(error) or ("the network" if tried else "")
             wrong = "" if missing else _told(error)
             unread = _without_functions(path)
-    places: dict[str, Place] = {}
-    accepted: set[str] = set()
-    _note(path, places, accepted, set())
     return TaskFile(path, config, wrong, unread, missing, bool(tried), places, frozenset(accepted))
 
 
@@ -139,26 +140,31 @@ def _without_functions(path: Path) -> Mapping[str, Any]:
     return config
 
 
-def _note(path: Path, places: dict[str, Place], accepted: set[str], seen: set[Path]) -> None:
-    """Note the lines of a file over those of its includes, as its keys stand over theirs."""
-    if path in seen or not path.is_file():
-        return
+def _note(path: Path, places: dict[str, Place], accepted: set[str], seen: set[Path]) -> str:
+    """Note the lines of a file over those of its includes, as its keys stand over theirs.
+
+    Returns:
+        Why lm-eval must not read it: a file without end, or one that its parser dies of. Empty for all others.
+    """
+    if path in seen or not path.exists():
+        return ""
     seen.add(path)
-    text = path.read_text(encoding="utf-8", errors="replace")
-    accepted |= set(_ACCEPTED.findall(text))
     try:
-        node = yaml.compose(text, Loader=_LOADER)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
+        text = read_text(path, most=MOST_SETTINGS)
+        accepted |= set(_ACCEPTED.findall(text))
+        node = compose_yaml(text, _LOADER)
+    except FileError as error:
+        mark = getattr(error.__cause__, "problem_mark", None)
         places[""] = Place(path, mark.line + 1 if mark else 1)
-        return
+        return "" if mark else f"{path.name}: {error}"
     if not isinstance(node, yaml.MappingNode):
-        return
+        return ""
+    wrong = ""
     for key, value in node.value:
         if key.value == "include":
             included = value.value if isinstance(value, yaml.SequenceNode) else [value]
             for one in included:
-                _note(path.parent / str(one.value), places, accepted, seen)
+                wrong = wrong or _note(path.parent / str(one.value), places, accepted, seen)
     for key, value in node.value:
         places[str(key.value)] = Place(path, key.start_mark.line + 1)
         if isinstance(value, yaml.MappingNode):
@@ -169,3 +175,4 @@ def _note(path: Path, places: dict[str, Place], accepted: set[str], seen: set[Pa
                 for inner, name in getattr(entry, "value", []):
                     if isinstance(inner, yaml.ScalarNode) and inner.value == "metric":
                         places[f"metric_list.{name.value}"] = Place(path, name.start_mark.line + 1)
+    return wrong

@@ -24,6 +24,7 @@ from harness_ext.checks.files import TaskFile
 from harness_ext.checks.findings import Found, check
 from harness_ext.checks.loading import Loaded
 from harness_ext.errors import DataError
+from harness_ext.files import read_json, write_whole
 
 LOCK = "lock.json"
 Moves = Literal["new", "higher", "lower", "both", "not"]
@@ -60,7 +61,7 @@ def read_lock(folder: Path) -> dict[str, Entry] | None:
     if not path.is_file():
         return None
     try:
-        return {str(task): Entry(**entry) for task, entry in json.loads(path.read_text(encoding="utf-8")).items()}
+        return {str(task): Entry(**entry) for task, entry in read_json(path).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} is no lock file ({error}). Restore it, or delete it and run harness-ext lock."
@@ -71,7 +72,7 @@ def write_lock(folder: Path, entries: Mapping[str, Entry]) -> Path:
     """Write a folder's lock file, one line a task."""
     lines = (f"  {json.dumps(task)}: {json.dumps(entries[task]._asdict())}" for task in sorted(entries))
     path = folder / LOCK
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    write_whole(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
     return path
 
 

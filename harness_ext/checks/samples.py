@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness_ext.checks.findings import Found, check
+from harness_ext.files import FileError, parse_json, text_lines
 
 _AT_LEAST = 16
 _Form = dict[str, str]
@@ -23,11 +23,11 @@ class SampleFile:
 
     def records(self) -> Iterator[tuple[int, Any]]:
         """Line number and record of each line that is not blank; the error where it is no JSON."""
-        for number, line in enumerate(self.path.read_text(encoding="utf-8").split("\n"), start=1):
+        for number, line in enumerate(text_lines(self.path), start=1):
             if line.strip():
                 try:
-                    yield number, json.loads(line)
-                except ValueError as error:
+                    yield number, parse_json(line)
+                except FileError as error:
                     yield number, error
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from harness_ext.errors import HarnessExtError, InputError
+from harness_ext.files import FileError, parse_json
 from harness_ext.models.runs.asking import frame_of
 from harness_ext.results.catalogue import nearest
 
@@ -21,6 +23,21 @@ _EXTRAS = {
     "litellm": "lm-eval[litellm]",
 }
 """What brings a package that a backend needs."""
+
+
+def metadata_of(text: str | None) -> dict[str, Any]:
+    """The switches of ``--metadata``.
+
+    Raises:
+        InputError: it is no JSON object.
+    """
+    try:
+        found = parse_json(text or "{}")
+    except FileError as error:
+        raise InputError(f"--metadata is no JSON ({error}).") from error
+    if not isinstance(found, dict):
+        raise InputError('--metadata is no JSON object. Write {"key": value}.')
+    return found
 
 
 def in_one_sentence(error: Exception) -> HarnessExtError | None:

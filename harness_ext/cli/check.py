@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args
 
 import typer
 
-from harness_ext.cli.saying import plain, say
+from harness_ext.cli.saying import as_json, plain, print_json, say, write
 
 if TYPE_CHECKING:
     from harness_ext.checks.look import Report
@@ -61,22 +61,22 @@ def check(
 
     Exit codes: 0 nothing found, 1 something found, 2 no such task or file.
     """
-    import json
-
     import harness_ext
+    from harness_ext.checks import report as written
     from harness_ext.checks.look import choose, look
-    from harness_ext.checks.report import as_json, as_sarif
+    from harness_ext.cli.arguments import metadata_of
 
-    switches = _switches(metadata)
+    switches = metadata_of(metadata)
     records = None if docs is None else _records(docs)
     report = look(choose(names or (), include_path or ()), metadata=switches, records=records, progress=_with_bar)
     count = prompts if prompts is not None else int(bool(names))
     if json_:
-        typer.echo(json.dumps(as_json(report, count), ensure_ascii=False, indent=2))
+        print_json(written.as_json(report, count))
     else:
         _print(report, count)
     if sarif is not None:
-        _write(sarif, json.dumps(as_sarif(report.findings, harness_ext.__version__), ensure_ascii=False, indent=2))
+        log = written.as_sarif(report.findings, harness_ext.__version__)
+        write(sarif, f"{as_json(log)}\n", "Give another path.")
     if report.findings:
         raise typer.Exit(1)
 
@@ -157,38 +157,14 @@ def _with_bar(files: Any) -> Any:
     return tqdm(files, desc="tasks", unit="task", leave=False, disable=None)
 
 
-def _switches(metadata: str | None) -> dict[str, Any]:
-    import json
-
-    from harness_ext.errors import InputError
-
-    try:
-        found = json.loads(metadata or "{}")
-    except ValueError as error:
-        raise InputError(f"--metadata is not JSON ({error}).") from error
-    if not isinstance(found, dict):
-        raise InputError(f"--metadata is {metadata}; give a JSON object.")
-    return found
-
-
 def _records(path: Path) -> list[dict[str, Any]]:
-    import json
-
     from harness_ext.errors import InputError
+    from harness_ext.files import FileError, json_lines
 
     try:
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    except (OSError, ValueError) as error:
+        records = [record for _, record in json_lines(path)]
+    except FileError as error:
         raise InputError(f"--docs {path} cannot be read ({error}). Give a file with one JSON object a line.") from error
     if not records or not all(isinstance(record, dict) for record in records):
         raise InputError(f"--docs {path} does not hold one JSON object a line.")
     return records
-
-
-def _write(output: Path, text: str) -> None:
-    from harness_ext.errors import InputError
-
-    try:
-        output.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{output} cannot be written ({error.strerror}). Give another path.") from error

@@ -90,19 +90,12 @@ def _load(names: list[str], metadata: str | None, include_path: Path | None) -> 
     import logging
 
     from harness_ext import _autoload
-    from harness_ext.files import parse_json
+    from harness_ext.cli.arguments import metadata_of, tasks_not_found
     from harness_ext.models.runs import switches
 
-    try:
-        given = parse_json(metadata or "{}")
-    except ValueError as error:
-        raise InputError(f"--metadata is no JSON ({error}).") from error
-    if not isinstance(given, dict):
-        raise InputError('--metadata is no JSON object. Write {"key": value}.')
+    given = metadata_of(metadata)
     _autoload.install()
     from lm_eval.tasks import TaskManager
-
-    from harness_ext.cli.arguments import tasks_not_found
 
     logging.getLogger("lm_eval").setLevel(logging.ERROR)  # every task has a line to say about --metadata
     manager = TaskManager(metadata=given, include_path=include_path and str(include_path))

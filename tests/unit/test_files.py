@@ -88,6 +88,8 @@ def test_deep_yaml_ends_in_one_sentence() -> None:
     for depth in (DEPTH + 1, 20_000):
         with pytest.raises(FileError, match="nested more than 100 deep"):
             parse_yaml("[" * depth + "]" * depth)
+        with pytest.raises(FileError, match="nested"):
+            parse_yaml("[" * depth + "]" * depth, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def test_aliases_may_repeat_but_not_explode() -> None:

@@ -191,3 +191,20 @@ def test_a_double_is_found_with_its_options_in_another_order_and_behind_other_le
     assert one == question_key(task, "What  flies?\nA. A mole\nB. a wren\nAnswer:")
     assert one == question_key(task, "What flies?\n(A) a mole (B) a wren\nAnswer:")
     assert one != question_key(task, "What flies?\nA. a wren\nB. a pike\nAnswer:")
+
+
+@pytest.mark.parametrize("arguments", [("--docs", "docs.jsonl"), ("--metadata", "[" * 5_000), ("--metadata", "[]")])
+def test_input_that_no_reader_survives_is_one_sentence(arguments: tuple[str, ...], toy: Path) -> None:
+    Path("docs.jsonl").write_text("[" * 100_000)
+    done = call("check", "toy", *arguments)
+    assert isinstance(done.exception, InputError) and "\n" not in str(done.exception)
+
+
+def test_yaml_that_ends_the_process_of_its_parser_is_a_finding(toy: Path) -> None:
+    (toy / "deep.yaml").write_text("task: toy_deep\nmetadata: " + "[" * 100_000)
+    (toy / "sample_deep.jsonl").write_text("[" * 100_000 + "\n")
+    findings = json.loads(CliRunner().invoke(app, ["check", "--include-path", "tasks", "--json"]).stdout)["findings"]
+    assert [one["what"] for one in findings if one["file"].endswith("deep.yaml")] == [
+        "deep.yaml: nested more than 100 deep"
+    ]
+    assert any("not JSON (nested more than 100 deep" in one["what"] for one in findings)
