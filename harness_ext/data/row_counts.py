@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -94,19 +94,23 @@ def count_rows(file: Path, rule: RowRule) -> int:
     if rule == "dashed blocks":
         return sum(1 for line in lines if re.fullmatch(r"-{20,}\s*", line))
     if rule == "json lists":
-        return _count_lists(text)
+        return sum(map(len, json_lists(text)))
     name, _, keys = rule.partition(" ")
     if name != "json":
         raise ValueError(f"no such rule for counting rows: {rule!r}")
     return _count_entries([json.loads(text)], keys.split(".") if keys else [])
 
 
-def _count_lists(text: str) -> int:
-    decoder, count, place = json.JSONDecoder(), 0, 0
+def json_lists(text: str) -> Iterator[list[Any]]:
+    """The lists of a text that holds one after another.
+
+    >>> list(json_lists("[1, 2] [3]"))
+    [[1, 2], [3]]
+    """
+    decoder, place = json.JSONDecoder(), 0
     while rest := text[place:].lstrip():
         found, place = decoder.raw_decode(text, len(text) - len(rest))
-        count += len(found)
-    return count
+        yield found
 
 
 def _count_entries(nodes: list[Any], keys: Iterable[str]) -> int:

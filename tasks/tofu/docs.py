@@ -5,7 +5,6 @@ What is wrong with the files is said in ``data_cards/tofu.md`` and mended here.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from datasets import Dataset
 
 from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments, reads
+from harness_ext.data.row_counts import json_lists
 from harness_ext.data.rows import read_json, read_json_lines, read_lines, read_text
 from harness_ext.errors import DataError, InputError
 from harness_ext.files import FileError, json_lines
@@ -48,12 +48,7 @@ def full() -> list[dict[str, str]]:
     Raises:
         DataError: the file is missing or not built as expected.
     """
-    text, rows, place = read_text("tofu", "full.json"), [], 0
-    decoder = json.JSONDecoder()
-    while (rest := text[place:].lstrip()) != "":
-        place = len(text) - len(rest)
-        found, place = decoder.raw_decode(text, place)
-        rows += found
+    rows = [row for part in json_lists(read_text("tofu", "full.json")) for row in part]
     if len(rows) != _QUESTIONS:
         raise DataError(f"full.json: {len(rows)} questions, expected {_QUESTIONS} (data_cards/tofu.md).")
     return rows
