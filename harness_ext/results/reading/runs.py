@@ -222,7 +222,7 @@ class Derived(NamedTuple):
     rows: Sequence[Row]
     notes: Sequence[str] = ()
     drawn: Mapping[tuple[str, str, str, str], Any] = {}
-    """What becomes of each when docs are drawn again (:class:`~harness_ext.results.statistics.intervals.Drawn`),
+    """What becomes of each when docs are drawn again (:class:`~harness_ext.results.statistics.bootstrap.Drawn`),
     by run, task, metric and filter: for its difference to the base model."""
 
 
