@@ -42,7 +42,9 @@ def read_source(given: str, scratch: Path) -> Source:
     path = Path(given).expanduser()
     if path.is_dir():
         return _pictures(path)
-    if path.suffix.lower() in TABLES or path.exists():
+    if path.suffix.lower() in TABLES and not path.exists():
+        raise InputError(f"{given} does not exist. Give a file ({', '.join(TABLES)}), or a folder of pictures.")
+    if path.exists():
         return Source(table_of(path), path, [path.name])
     if _HUB.fullmatch(given):
         return _from_hub(given, scratch)

@@ -195,5 +195,5 @@ def test_what_cannot_be_found_out_is_asked(tmp_path: Path, here: Path) -> None:
 
 def test_a_file_that_is_not_there_is_refused() -> None:
     assert "is no file, no folder and no data set" in str(new_task("trial", "--from", "gone").exception)
-    assert "cannot be read" in str(new_task("trial", "--from", "gone.csv").exception)
+    assert "gone.csv does not exist" in str(new_task("trial", "--from", "gone.csv").exception)
     assert "nor in the cache" in str(new_task("trial", "--from", "nobody/nothing").exception)
