@@ -14,8 +14,9 @@ test: export HF_HUB_OFFLINE := 1
 
 .PHONY: test demo lint mutants format clean
 
+# Files in the order of their names: the long ones of e2e begin early, and no process waits for the last of them.
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile --doctest-modules harness_ext tasks methods leaderboards tests
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --doctest-modules harness_ext tasks methods leaderboards tests
 
 demo: .venv/installed-demo
 	$(BIN)/harness-ext demo
