@@ -2,19 +2,37 @@
 
 from harness_ext.results.benches import Bench
 
-BLOCKS = ("visual", "refusal", "zh_ocr", "language", "puzzle", "modality")
-"""The paper's."""
-HEADLINES = ("contains", "keyword_recall", "acc", "refused", "text_score", "cell_adj", "solved", "pair_acc")
-"""The first that a task reports is its headline."""
+BLOCKS = {
+    "visual": ("vqa", "caption", "scienceqa"),
+    "refusal": ("refusal",),
+    "zh_ocr": ("zh",),
+    "language": ("white", "vicomte", "physics"),
+    "puzzle": ("math", "spot", "drawguess"),
+    "modality": ("depth", "thermal", "video", "audio"),
+}
+"""The paper's, and the words that names of their tasks begin with."""
+_PREFIXES = ("gpt4v_probes_", "syn_", "local_")
+
+
+def block_of(task: str) -> str:
+    """The block of a task, or of a group that is one; empty for other groups.
+
+    >>> block_of("gpt4v_probes_syn_zh_char"), block_of("gpt4v_probes_puzzle"), block_of("gpt4v_probes_text")
+    ('zh_ocr', 'puzzle', '')
+    """
+    for prefix in _PREFIXES:
+        task = task.removeprefix(prefix)
+    return next((block for block, words in BLOCKS.items() if task == block or task.startswith(words)), "")
+
 
 BENCH = Bench(
     printed={
-        "contains": "contains",
         "refused": "refused (rule trait_refusal)",
         "cell_adj": "cells, corrected for chance",
         "cell_f1": "cells, F1",
         "full_credit": "changes told",
         "correct": "right, by people",
+        "right": "right, by scorers",
     },
     usual={"n": None, "seed": 0, "level": None},
     asks={

@@ -92,8 +92,8 @@ def _math(item: Item) -> str:
     names = ", ".join(item["values"])
     return (
         "The picture shows equations in which every icon stands for a whole number, and x is multiplication, which "
-        f"goes before + and -. The icons are: {names}. Find their values and the value of the last line. Write one line "
-        f"`values: {next(iter(item['values']))} = …, …` and one line `answer: …`."
+        f"goes before + and -. The icons are: {names}. Find their values and the value of the last line. Write one "
+        f"line `values: {next(iter(item['values']))} = …, …` and one line `answer: …`."
     )
 
 

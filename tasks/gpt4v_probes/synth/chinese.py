@@ -80,8 +80,8 @@ def paint(draw: Draw, doc: Mapping[str, Any]) -> list[Image.Image]:
         with resources.as_file(file) as path, Image.open(path) as picture:
             return [picture.convert("RGB")]
     raise InputError(
-        f"gpt4v_probes: {BUNDLED} Chinese pictures of a kind are bundled, of seed 0 and mixed levels; for others name a "
-        f"font with Chinese characters in {FONT}, such as wqy-microhei.ttc of the Debian package fonts-wqy-microhei."
+        f"gpt4v_probes: {BUNDLED} Chinese pictures of a kind are bundled, of seed 0 and mixed levels; for others name "
+        f"a font with Chinese characters in {FONT}, such as wqy-microhei.ttc of the Debian package fonts-wqy-microhei."
     )
 
 

@@ -68,8 +68,8 @@ def _motion(draw: Draw, level: int) -> tuple[str, float, float]:
     a, b = _pair(draw, level, 4, 20)
     time_1, time_2 = draw.whole(5, 30), draw.whole(5, 30)
     text = (
-        f"Car 1 covers {a * time_1:g} m in {time_1} s and car 2 covers {b * time_2:g} m in {time_2} s, both at a steady "
-        "speed. Which car is faster?"
+        f"Car 1 covers {a * time_1:g} m in {time_1} s and car 2 covers {b * time_2:g} m in {time_2} s, both at a "
+        "steady speed. Which car is faster?"
     )
     return text, a, b
 
