@@ -40,7 +40,7 @@ def preview(
 ) -> None:
     """Show questions with their pictures and right answers on one page.
 
-    The page is one file that loads nothing. Pictures of others that a task reads are in it, too: do not publish it then.
+    The page is one file that loads nothing. Pictures of others that a task reads are in it: do not publish it then.
 
     Examples:
 

@@ -15,11 +15,12 @@ class Draw:
     """Draws of one doc, in order.
 
     Args:
-        numbers: where they come from.
+        key: what they belong to; the number of the doc comes last.
     """
 
-    def __init__(self, numbers: np.random.Generator) -> None:
-        self.numbers = numbers
+    def __init__(self, key: tuple[str | int, ...]) -> None:
+        self.numbers = np.random.Generator(np.random.PCG64([crc32(str(part).encode()) for part in key]))
+        self._key = key
 
     def whole(self, low: int, high: int) -> int:
         """A whole number from low to high, both included."""
@@ -33,10 +34,18 @@ class Draw:
         """Several different things, in random order."""
         return [things[place] for place in self.numbers.permutation(len(things))[:count]]
 
+    def balanced(self, things: Sequence[T]) -> T:
+        """One of several things, each once in as many docs: no constant answer is right more often than others."""
+        *key, number = self._key
+        block, place = divmod(int(number), len(things))
+        return drawn(*key, "block", block).some(things, len(things))[place]
+
     def options(self, right: T, wrong: Sequence[T]) -> tuple[list[T], str]:
         """The right thing among the wrong ones, in random order, and its letter."""
-        order = self.some([right, *wrong], len(wrong) + 1)
-        return order, chr(ord("A") + order.index(right))
+        letter = self.balanced("ABCDEFGH"[: len(wrong) + 1])
+        order = self.some(wrong, len(wrong))
+        order.insert(ord(letter) - ord("A"), right)
+        return order, letter
 
 
 def drawn(*key: str | int) -> Draw:
@@ -45,4 +54,4 @@ def drawn(*key: str | int) -> Draw:
     >>> drawn("plan", "math", 0, 1).whole(1, 1000) == drawn("plan", "math", 0, 1).whole(1, 1000)
     True
     """
-    return Draw(np.random.Generator(np.random.PCG64([crc32(str(part).encode()) for part in key])))
+    return Draw(key)

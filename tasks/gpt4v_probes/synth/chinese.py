@@ -53,7 +53,7 @@ _SIZES = {1: (120, 140), 2: (70, 90), 3: (36, 48)}
 def character(draw: Draw, level: int) -> dict[str, Any]:
     """One character, smaller and off the middle at higher levels."""
     colour = draw.one(list(COLOURS))
-    return {"kind": "char", "gold": draw.one(CHARACTERS), "colour": colour, "size": draw.whole(*_SIZES[level])}
+    return {"kind": "char", "gold": draw.balanced(CHARACTERS), "colour": colour, "size": draw.whole(*_SIZES[level])}
 
 
 def question(draw: Draw, level: int) -> dict[str, Any]:
