@@ -3,10 +3,12 @@ server."""
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,9 +18,19 @@ from typing import Any
 import hypothesis
 import pytest
 
+# What datasets makes of a file of JSON goes here, and nothing of what is kept elsewhere is found.
+_hf_home = tempfile.TemporaryDirectory(prefix="hf-home-")
+os.environ["HF_HOME"] = _hf_home.name
+
 # A busy machine is no failure: no property has a time limit.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage no more among the libraries and the thousands of tests: statsmodels collects in every call."""
+    gc.collect()
+    gc.freeze()
 
 
 def _folder(variable: str) -> Path:
