@@ -3,6 +3,7 @@ server."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import os
@@ -22,15 +23,21 @@ import pytest
 _hf_home = tempfile.TemporaryDirectory(prefix="hf-home-")
 os.environ["HF_HOME"] = _hf_home.name
 
+# Before torch is loaded: threads that spin while they wait starve one another where cores are shared.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # A busy machine is no failure: no property has a time limit.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage no more among the libraries and the thousands of tests: statsmodels collects in every call."""
+    """Do once what is else done in many tests, and says nothing new."""
+    if torch := sys.modules.get("torch"):  # lm-eval asks for every run, with a dozen commands
+        about = torch.utils.collect_env
+        about.get_pretty_env_info = functools.cache(about.get_pretty_env_info)
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # statsmodels collects in every call: not among the libraries and thousands of tests
 
 
 def _folder(variable: str) -> Path:

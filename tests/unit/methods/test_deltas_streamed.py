@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -121,6 +122,33 @@ def test_a_merge_on_disk_is_the_merge_in_memory_rounded_once(
         assert torch.equal(found[name], base[name])
 
 
+@pytest.fixture(scope="module")
+def models_in(save: Save, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dict[str, Any]]:
+    """Return a function that stores a base and three models in so many files each, once."""
+    return functools.cache(lambda shards: inputs(save, tmp_path_factory.mktemp("models"), 3, shards))
+
+
+@pytest.fixture(scope="module")
+def plainly(
+    models_in: Callable[[int], dict[str, Any]], tmp_path_factory: pytest.TempPathFactory, load_all: LoadAll
+) -> Callable[[str], dict[str, torch.Tensor]]:
+    """Return a function from a kind to its merge of whole files at once."""
+
+    @functools.cache
+    def merged(kind: str) -> dict[str, torch.Tensor]:
+        out = tmp_path_factory.mktemp("plain") / "out"
+        return load_all(apply(kind, models_in(1), out))
+
+    return merged
+
+
+def apply(kind: str, models: dict[str, Any], out: Path, **more: Any) -> Path:
+    method, options = CONFIGS[kind]
+    count = 1 if kind == "slerp" else 3
+    cut = {"models": models["models"][:count], "weights": models["weights"][:count]}
+    return method.apply(method.Config(**(models | cut | options | more | {"out": str(out)})))
+
+
 @given(
     kind=st.sampled_from(sorted(CONFIGS)),
     shards=st.sampled_from([1, 5]),
@@ -137,24 +165,20 @@ def test_files_rows_and_threads_change_no_bit(
     shard_bytes: int,
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
-    save: Save,
     load_all: LoadAll,
+    models_in: Callable[[int], dict[str, Any]],
+    plainly: Callable[[str], dict[str, torch.Tensor]],
 ) -> None:
-    folder = tmp_path_factory.mktemp("merge")
-    method, options = CONFIGS[kind]
-    models = 1 if kind == "slerp" else 3
-    plain = method.Config(**(inputs(save, folder / "one", models) | {"out": str(folder / "plain")} | options))
-    method.apply(plain)
-    cut = inputs(save, folder / "cut", models, shards) | options | {"max_in_flight_bytes": in_flight}
+    expected = plainly(kind)
     before = torch.get_num_threads()
     monkeypatch.setattr(checkpoint_writer, "SHARD_BYTES", shard_bytes)
     try:
         torch.set_num_threads(threads)
-        method.apply(method.Config(**cut, out=str(folder / "other")))
+        out = tmp_path_factory.mktemp("cut") / "out"
+        found = load_all(apply(kind, models_in(shards), out, max_in_flight_bytes=in_flight))
     finally:
         torch.set_num_threads(before)
         monkeypatch.undo()
-    expected, found = load_all(folder / "plain"), load_all(folder / "other")
     assert set(found) == set(expected)
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
