@@ -32,10 +32,14 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_finish() -> None:
-    """Do once what is else done in many tests, and says nothing new."""
-    if torch := sys.modules.get("torch"):  # lm-eval asks for every run, with a dozen commands
-        about = torch.utils.collect_env
-        about.get_pretty_env_info = functools.cache(about.get_pretty_env_info)
+    """Do once what many tests would do again, to the same end."""
+    if "lm_eval.api.task" in sys.modules:
+        from lm_eval import utils
+        from torch.utils import collect_env
+
+        utils.env.from_string = functools.cache(utils.env.from_string)  # lm-eval compiles a template for every doc
+        # and asks for every run what machine this is, with a dozen commands.
+        collect_env.get_pretty_env_info = functools.cache(collect_env.get_pretty_env_info)
     gc.collect()
     gc.freeze()  # statsmodels collects in every call: not among the libraries and thousands of tests
 
