@@ -42,6 +42,7 @@ def pytest_collection_finish() -> None:
         collect_env.get_pretty_env_info = functools.cache(collect_env.get_pretty_env_info)
     gc.collect()
     gc.freeze()  # statsmodels collects in every call: not among the libraries and thousands of tests
+    gc.set_threshold(100_000, 20, 20)  # a third of the time of a run over many docs was looking for garbage
 
 
 def _folder(variable: str) -> Path:
