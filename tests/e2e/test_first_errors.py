@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,10 +145,9 @@ cli_evaluate()
 
 
 def test_a_missing_extra_is_named_with_the_command_that_brings_it() -> None:
-    done = python(
-        "-c", WITHOUT.format(package="torch"), "--model", "hf", "--model_args", "pretrained=x",
-        "--tasks", "toy_capitals", "--include_path", str(TOY_TASKS),
-    )  # fmt: skip
+    program = [sys.executable, "-c", WITHOUT.format(package="torch"), "--model", "hf", "--model_args", "pretrained=x"]
+    task = ["--tasks", "toy_capitals", "--include_path", str(TOY_TASKS)]
+    done = subprocess.run([*program, *task], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
         "error: this backend needs torch, which is not installed: pip install 'harness-ext[hf]'."

@@ -319,7 +319,7 @@ def test_models_in_another_type_can_be_allowed(save: Save, tmp_path: Path, load_
 
 
 MEASURE = """
-import sys, threading, time
+import json, os, sys, threading, time
 import torch
 from harness_ext.methods import task_arithmetic, ties
 
@@ -334,13 +334,18 @@ def watch():
         peak = max(peak, anonymous())
         time.sleep(0.0005)
 
-method = {"ties": ties, "task_arithmetic": task_arithmetic}[sys.argv[1]]
-config = method.Config(base=sys.argv[2], models=(sys.argv[3], sys.argv[4]), weights=(0.5, 0.5), out=sys.argv[5])
-before = anonymous()
-thread = threading.Thread(target=watch); thread.start()
-method.apply(config)
-running = False; thread.join()
-print(peak - before)
+for kind, base, one, other, out in json.loads(sys.argv[1]):
+    if os.fork():
+        assert os.wait()[1] == 0
+        continue
+    method = {"ties": ties, "task_arithmetic": task_arithmetic}[kind]
+    config = method.Config(base=base, models=(one, other), weights=(0.5, 0.5), out=out)
+    before = anonymous()
+    thread = threading.Thread(target=watch); thread.start()
+    method.apply(config)
+    running = False; thread.join()
+    print(peak - before, flush=True)
+    os._exit(0)
 """
 
 
@@ -364,12 +369,10 @@ def test_memory_is_bounded_by_the_largest_tensor_and_not_by_the_model(
     kind: str, large: dict[int, list[str]], tmp_path: Path
 ) -> None:
     """T32, a tensor in float32, is 8 MiB."""
-    mebibyte, peaks = 2**20, {}
-    for count, paths in large.items():
-        command = [sys.executable, "-c", MEASURE, kind, *paths, str(tmp_path / f"out-{count}")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        peaks[count] = int(done.stdout) / mebibyte
+    merges = json.dumps([(kind, *paths, str(tmp_path / f"out-{count}")) for count, paths in large.items()])
+    done = subprocess.run([sys.executable, "-c", MEASURE, merges], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    peaks = {count: int(bytes_) / 2**20 for count, bytes_ in zip(large, done.stdout.split(), strict=True)}
     bound = (2 + 3) * 8 + 192
     assert max(peaks.values()) <= bound, peaks
     assert peaks[96] - peaks[24] < 112, peaks

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[1]
 QUIET = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 LATE = {"HARNESS_EXT_CACHE", "HARNESS_EXT_MIRROR", "OPENAI_API_KEY", "NO_PROXY", "COLUMNS"}
 """What nothing looks at before a command begins."""
