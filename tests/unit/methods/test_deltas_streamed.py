@@ -351,9 +351,9 @@ for kind, base, one, other, out in json.loads(sys.argv[1]):
 
 @pytest.fixture(scope="module")
 def large(save: Save, tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[str]]:
-    """A base and two models of 24 and of 96 tensors of 4 MiB."""
+    """A base and two models of 8 and of 48 tensors of 4 MiB."""
     folder, found = tmp_path_factory.mktemp("large"), {}
-    for count in (24, 96):
+    for count in (8, 48):
         found[count] = []
         for seed in range(3):
             generator = torch.Generator().manual_seed(seed)
@@ -375,4 +375,4 @@ def test_memory_is_bounded_by_the_largest_tensor_and_not_by_the_model(
     peaks = {count: int(bytes_) / 2**20 for count, bytes_ in zip(large, done.stdout.split(), strict=True)}
     bound = (2 + 3) * 8 + 192
     assert max(peaks.values()) <= bound, peaks
-    assert peaks[96] - peaks[24] < 112, peaks
+    assert peaks[48] - peaks[8] < 112, peaks  # one more model in memory would be 160
