@@ -7,6 +7,7 @@ import functools
 import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -88,6 +89,20 @@ def build_wheel() -> Callable[[Path, Path], Path]:
 def wheel(checkout: Path, build_wheel: Callable[[Path, Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout."""
     return build_wheel(checkout, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session")
+def without_most_tasks() -> Callable[[Path], None]:
+    """Return a function that leaves an environment one of the 200 folders of tasks that lm-eval brings: every process
+    reads all of them, which takes five seconds."""
+
+    def leave(environment: Path) -> None:
+        (tasks,) = environment.glob("lib/python*/site-packages/lm_eval/tasks")
+        for folder in tasks.iterdir():
+            if folder.is_dir() and folder.name not in {"arc", "__pycache__"}:
+                shutil.rmtree(folder)
+
+    return leave
 
 
 @pytest.fixture(scope="session")
