@@ -131,7 +131,7 @@ def test_models_without_a_template_are_played_too(backend: str, tiny: Path) -> N
 
 
 def chat(url: str, concurrent: int = 1) -> tuple[str, ...]:
-    model_args = f"model=scripted,base_url={url},num_concurrent={concurrent},max_retries=1,timeout=2"
+    model_args = f"model=scripted,base_url={url},num_concurrent={concurrent},max_retries=1,timeout=60"
     return ("--model", "local-chat-completions", "--model_args", model_args, "--apply_chat_template")
 
 
