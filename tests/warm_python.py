@@ -25,6 +25,11 @@ CHECKOUT = Path(__file__).parents[1]
 QUIET = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 LATE = {"HARNESS_EXT_CACHE", "HARNESS_EXT_MIRROR", "OPENAI_API_KEY", "NO_PROXY", "COLUMNS"}
 """What nothing looks at before a command begins."""
+OURS = {
+    *("PYTEST_CURRENT_TEST", "KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK", "TORCHINDUCTOR_CACHE_DIR"),
+    "HF_XET_HIGH_PERFORMANCE",
+}
+"""What pytest and libraries set in this process, for themselves: scikit-learn, transformers, lm-eval."""
 
 _ready: list[tuple[Mapping[str, str], subprocess.Popen[str]]] = []
 """The process that forks, once there is one, and its environment."""
@@ -43,7 +48,7 @@ def python(
             started, since a library may look at it when it is imported.
     """
     words = [str(argument) for argument in arguments]
-    own = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"} | QUIET | environment
+    own = {name: value for name, value in os.environ.items() if name not in OURS} | QUIET | environment
     early, late = ({name: own[name] for name in own if (name in LATE) is kind} for kind in (False, True))
     if not _ready:
         command = [sys.executable, __file__]
