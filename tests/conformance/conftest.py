@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from harness_ext.models.replay.lm import Replay
+
+FOLDER = Path(__file__).parents[2] / "tasks"
 
 Answer = str | Sequence[float]
 """A text, or the log-likelihood of each choice."""
@@ -31,8 +32,8 @@ def replay_scores(tmp_path: Path) -> ReplayScores:
         ]
         path = tmp_path / "answers.jsonl"
         path.write_text("\n".join(map(json.dumps, rows)))
-        folder = str(resources.files("harness_ext.tasks"))
-        manager = TaskManager(include_path=folder, include_defaults=False, metadata=metadata)
+        folders = [str(bench) for bench in FOLDER.iterdir() if any(leaf.startswith(bench.name) for leaf in answers)]
+        manager = TaskManager(include_path=folders, include_defaults=False, metadata=metadata)
         report = simple_evaluate(
             model=Replay(str(path)), tasks=list(answers), task_manager=manager, bootstrap_iters=0, log_samples=False
         )
