@@ -25,8 +25,12 @@ from harness_ext.scoring.unlearning import UTILITY, forget_quality, model_utilit
 from harness_ext.tasks.tofu.evaluations import Asked, Evaluation, NotAlignedError, compare
 
 FORGET = ("tofu_forget01", "tofu_forget05", "tofu_forget10")
-_OPTIONS = ("ds_size", "truth_ratio", "question_key")
+_OPTIONS = ("ds_size", "truth_ratio", "compat", "question_key")
 _SAME = ("task", "data", "limit", "setting", "prompt_pack", "num_fewshot", "chat_template_hash")
+_OTHER_TOKENS = (
+    "lm-eval's chat template stands around the question, so that other tokens were scored than were counted. Leave out "
+    '--apply_chat_template and give --metadata \'{"compat": "open_unlearning"}\', which asks with the chat template.'
+)
 _RETAIN = re.compile(r"(?<![a-z])retain", re.IGNORECASE)
 _NOTHING: Mapping[str, Any] = dict.fromkeys(("stderr", "low", "high", "delta_low", "delta_high", "chance"), math.nan)
 
@@ -84,6 +88,8 @@ def _forget_quality(row: Row, runs: Runs, notes: list[str]) -> Iterator[Row]:
     """Forget quality, its logarithm and the KS distance of one run against its retain model's."""
     named = _named_retain(row)
     try:
+        if row.chat_template_hash:
+            raise NotAlignedError(_OTHER_TOKENS)
         if named:
             mine = evaluation(Path(row.run), only=row.task)
             other = evaluation(Path(named), only=row.task)
@@ -184,7 +190,7 @@ def evaluation(path: Path, *, only: str = "") -> Evaluation:
             sets.setdefault(subset, []).append(asked._replace(recall=recall))
     task = run.tasks[forgets[0] if forgets else "tofu_utility"]
     row = next(iter(task.rows.values()))
-    usual = {"truth_ratio": "geometric", "question_key": "question", "ds_size": "all"}
+    usual = {"truth_ratio": "geometric", "question_key": "question", "ds_size": "all", "compat": "none"}
     options = {name: str(task.switches.get(name) or usual[name]) for name in _OPTIONS}
     return Evaluation(str(path), sets, {"task": forgets[0] if forgets else "", **options}, row.model, row.base)
 
@@ -202,6 +208,8 @@ def _asked(task: TaskRun | None, path: Path) -> Iterator[tuple[str, Asked]]:
         first: Any = next(iter(arguments.values()), {}) if isinstance(arguments, dict) else {}
         base = int(doc["base"])
         prompt = str(first.get("arg_0", "")) if isinstance(first, dict) else ""
+        if prompt and not prompt.endswith(doc.get("context", "")):
+            raise NotAlignedError(f"{path}: {_OTHER_TOKENS}")
         yield doc["subset"], Asked(doc["question"], prompt, losses[0], losses[base], tuple(losses[base + 1 :]))
 
 

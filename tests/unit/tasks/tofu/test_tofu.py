@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,16 @@ def results(models: Path) -> Path:
     return models / "results"
 
 
-def run(models: Path, name: str, output: Path, tasks: list[str] = TASKS, **metadata: Any) -> None:
+def run(
+    models: Path, name: str, output: Path, tasks: list[str] = TASKS, *, limit: int | None = None, **metadata: Any
+) -> None:
     arguments = {"pretrained": str(models / name), "dtype": "float32"}
     manager = TaskManager(
         include_defaults=False, include_path=FOLDER, metadata={"data": "sample", **arguments, **metadata}
     )
     report = simple_evaluate(
         model="hf", model_args=arguments, tasks=tasks, task_manager=manager, bootstrap_iters=0, log_samples=True,
-        device="cpu", batch_size=16, gen_kwargs="max_gen_toks=4",
+        device="cpu", batch_size=16, gen_kwargs="max_gen_toks=4", limit=limit,
     )  # fmt: skip
     samples = report.pop("samples")
     tracker = EvaluationTracker(output_path=str(output))
@@ -104,6 +107,60 @@ def test_a_run_gives_what_a_direct_evaluation_gives(models: Path, results: Path)
         assert [asked.answer, asked.base, *asked.perturbed] == pytest.approx(expected, abs=1e-5)
         ratio = math.exp(expected[1] - sum(expected[2:]) / 5)
         assert one.ratios()[row["question"]] == pytest.approx(ratio, abs=1e-5)
+
+
+CHAT = "{% for turn in messages %}<{{ turn.role }}>\n\n{{ turn.content }}</s>{% endfor %}{{ '<assistant>\n\n' }}"
+
+
+@pytest.mark.parametrize(
+    ("compat", "asked", "scored"),
+    [
+        ("tofu_phi", "Question: {}\n", "Answer: {}</s>"),
+        ("tofu_llama2", "[INST] {} [/INST]", "{}</s>"),
+        ("open_unlearning", "<system>\n\nBe brief.</s><user>\n\n{}</s><assistant>\n\n", "{}</s>"),
+    ],
+)
+def test_the_authors_templates_give_the_losses_of_their_training_code(
+    models: Path, tmp_path: Path, compat: str, asked: str, scored: str
+) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(tmp_path / "chat")
+    more = {"system_prompt": "Be brief."} if compat == "open_unlearning" else {}
+    run(
+        models, "unlearned", tmp_path / "results", ["tofu_forget10", "tofu_mia_forget10"], limit=2,
+        compat=compat, tokenizer=str(tmp_path / "chat"), **more,
+    )  # fmt: skip
+    one = evaluation(tmp_path / "results")
+    model = transformers.AutoModelForCausalLM.from_pretrained(models / "unlearned", dtype=torch.float32)
+    rows = [row for row in docs.load_sample("tofu") if row["subset"] == "forget"][:2]
+    for found, row in zip(one.sets["forget"], rows, strict=True):
+        prompt = tokenizer(asked.format(row["question"])).input_ids
+        expected = []
+        for answer in [row["answer"], row["paraphrased_answer"], *row["perturbed_answer"]]:
+            ids = torch.tensor([[*prompt, *tokenizer(scored.format(answer)).input_ids]])
+            labels = ids.clone()
+            labels[:, : len(prompt)] = -100
+            with torch.no_grad():
+                expected.append(float(model(ids, labels=labels).loss))
+        assert [found.answer, found.base, *found.perturbed] == pytest.approx(expected, abs=2e-6)
+    (members,) = (tmp_path / "results").rglob("samples_tofu_mia_forget10_*.jsonl")
+    lines = [json.loads(line) for line in members.read_text(encoding="utf-8").splitlines()]
+    assert [line["mia_loss_auc"][1] for line in lines] == pytest.approx([one.answer for one in one.sets["forget"]])
+    own = docs.load("forget10", "generate", data="sample", compat=compat, tokenizer=str(tmp_path / "chat"), **more)  # type: ignore[arg-type]
+    assert own["test"][0]["context"] == asked.format(rows[0]["question"])
+
+
+def test_a_question_inside_lm_evals_own_chat_template_is_refused(results: Path, tmp_path: Path) -> None:
+    (own,) = (results / "unlearned").rglob("samples_tofu_forget10_2*.jsonl")
+    line = json.loads(own.read_text(encoding="utf-8").splitlines()[0])
+    for request in line["arguments"].values():
+        request["arg_0"] = f"<user>{request['arg_0']}</s><assistant>"
+    (tmp_path / own.name).write_text(json.dumps(line), encoding="utf-8")
+    (whole,) = own.parent.glob("results_*.json")
+    shutil.copy(whole, tmp_path)
+    with pytest.raises(NotAlignedError, match="Leave out --apply_chat_template"):
+        evaluation(tmp_path / own.name)
 
 
 def table_rows(path: Path) -> list[dict[str, str]]:
@@ -231,7 +288,9 @@ def test_tokens_are_counted_as_they_are_scored_and_a_merged_boundary_is_refused(
     [
         ({"ds_size": 0}, "ds_size is 0"),
         ({"truth_ratio": "harmonic"}, "truth_ratio is 'harmonic'"),
-        ({"compat": "tofu_phi"}, "compat is 'tofu_phi'"),
+        ({"compat": "tofu_phi2"}, "compat is 'tofu_phi2'"),
+        ({"compat": "open_unlearning"}, "chat template of the tokenizer"),
+        ({"system_prompt": "Be brief."}, "system_prompt is of compat open_unlearning alone"),
         ({"ds_sise": 300}, "did you mean 'ds_size'"),
         ({"tokenizer": "/no/such/tokenizer"}, "has no tokenizer"),
     ],
