@@ -39,6 +39,7 @@ from unlearning_world import (
     loaded,
     make_model,
     measured,
+    memorised,
     plain,
     taught,
     tokenizer_of,
@@ -85,41 +86,60 @@ def control(name: str, seed: int, folder: Path) -> Score:
 
 def tried(name: str, arm: Arm, seed: int, folder: Path) -> dict[str, Any]:
     """Run an arm, measure its epochs, and keep the model of the best."""
-    out = folder / "arms" / name.replace(" ", "_").replace("/", "_")
-    for left in folder.glob(f"arms/{out.name}*"):
+    out = kept(name, folder)
+    for left in out.parent.glob(f"{out.name}*"):
         shutil.rmtree(left)
     out.parent.mkdir(exist_ok=True)
-    own = dict(arm.settings)
+    data = "train_data" if arm.method == "fine_tuning" else "forget_data"
+    own = {"model": str(folder / "full"), data: str(folder / "forget.jsonl"), **arm.settings}
+    subtracted = own.pop("subtracted", None)
     if "refusals" in own:
         own["refusals"] = str(folder / own["refusals"])
     if arm.retains:
         own["retain_data"] = str(folder / "retain.jsonl")
     method = registry.load(arm.method)
     began = time.process_time()
-    method.apply(
-        method.config(
-            model=str(folder / "full"), forget_data=str(folder / "forget.jsonl"), out=str(out), epochs=10,
-            batch_size=32, accumulation=1, keep=list(EPOCHS), **own,
-        )
-    )  # fmt: skip
+    method.apply(method.config(out=str(out), epochs=10, batch_size=32, accumulation=1, keep=list(EPOCHS), **own))
+    if subtracted is not None:
+        _subtract(subtracted, out, folder)
     seconds = time.process_time() - began
     epochs = {str(epoch): scored(loaded(Path(f"{out}-epoch-{epoch}")), seed, folder) for epoch in EPOCHS}
     best = chosen(epochs)
     notes = json.loads((out / "method.json").read_text())["notes"]
-    after = {}
-    start = f"{out}-epoch-{best}"
-    for kind, settings in (
-        ("relearn", {"share": 0.1, "epochs": 5, "lr": 3e-4, "warmup_epochs": 0.0}),
-        ("eight_bit", {}),
-    ):
-        again = registry.load(kind)
-        data = {"forget_data": str(folder / "forget.jsonl")} if kind == "relearn" else {}
-        made = again.apply(again.config(model=start, out=f"{out}-{kind}", **settings, **data))
-        after[kind] = scored(loaded(made), seed, folder)
-    for left in folder.glob(f"arms/{out.name}*"):
+    shutil.rmtree(out)
+    Path(f"{out}-epoch-{best}").rename(out)
+    for left in out.parent.glob(f"{out.name}-epoch-*"):
         shutil.rmtree(left)
     told = {"seconds": seconds, "increment_mean": notes.get("increment_mean")}
-    return {"family": arm.family, "epochs": epochs, "best": best, "after": after, **told}
+    return {"family": arm.family, "epochs": epochs, "best": best, **told}
+
+
+def kept(name: str, folder: Path) -> Path:
+    """Where the model of an arm's best epoch is."""
+    return folder / "arms" / name.replace(" ", "_").replace("/", "_")
+
+
+def attacked(name: str, seed: int, folder: Path) -> dict[str, Score]:
+    """What is measured of an arm's model after relearning a tenth of the forget set, and in eight bits."""
+    after = {}
+    relearning = {"forget_data": str(folder / "forget.jsonl"), "epochs": 5, "lr": 3e-4, "warmup_epochs": 0.0}
+    for kind, settings in (("relearn", relearning), ("eight_bit", {})):
+        method, out = registry.load(kind), Path(f"{kept(name, folder)}-{kind}")
+        shutil.rmtree(out, ignore_errors=True)
+        method.apply(method.config(model=str(kept(name, folder)), out=str(out), **settings))
+        after[kind] = scored(loaded(out), seed, folder)
+        shutil.rmtree(out)
+    return after
+
+
+def _subtract(times: float, out: Path, folder: Path) -> None:
+    """Put the full model, less what every kept epoch changed in it, in the place of these epochs: task arithmetic."""
+    method = registry.load("task_arithmetic")
+    for epoch in EPOCHS:
+        tuned, less = Path(f"{out}-epoch-{epoch}"), Path(f"{out}-less")
+        method.apply(method.config(base=str(folder / "full"), models=[str(tuned)], weights=[-times], out=str(less)))
+        shutil.rmtree(tuned)
+        less.rename(tuned)
 
 
 def chosen(epochs: Mapping[Any, Score]) -> Any:
@@ -134,8 +154,8 @@ def shortly_taught(number: int, seed: int, folder: Path) -> Score:
     """A model that saw the forget set (an even number) or not, with an order and a length of its own."""
     own, tokenizer = world(seed), tokenizer_of(world(seed).words)
     facts = [*own.retain, *(own.forget if number % 2 == 0 else []), *own.authors, *own.countries]
-    model = loaded(folder / "pretrained")
-    return scored(taught(model, tokenizer, plain(facts), 10 + number // 2, 1e-3, 100 + number), seed, folder)
+    model = taught(loaded(folder / "pretrained"), tokenizer, plain(facts), 6 + number // 2, 1e-3, 100 + number)
+    return {**scored(model, seed, folder), **memorised(model, own)}
 
 
 FAITHFULNESS: Mapping[str, Callable[[Score], float]] = {
@@ -143,6 +163,12 @@ FAITHFULNESS: Mapping[str, Callable[[Score], float]] = {
     "forget ROUGE-L recall": lambda score: score["forget_rouge"],
     "truth ratio, its distance from 1": lambda score: -score["forget_truth"],
     "forget quality (KS distance)": lambda score: score["D"],
+    "exact memorisation": lambda score: score["exact_memorization"],
+    "extraction strength": lambda score: score["extraction_strength"],
+    "AUC of the attack by loss": lambda score: score["mia_loss_auc"],
+    "AUC of the attack by zlib": lambda score: score["mia_zlib_auc"],
+    "AUC of the attack by min-k (and privleak)": lambda score: score["mia_min_k_auc"],
+    "AUC of the attack by min-k++": lambda score: score["mia_min_k_plus_plus_auc"],
     "model utility": lambda score: score["utility"],
 }
 """Metric → what should be higher for a model that saw the forget set."""
@@ -156,6 +182,12 @@ def line(found: Mapping[str, Any], family: str) -> Score | None:
     best = chosen(own)
     arm = found["arms"][best]
     return {**own[best], "arm": best, "epoch": arm["best"], "last": arm["epochs"][max(arm["epochs"], key=int)], **arm}
+
+
+def lines_of(found: Mapping[str, Any]) -> dict[str, Score]:
+    """Family → its line."""
+    families = dict.fromkeys(arm.family for arm in arms().values())
+    return {family: shown for family in families if (shown := line(found, family))}
 
 
 def passing_utility(found: Mapping[str, Any], family: str) -> float:
@@ -208,7 +240,6 @@ def ranks(values: Mapping[str, float]) -> dict[str, int]:
 
 def report(seeds: Mapping[int, Mapping[str, Any]]) -> str:
     """Tables, collapses and claims of all seeds, as Markdown."""
-    families = dict.fromkeys(arm.family for arm in arms().values())
     text = [
         f"Seeds {', '.join(map(str, seeds))}. Forget quality: log10 p of the two-sided KS test of truth ratios",
         f"(geometric, n = m = 100) against the retain model; {PASSES} is {math.log10(PASSES):.2f}. Where p passes, the",
@@ -224,7 +255,7 @@ def report(seeds: Mapping[int, Mapping[str, Any]]) -> str:
         text += ["| --- |" + " ---: |" * 5 + " --- | ---: |"]
         for name, score in found["models"].items():
             text.append(f"| {name} | {_cells(score)} |  |  |")
-        own = {family: shown for family in families if (shown := line(found, family))}
+        own = lines_of(found)
         for shown in own.values():
             name = f"{shown['arm']}, {shown['epoch']}"
             text.append(f"| {shown['family']} | {_cells(shown)} | {name} | {shown['last']['utility']:.3f} |")
@@ -363,6 +394,16 @@ def run_seeds(seeds: Sequence[int], out: Path, processes: int) -> dict[int, dict
             found[seed][kind][name] = done.result()
             _keep(files[seed], found[seed])
             print(f"seed {seed}: {name}", flush=True)
+        lines = {(seed, shown["arm"]) for seed, own in found.items() for shown in lines_of(own).values()}
+        asked = {
+            pool.submit(attacked, name, seed, files[seed].parent): (seed, name)
+            for seed, name in sorted(lines)
+            if "after" not in found[seed]["arms"][name]
+        }
+        for done in as_completed(list(asked)):
+            seed, name = asked[done]
+            found[seed]["arms"][name]["after"] = done.result()
+            _keep(files[seed], found[seed])
     for seed, own in found.items():  # in the order of the arms, whichever was done first
         found[seed] = {**own, "arms": {name: own["arms"][name] for name in arms() if name in own["arms"]}}
     return found
