@@ -5,9 +5,9 @@
 
 A seed invents its own world and trains a model of it, one that never saw what is to be forgotten, and a second such
 one (:mod:`unlearning_world`); every method is tried with several learning rates (:mod:`unlearning_arms`) and measured
-every second epoch. A method's line is its best utility among the epochs that pass (forget quality at least .05): a
-choice on what is measured, the same for all. The chosen models are then taught a tenth of the forget set again, and
-rounded to eight bits. What is done is not done again. ``table.md``, ``scores.json`` and ``front-seed-N.svg`` are in
+after three of its ten epochs. A method's line is its best utility among the epochs that pass (forget quality at least
+.05): a choice on what is measured, the same for all. The chosen models are then taught a tenth of the forget set again,
+and rounded to eight bits. What is done is not done again. ``table.md``, ``scores.json`` and ``front-seed-N.svg`` are in
 ``--out``.
 """
 
@@ -21,7 +21,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, as_completed, wait
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,7 +153,7 @@ def chosen(epochs: Mapping[Any, Score]) -> Any:
 def shortly_taught(number: int, seed: int, folder: Path) -> Score:
     """A model that saw the forget set (an even number) or not, with an order and a length of its own."""
     own, tokenizer = world(seed), tokenizer_of(world(seed).words)
-    facts = [*own.retain, *(own.forget if number % 2 == 0 else []), *own.authors, *own.countries]
+    facts = [*own.retain, *(own.forget if number % 2 == 0 else [])]
     model = taught(loaded(folder / "pretrained"), tokenizer, plain(facts), 6 + number // 2, 1e-3, 100 + number)
     return {**scored(model, seed, folder), **memorised(model, own)}
 
@@ -363,44 +363,47 @@ def run_seeds(seeds: Sequence[int], out: Path, processes: int) -> dict[int, dict
     found: dict[int, dict[str, Any]] = {
         seed: json.loads(file.read_text()) if file.exists() else {"arms": {}} for seed, file in files.items()
     }
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         jobs: dict[Any, tuple[int, str, str]] = {}
 
-        def submit(seed: int) -> None:
-            own, folder = found[seed], files[seed].parent
-            for name, arm in arms().items():
-                if name not in own["arms"]:
-                    jobs[pool.submit(tried, name, arm, seed, folder)] = (seed, "arms", name)
-            if "retain_again" not in own["models"]:
-                jobs[pool.submit(control, "retain_again", seed, folder)] = (seed, "models", "retain_again")
-            if seed == seeds[0]:
-                for number in map(str, range(FAITHFUL)):
-                    if number not in own.setdefault("faithfulness", {}):
-                        jobs[pool.submit(shortly_taught, int(number), seed, folder)] = (seed, "faithfulness", number)
+        def submit(able: Sequence[int]) -> None:
+            todo = [(place, seed, name) for seed in able for place, name in enumerate(arms())]
+            for _, seed, name in sorted(todo):
+                if name not in found[seed]["arms"]:
+                    jobs[pool.submit(tried, name, arms()[name], seed, files[seed].parent)] = (seed, "arms", name)
+            for seed in able:
+                if "retain_again" not in found[seed]["models"]:
+                    jobs[pool.submit(control, "retain_again", seed, files[seed].parent)] = (
+                        seed, "models", "retain_again",
+                    )  # fmt: skip
+            if seeds[0] in able:
+                own = found[seeds[0]].setdefault("faithfulness", {})
+                for name in map(str, range(FAITHFUL)):
+                    if name not in own:
+                        done = pool.submit(shortly_taught, int(name), seeds[0], files[seeds[0]].parent)
+                        jobs[done] = (seeds[0], "faithfulness", name)
 
-        waiting = {pool.submit(prepared, s, files[s].parent): s for s in seeds if "models" not in found[s]}
         for seed in seeds:
-            if "models" in found[seed]:
-                submit(seed)
-        for done in as_completed(list(waiting)):
-            seed = waiting[done]
-            found[seed]["models"] = done.result()
-            _keep(files[seed], found[seed])
-            print(f"seed {seed}: models", flush=True)
-            submit(seed)
-        for done in as_completed(list(jobs)):
-            seed, kind, name = jobs[done]
-            found[seed][kind][name] = done.result()
-            _keep(files[seed], found[seed])
-            print(f"seed {seed}: {name}", flush=True)
+            if "models" not in found[seed]:
+                jobs[pool.submit(prepared, seed, files[seed].parent)] = (seed, "models", "")
+        submit([seed for seed in seeds if "models" in found[seed]])
+        while jobs:
+            for done in wait(jobs, return_when=FIRST_COMPLETED).done:
+                seed, kind, name = jobs.pop(done)
+                if name:
+                    found[seed][kind][name] = done.result()
+                else:
+                    found[seed][kind] = done.result()
+                    submit([seed])
+                _keep(files[seed], found[seed])
+                print(f"seed {seed}: {name or kind}", flush=True)
         lines = {(seed, shown["arm"]) for seed, own in found.items() for shown in lines_of(own).values()}
         asked = {
             pool.submit(attacked, name, seed, files[seed].parent): (seed, name)
             for seed, name in sorted(lines)
             if "after" not in found[seed]["arms"][name]
         }
-        for done in as_completed(list(asked)):
+        for done in as_completed(asked):
             seed, name = asked[done]
             found[seed]["arms"][name]["after"] = done.result()
             _keep(files[seed], found[seed])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-EPOCHS = (2, 4, 6, 8, 10)
+EPOCHS = (3, 6, 10)
 """At whose ends a model is measured."""
 AUGMENT = {"augment_epochs": 10, "augment_lr": 3e-4}
 
