@@ -15,7 +15,7 @@ from datasets import Dataset
 from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.data.row_counts import json_lists
-from harness_ext.data.rows import read_json, read_json_lines, read_lines, read_text
+from harness_ext.data.rows import read_json, read_json_lines, read_text
 from harness_ext.errors import DataError, InputError
 from harness_ext.files import FileError, json_lines
 from harness_ext.scoring.unlearning import TruthRatio
@@ -72,11 +72,6 @@ def train_split(name: str) -> list[dict[str, str]]:
     if kind == "retain" and share in ("90", "95", "99"):
         return rows[: len(rows) * int(share) // 100]
     raise InputError(f"tofu has no split {name!r}; give full, retain90, retain95, retain99, {', '.join(SHARES)}.")
-
-
-def refusals() -> list[str]:
-    """A hundred ways to say that one does not know: plain lines in a file that is called JSON Lines."""
-    return read_lines("tofu", "idontknow.jsonl")
 
 
 def read(subset: Subset, part: str = "") -> list[dict[str, Any]]:

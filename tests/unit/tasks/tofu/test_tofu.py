@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,19 @@ import tokenizers
 import torch
 import transformers
 from lm_eval import simple_evaluate
+from lm_eval.api.instance import Instance
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.tasks import TaskManager
 from typer.testing import CliRunner
 
 from harness_ext.cli.app import app
 from harness_ext.errors import DataError, HarnessExtError, InputError
+from harness_ext.methods.training.objective import answer_tokens
+from harness_ext.methods.training.rows import pad, token_rows
+from harness_ext.models.prefix_lm import PrefixLM
 from harness_ext.tasks.tofu import docs, scores
 from harness_ext.tasks.tofu.derived import evaluation
-from harness_ext.tasks.tofu.evaluations import Asked, Evaluation, NotAlignedError, compare
+from harness_ext.tasks.tofu.evaluations import Asked, Evaluation, NotAlignedError, Origin, compare
 from harness_ext.tasks.tofu.table import build
 from harness_ext.tasks.tofu.tokens import scored_by
 
@@ -237,7 +242,8 @@ def evaluated(name: str, questions: list[str], **more: Any) -> Evaluation:
     [
         (evaluated("b", ["x", "z"]), "2 questions .* 2, of which 1 .*'y'; 'z'"),
         (evaluated("b", ["x", "y"], options={"ds_size": "300"}), r"ds_size \(None and 300\)"),
-        (evaluated("b", ["x", "y"], model="base"), "the model that tuned was made from"),
+        (evaluated("b", ["x", "y"], origin=Origin("base")), "base is the model that tuned was made from"),
+        (evaluated("b", ["x", "y"], origin=Origin("b", folder="/m")), "b is the model that tuned was made from"),
         (evaluated("b", ["x", "x"]), "asked twice"),
         (
             Evaluation("b", {"forget": [Asked("x", "X", 1, 1, (2,)), Asked("y", "Q: y", 1, 1, (2,))]}),
@@ -249,7 +255,7 @@ def evaluated(name: str, questions: list[str], **more: Any) -> Evaluation:
 )
 def test_what_cannot_be_compared_is_refused_by_name(retain: Evaluation, why: str) -> None:
     with pytest.raises(HarnessExtError, match=why):
-        compare(evaluated("a", ["x", "y"], model="tuned", base="base"), retain)
+        compare(evaluated("a", ["x", "y"], origin=Origin("tuned", "base", "/t", "/m")), retain)
 
 
 def test_a_loss_that_is_infinite_or_uncounted_is_an_error() -> None:
@@ -281,6 +287,39 @@ def test_tokens_are_counted_as_they_are_scored_and_a_merged_boundary_is_refused(
     assert merging is not None
     with pytest.raises(InputError, match="joins the end of the prompt with the beginning of the answer 'abc'"):
         merging.count("ab:", " abc")
+
+
+def test_an_answer_has_as_many_tokens_in_the_loss_in_token_scores_and_in_the_task(
+    store_tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = [row for row in docs.load_sample("tofu") if row["subset"] == "forget"]
+    inner = tokenizers.Tokenizer(tokenizers.models.BPE())
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=400, special_tokens=["<s>", "</s>"], show_progress=False)
+    inner.train_from_iterator([f"Answer: {row['answer']}" for row in rows], trainer)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
+    model = store_tiny(tmp_path / "model", "LlamaForCausalLM", tokenizer)
+    loaded = docs.load("forget10", "choices", data="sample", tokenizer=str(model))["test"]
+    lm = PrefixLM(pretrained=str(model), device="cpu", token_scores=str(tmp_path / "scores"))
+    asked = [(doc["context"], choice) for doc in loaded for choice in doc["choices"]]
+    lm.loglikelihood([Instance("loglikelihood", {}, one, 0, ("tofu", at, 1)) for at, one in enumerate(asked)])
+    lines = [json.loads(line) for line in (tmp_path / "scores/token_scores_0.jsonl").read_text().splitlines()]
+    kept = {line["doc_id"]: len(line["tokens"]) for line in lines}
+    counted = [count for doc in loaded for count in doc["n_tokens"]]
+    pairs = [(context, text.removeprefix(" ").removesuffix("</s>")) for context, text in asked]
+    trained = [answer_tokens(pad([row])) for row in token_rows(tokenizer, pairs, separator="blank")]
+    assert trained == counted == [kept[at] for at in range(len(asked))]
+    assert counted != [
+        answer_tokens(pad([row])) for row in token_rows(tokenizer, pairs)
+    ]  # a line break is another text
+
+
+def test_a_blank_that_joins_the_prompt_is_refused_in_training_too() -> None:
+    vocabulary = {token: at for at, token in enumerate(["</s>", "a", ":", " ", ": "])}
+    inner = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[(":", " ")]))
+    merging = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="</s>")
+    with pytest.raises(InputError, match="row 0: the tokenizer joins the end of the prompt with the blank"):
+        token_rows(merging, [("a:", "a")], separator="blank")
 
 
 @pytest.mark.parametrize(
