@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from harness_ext.cli.app import app
 from harness_ext.errors import DataError, InputError
 from harness_ext.models.prefix_lm import PrefixLM
+from harness_ext.models.runs import switches
 
 PAIRS = [("Name a town:", " Oxmoor</s>"), ("Name a town:", " Oxford</s>"), ("Name a", " river</s>")]
 
@@ -73,6 +74,13 @@ def test_scores_do_not_change_the_answers(model: Path, tmp_path: Path) -> None:
     requests = [Instance("loglikelihood", {}, pair, 0, ("toy", number, 1)) for number, pair in enumerate(PAIRS)]
     plain = loaded(model).loglikelihood(requests, disable_tqdm=True)
     assert loaded(model, token_scores=str(tmp_path / "x")).loglikelihood(requests, disable_tqdm=True) == plain
+
+
+@pytest.mark.parametrize("backend", ["hf", "local-completions", "replay"])
+def test_a_backend_that_keeps_no_token_scores_is_refused_before_the_run(backend: str) -> None:
+    given = {"model": backend, "model_args": "token_scores=scores", "tasks": ["tofu_forget10"]}
+    with pytest.raises(InputError, match=f"{backend} keeps no scores of single tokens; take --model hf-prefix"):
+        switches.check(given)
 
 
 def test_a_folder_is_used_once_and_stored_answers_have_no_token_scores(model: Path, tmp_path: Path) -> None:
