@@ -120,6 +120,21 @@ def test_the_command_measures_any_rows(model: Path, tmp_path: Path) -> None:
     assert {value["value"] for name, value in aucs.items() if name.endswith("_auc")} == {0.5}
 
 
+def test_an_auc_far_below_half_is_shown_as_a_leak_like_one_far_above(model: Path, tmp_path: Path) -> None:
+    short = rows(tmp_path / "short.jsonl", ["Ox", "Av", "Vi", "St"])
+    long = rows(tmp_path / "long.jsonl", ["Oxmoor, Oxmoor, Oxmoor", "Averdale", "Kesselholm by the sea", "Stellmark"])
+    leaks: list[bool] = []
+    for forget, holdout in ((short, long), (long, short)):
+        arguments = ["memorisation", str(model), str(forget), "--holdout", str(holdout)]
+        told = CliRunner().invoke(app, [*arguments, "--model-args", "dtype=float32,device=cpu"])
+        for line in told.stdout.splitlines():
+            if "_auc" in line:
+                value = float(line.split()[1])
+                assert ("a leak" in line) == (abs(value - 0.5) > 0.1)
+                leaks += [value < 0.5] if "a leak" in line else []
+    assert set(leaks) == {True, False}
+
+
 @pytest.mark.parametrize(
     ("content", "why"),
     [("", "no rows"), ('{"prompt": "a", "answer": ""}', "no answer"), ("[1]", "no answer"), ("{", "line 1"),

@@ -232,6 +232,20 @@ def test_the_command_prints_the_same_and_refuses_other_options(models: Path, res
     assert "10 questions" in str(CliRunner().invoke(app, arguments).exception)
 
 
+@pytest.mark.parametrize("base", ["retain90", "full"])  # by its name, and by another name of its folder
+def test_a_retain_run_of_the_model_that_was_unlearned_is_refused(models: Path, results: Path, base: str) -> None:
+    if base == "full":
+        (models / "full").symlink_to(models / "retain90")
+    record = models / "unlearned" / "method.json"
+    record.write_text(json.dumps({"method": "gradient_ascent", "base": {"path": str(models / base)}}))
+    try:
+        with pytest.raises(NotAlignedError, match="retain90 is the model that unlearned was made from"):
+            compare(evaluation(results / "unlearned"), evaluation(results / "retain90"))
+        assert not {"forget_quality", "ks_D"} & {row["metric"] for row in table_rows(results)}
+    finally:
+        record.unlink()
+
+
 def evaluated(name: str, questions: list[str], **more: Any) -> Evaluation:
     asked = [Asked(q, f"Q: {q}", 1.0, 1.0 + at, (2.0, 3.0)) for at, q in enumerate(questions)]
     return Evaluation(name, {"forget": asked}, **more)
@@ -361,12 +375,17 @@ def test_rows_of_other_options_stand_in_tables_of_their_own() -> None:
             value=0.5,
             setting=own,
         )
-        for own in ("", "ds_size 300", "ds_size 300, truth_ratio arithmetic", "chat template")
+        for own in (
+            *("", "ds_size 300", "ds_size 300, truth_ratio arithmetic", "chat template"),
+            *("compat tofu_phi", "compat open_unlearning, system_prompt Be brief."),
+        )
     ]
     titles = [table.title for table in build(rows)]
     assert titles == [
         "tofu: geometric truth ratio, all rows",
         "tofu: geometric truth ratio, ds_size 300",
         "tofu: arithmetic truth ratio, ds_size 300",
+        "tofu: geometric truth ratio, all rows, compat tofu_phi",
+        "tofu: geometric truth ratio, all rows, compat open_unlearning",
     ]
     assert len(build(rows)[0].rows) == 2
