@@ -21,7 +21,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -364,49 +364,48 @@ def run_seeds(seeds: Sequence[int], out: Path, processes: int) -> dict[int, dict
         seed: json.loads(file.read_text()) if file.exists() else {"arms": {}} for seed, file in files.items()
     }
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs: dict[Any, tuple[int, str, str]] = {}
+        jobs: dict[Future[Any], tuple[int, tuple[str, ...]]] = {}
 
-        def submit(able: Sequence[int]) -> None:
-            todo = [(place, seed, name) for seed in able for place, name in enumerate(arms())]
-            for _, seed, name in sorted(todo):
-                if name not in found[seed]["arms"]:
-                    jobs[pool.submit(tried, name, arms()[name], seed, files[seed].parent)] = (seed, "arms", name)
-            for seed in able:
-                if "retain_again" not in found[seed]["models"]:
-                    jobs[pool.submit(control, "retain_again", seed, files[seed].parent)] = (
-                        seed, "models", "retain_again",
-                    )  # fmt: skip
-            if seeds[0] in able:
-                own = found[seeds[0]].setdefault("faithfulness", {})
-                for name in map(str, range(FAITHFUL)):
-                    if name not in own:
-                        done = pool.submit(shortly_taught, int(name), seeds[0], files[seeds[0]].parent)
-                        jobs[done] = (seeds[0], "faithfulness", name)
+        def submit(seed: int, place: tuple[str, ...], function: Callable[..., Any], *arguments: Any) -> None:
+            """Have something done, unless its result is at its place in the seed's scores already."""
+            inner = found[seed]
+            for key in place:
+                if key not in inner:
+                    jobs[pool.submit(function, *arguments, seed, files[seed].parent)] = (seed, place)
+                    return
+                inner = inner[key]
+
+        def collect(then: Callable[[int], None] = lambda seed: None) -> None:
+            """Keep what is done, as it comes; ``then`` follows a seed's models."""
+            while jobs:
+                for done in wait(jobs, return_when=FIRST_COMPLETED).done:
+                    seed, (*outer, key) = jobs.pop(done)
+                    inner = found[seed]
+                    for one in outer:
+                        inner = inner.setdefault(one, {})
+                    inner[key] = done.result()
+                    _keep(files[seed], found[seed])
+                    print(f"seed {seed}: {' '.join([*outer, key])}", flush=True)
+                    if key == "models":
+                        then(seed)
+
+        def try_all(seed: int) -> None:
+            submit(seed, ("models", "retain_again"), control, "retain_again")
+            for name, arm in arms().items():
+                submit(seed, ("arms", name), tried, name, arm)
 
         for seed in seeds:
-            if "models" not in found[seed]:
-                jobs[pool.submit(prepared, seed, files[seed].parent)] = (seed, "models", "")
-        submit([seed for seed in seeds if "models" in found[seed]])
-        while jobs:
-            for done in wait(jobs, return_when=FIRST_COMPLETED).done:
-                seed, kind, name = jobs.pop(done)
-                if name:
-                    found[seed][kind][name] = done.result()
-                else:
-                    found[seed][kind] = done.result()
-                    submit([seed])
-                _keep(files[seed], found[seed])
-                print(f"seed {seed}: {name or kind}", flush=True)
-        lines = {(seed, shown["arm"]) for seed, own in found.items() for shown in lines_of(own).values()}
-        asked = {
-            pool.submit(attacked, name, seed, files[seed].parent): (seed, name)
-            for seed, name in sorted(lines)
-            if "after" not in found[seed]["arms"][name]
-        }
-        for done in as_completed(asked):
-            seed, name = asked[done]
-            found[seed]["arms"][name]["after"] = done.result()
-            _keep(files[seed], found[seed])
+            submit(seed, ("models",), prepared)
+            if "models" in found[seed]:
+                try_all(seed)
+        collect(try_all)
+        for seed, own in found.items():
+            for name in dict.fromkeys(shown["arm"] for shown in lines_of(own).values()):
+                submit(seed, ("arms", name, "after"), attacked, name)
+        collect()
+        for number in range(FAITHFUL):
+            submit(seeds[0], ("faithfulness", str(number)), shortly_taught, number)
+        collect()
     for seed, own in found.items():  # in the order of the arms, whichever was done first
         found[seed] = {**own, "arms": {name: own["arms"][name] for name in arms() if name in own["arms"]}}
     return found

@@ -8,6 +8,7 @@ import re
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import warm_python
@@ -33,9 +34,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]
         printed[" ".join(command).replace(f"{folder}/", "")] = python(*PROGRAMS[command[0]], *command[1:])
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("subprocess.run", run)
         patched.setattr(sys, "argv", ["chain.py", str(folder), "--epochs", "30"])
-        runpy.run_path(str(CHAIN), run_name="__main__")
+        chain = runpy.run_path(str(CHAIN))
+        patched.setitem(chain["run"].__globals__, "subprocess", SimpleNamespace(run=run))
+        chain["main"]()
     return folder, printed
 
 

@@ -23,6 +23,9 @@ from typing import Any
 
 QUIET = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
+_CHANGING = ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR")
+"""What pytest and torch set on their way, the latter where a model is saved; no command needs it."""
+
 _ready: list[tuple[Mapping[str, str], subprocess.Popen[str]]] = []
 """The process that forks, once there is one, and its environment."""
 
@@ -40,7 +43,7 @@ def python(
             library may look at it when it is imported.
     """
     words = [str(argument) for argument in arguments]
-    own = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"} | QUIET
+    own = {name: value for name, value in os.environ.items() if name not in _CHANGING} | QUIET
     if not environment and not _ready:
         command = [sys.executable, __file__]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
