@@ -22,7 +22,7 @@ from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.objective import Objective, answer_logits
 from harness_ext.methods.training.pairs import Rows
 from harness_ext.methods.training.reference import Reference, Says, StoredTokens, adapter_off, looked_up, of_rows
-from harness_ext.methods.training.rows import Row, load_tokenizer, read_pairs, token_rows
+from harness_ext.methods.training.rows import Row, Separator, load_tokenizer, read_pairs, token_rows
 
 
 @settings
@@ -53,6 +53,9 @@ class FineTuning:
     """Stop before the first step whose loss exceeds this, its sign aside; null: never (ours)."""
     max_tokens: Count = 1024
     """Longer records lose the end of their answer; one whose prompt alone is as long is refused (ours)."""
+    separator: Separator = "line break"
+    """Between prompt and answer where the tokenizer has no chat template. ``blank`` is what lm-eval's tasks put there,
+    and is scored with the answer as they score it (ours)."""
     system_prompt: str | None = None
     """System prompt of the data (ours)."""
     trained: Literal["all", "lora"] | tuple[str, ...] = "all"
@@ -141,6 +144,7 @@ def answer_rows(config: FineTuning, model: Any, path: str) -> list[Row]:
         system=config.system_prompt,
         max_tokens=config.max_tokens,
         targets=encoder_decoder,
+        separator=config.separator,
     )
 
 

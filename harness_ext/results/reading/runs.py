@@ -323,8 +323,10 @@ def _keep(runs: Runs, content: Mapping[str, Any], rows: Sequence[Row], file: Pat
                 for entry in task.config.get("metric_list") or ()
             ],
         }
-        source = {key: value for key, value in task.switches.items() if key == "source"}
-        runs._tasks[str(file), name] = replace(task, config=kept, rows={}, switches=source)
+        bench = next(iter(task.rows.values())).bench if task.rows else ""
+        needed = ("source", *getattr(module(bench, "derived"), "SWITCHES", ()))
+        switches = {key: value for key, value in task.switches.items() if key in needed}
+        runs._tasks[str(file), name] = replace(task, config=kept, rows={}, switches=switches)
     if tasks:
         groups = groups_of(content)
         for name in groups:
