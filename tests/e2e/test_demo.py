@@ -101,12 +101,12 @@ def test_the_demo_compares_a_model_that_it_makes_with_its_base(cache: Path, tmp_
             asked |= {(doc.get("task"), doc.get("id")) for doc in docs}
     assert len(trained) == len(rows)
     assert trained.isdisjoint(asked)
-    scores = results(folder / "tuned" / "chat", "eibench_few_shot")["results"]
+    scores = results(folder / "tuned", "eibench_few_shot")["results"]
     leaves = [f"eibench_{part}" for parts in EI_ASPECTS.values() for part in parts]
     shares = [scores[leaf].get("invalid,none", scores[leaf].get("parse_failure,none")) for leaf in leaves]
     assert sum(share <= 0.05 for share in shares) >= 15
     assert scores["eibench_emobench_eu"]["invalid,none"] < 1
-    cut = results(folder / "tuned" / "chat", "eibench_few_shot")["usage"]["cut"]
+    cut = results(folder / "tuned", "eibench_few_shot")["usage"]["cut"]
     assert cut.keys() == set(leaves)
     assert all(own["answers"] == scores[leaf]["sample_len"] for leaf, own in cut.items())
     assert err.index("harness-ext pairs") < err.index("harness-ext method run") < err.index("Plan: ")
