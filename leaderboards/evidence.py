@@ -19,7 +19,7 @@ from harness_ext.results.reading.runs import GroupRun, Run, Runs, TaskRun
 from harness_ext.results.reading.samples import Scores
 from harness_ext.results.statistics import trivial
 from harness_ext.results.statistics.bootstrap import Drawn, weighted
-from harness_ext.results.statistics.intervals import run_drawn
+from harness_ext.results.statistics.intervals import Known, run_drawn
 
 Floats = npt.NDArray[np.float64]
 
@@ -44,6 +44,7 @@ class Evidence:
         """
         self._all_compared = bool(base)
         self._drawn: dict[tuple[str, str, str, str], Drawn] = {}
+        self._known = Known()
         self._kinds = ("derive", "details") if details else ("derive",)
         self._soft_labels: dict[tuple[str, str, str, str], SoftLabels] = {}
         self._trivial: dict[tuple[object, ...], Row] = {}
@@ -108,7 +109,7 @@ class Evidence:
                     tasks[row.task] = replace(task, rows=measures[row.task])
                 elif leaves := runs.leaves(row):
                     groups[row.task] = GroupRun(leaves, measures[row.task])
-            drawn, _ = run_drawn(Run(Path(file), rows[0].model, tasks, groups), scores=runs.scored)
+            drawn, _ = run_drawn(Run(Path(file), rows[0].model, tasks, groups), scores=runs.scored, known=self._known)
             for at, row in own:
                 one = drawn.get((row.task, row.metric, row.filter))
                 if one and row.level == "task":
