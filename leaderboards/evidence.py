@@ -79,7 +79,7 @@ class Evidence:
                     runs.notes += more.notes
                     if self._compared(rows, runs):
                         self._drawn.update(more.drawn)
-        told = {(row.task, row.metric, row.filter) for row in derived if row.level == "group"}
+        told = {(row.task, row.metric, row.filter) for row in derived if row.level == "group" and not row.family}
         return [None if (row.task, row.metric, row.filter) in told else row for row in found], derived
 
     def _compared(self, rows: Sequence[Row], runs: Runs) -> bool:
