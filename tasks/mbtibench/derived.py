@@ -54,7 +54,7 @@ def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     told = {(Entry.of(row), row.metric) for row in rows if row.level == "group"}
     leaves = lines(row for row in rows if row.level == "task" and row.part in DIMENSIONS and not row.family)
     found: list[Row] = []
-    drawn: dict[tuple[str, str, str, str], Drawn] = {}
+    drawn: dict[tuple[str, ...], Drawn] = {}
     for (entry, line), metric in itertools.product(leaves.items(), MEANS):
         own = {row.part: row for row in line if row.metric == metric}
         if (entry, metric) in told or own.keys() != set(DIMENSIONS):
@@ -65,7 +65,7 @@ def derive(rows: Sequence[Row], runs: Runs) -> Derived:
         mean = weighted(parts, [1 / len(parts)] * len(parts))
         row = _mean_row([own[name] for name in DIMENSIONS], mean)
         found.append(row)
-        drawn[row.run, row.task, row.metric, row.filter] = mean
+        drawn[row.run, row.task, row.metric, row.filter, row.part] = mean
     return Derived(found, (), drawn)
 
 
