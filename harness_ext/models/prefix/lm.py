@@ -26,9 +26,10 @@ from tqdm import tqdm
 from harness_ext.errors import InputError
 from harness_ext.models.hf import PairEncoder, share_documents
 from harness_ext.models.prefix.cache import Traits, Unsuitable, probe
-from harness_ext.models.prefix.decode import SHARE, Decoding, History, SharedDecoding, decode_with_encoder, is_greedy
+from harness_ext.models.prefix.decode import SHARE, History, SharedDecoding, decode_with_encoder, is_greedy
 from harness_ext.models.prefix.engine import Engine, budget, default_budget, limits_on
 from harness_ext.models.prefix.head import Head, head_of
+from harness_ext.models.prefix.rows import Decoding
 from harness_ext.models.prefix.score import Answer, Scoring, Tally, TokenScore, score_with_encoder
 from harness_ext.models.prefix.token_scores import TokenScoresFile
 from harness_ext.models.prefix.tree import arrange
@@ -474,7 +475,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         if self._cache_bytes is None:
             self._cache_bytes = default_budget(self.device)
         if self._head is None:
-            self._head = head_of(self.model)
+            self._head = Head() if self.mixed_precision_dtype else head_of(self.model)
         contexts = (self.max_batch_size or _AUTO_CONTEXTS) if self.batch_size == "auto" else int(self.batch_size)
         return Engine(
             model=self.model,
