@@ -335,7 +335,7 @@ def _require_caches(model: Any) -> None:
 
 def _compared(model: Any, tokens: Any) -> Traits:
     whole = model(input_ids=tokens, use_cache=False).logits.float()
-    tolerance = TOLERANCE.get(model.dtype, COARSE_TOLERANCE)
+    tolerance = max(TOLERANCE.get(dtype, COARSE_TOLERANCE) for dtype in {one.dtype for one in model.parameters()})
 
     def deviation(logits: Any, first: int) -> float:
         expected = whole[0, first : first + logits.shape[0]]

@@ -113,10 +113,10 @@ class Head:
     def _logits(self, states: Any) -> Any:
         shape = states.shape[:-1]
         wanted = math.prod(shape)
-        rows, product = self.ways[min(wanted, len(self.ways) - 1)]
-        flat = states.reshape(wanted, -1)
         if not wanted:
             return linear(states, self.module.weight)
+        rows, product = self.ways[min(wanted, len(self.ways) - 1)]
+        flat = states.reshape(wanted, -1)
         if rows > wanted:
             flat = torch.nn.functional.pad(flat, (0, 0, 0, rows - wanted))
         return product(flat, self.module.weight)[:wanted].view(*shape, -1)
@@ -223,9 +223,9 @@ def _seconds(weight: Any, products: Sequence[_Product]) -> dict[_Product, list[f
 
 
 def _timed(call: Callable[[], Any]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     call()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def _fits(weight: Any) -> bool:

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.models.hf import PairEncoder, share_documents
+from harness_ext.models.prefix.body import cast_body
 from harness_ext.models.prefix.cache import Traits, Unsuitable, probe
 from harness_ext.models.prefix.decode import SHARE, History, SharedDecoding, decode_with_encoder, is_greedy
 from harness_ext.models.prefix.engine import Engine, budget, default_budget, limits_on
@@ -72,6 +73,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
             settings takes them from there.
         token_scores: a folder, to which the score of every token of every continuation is written
             (:mod:`harness_ext.models.prefix.token_scores`).
+        body_dtype: ``bfloat16`` or ``float16``: precision of everything but the head, with ``dtype=float32``.
         **hf_arguments: see ``hf``. ``batch_size`` is the number of prompts *without a common beginning* that are run
             together; prompts that share one are always run together as memory allows.
 
@@ -86,6 +88,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         kv_budget: int | str | None = None,
         resume: str | None = None,
         token_scores: str | None = None,
+        body_dtype: str | None = None,
         **hf_arguments: Any,
     ) -> None:
         if token_scores and resume:
@@ -95,6 +98,9 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         self._cache_bytes = None if kv_budget is None else budget(kv_budget)
         super().__init__(pretrained, **hf_arguments)
         share_documents(self)
+        self._body_dtype = body_dtype
+        if body_dtype is not None:
+            cast_body(self.model, body_dtype)
         self.spent = Spent()
         self._found: Traits | Unsuitable | None = None
         self._head: Head | None = None
@@ -162,7 +168,8 @@ class PrefixLM(HFLM):  # type: ignore[misc]
 
     def identity(self) -> dict[str, Any]:
         """What stored answers of this model depend on besides the request."""
-        return {**identity_of(self, "hf-prefix"), "scoring": SCORING_VERSION}
+        body = {"body_dtype": self._body_dtype} if self._body_dtype else {}
+        return {**identity_of(self, "hf-prefix"), "scoring": SCORING_VERSION, **body}
 
     # -- log-likelihoods
 
