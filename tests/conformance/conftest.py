@@ -19,8 +19,8 @@ Answer = str | Sequence[float]
 ReplayScores = Callable[..., dict[str, dict[str, float]]]
 
 
-@pytest.fixture
-def replay_scores(tmp_path: Path) -> ReplayScores:
+@pytest.fixture(scope="session")
+def replay_scores(tmp_path_factory: pytest.TempPathFactory) -> ReplayScores:
     """Return a function from {leaf: {doc id: answer}} to {leaf: {metric: value}}; keywords are lm-eval's metadata."""
 
     def run(answers: Mapping[str, Mapping[str, Answer]], **metadata: Any) -> dict[str, dict[str, float]]:
@@ -29,7 +29,7 @@ def replay_scores(tmp_path: Path) -> ReplayScores:
             for leaf, own in answers.items()
             for id, answer in own.items()
         ]
-        path = tmp_path / "answers.jsonl"
+        path = tmp_path_factory.mktemp("answers") / "answers.jsonl"
         path.write_text("\n".join(map(json.dumps, rows)))
         folder = str(resources.files("harness_ext.tasks"))
         manager = TaskManager(include_path=folder, include_defaults=False, metadata=metadata)
