@@ -46,7 +46,6 @@ _SPECIAL = re.compile(r"<\|[^<>|\n]{1,40}\|>|</?s>|<(?:bos|eos|pad|unk)>|<(?:sta
 _CODE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 _FTZ_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"
-_FTZ_LEAST = 0.3
 _LINGUA = "ar bn de en es fr hi id it ja ko pt ru sw tr vi zh"
 
 
@@ -113,7 +112,7 @@ def _fasttext_ftz() -> Detector:
 
     def find(text: str) -> Identified:
         (label,), (score,) = model.predict(text, 1)
-        return Identified(label.removeprefix("__label__") if score > _FTZ_LEAST else UNKNOWN, score)
+        return Identified(label.removeprefix("__label__"), score)
 
     return Detector(find, f"fasttext lid.176.ftz {_FTZ_SHA256[:12]}", helped=False)
 

@@ -1,7 +1,7 @@
 """Docs of XCOPA in the form of lm-eval's ``xcopa_*``, with the two defects of the files mended.
 
 ``question`` is taken from Chinese, by ``idx``: in five languages the files have it wrong. The last character of a
-premise is dropped only if it is punctuation: Thai and Tamil premises end in a letter, which lm-eval's own tasks cut off.
+premise is dropped only if it is punctuation: Thai and Tamil premises end in a letter, which lm-eval's own tasks drop.
 """
 
 from __future__ import annotations

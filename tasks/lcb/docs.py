@@ -36,10 +36,11 @@ LANGUAGES: Mapping[tuple[Setting, str], tuple[str, ...]] = {
     ("cross", "complex"): _CROSS,
 }
 """The leaves: what the archive holds, which is not what its README lists."""
-_NAMES = dict(
-    ar="Arabic", de="German", es="Spanish", fr="French", hi="Hindi", id="Indonesian", it="Italian", ja="Japanese",
-    ko="Korean", pt="Portuguese", ru="Russian", tr="Turkish", vi="Vietnamese", zh="Chinese",
-)  # fmt: skip
+_NAMES = {
+    "ar": "Arabic", "de": "German", "es": "Spanish", "fr": "French", "hi": "Hindi", "id": "Indonesian", "it": "Italian",
+    "ja": "Japanese", "ko": "Korean", "pt": "Portuguese", "ru": "Russian", "tr": "Turkish", "vi": "Vietnamese",
+    "zh": "Chinese",
+}  # fmt: skip
 _MOST_BYTES = 4 << 20
 """Of a member of the archive, unpacked; the largest has 303 kilobytes."""
 

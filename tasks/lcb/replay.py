@@ -63,7 +63,7 @@ def _records(file: Path) -> Iterator[dict[str, str]]:
     before = csv.field_size_limit(_LONGEST_CELL)
     try:
         reader = csv.DictReader(io.StringIO(read_text(file), newline=""))
-        if not _COLUMNS <= {*(reader.fieldnames or ())}:
+        if not {*(reader.fieldnames or ())} >= _COLUMNS:
             raise DataError(f"{file.name} has not the columns {', '.join(sorted(_COLUMNS))}. Give a file of outputs.")
         yield from reader
     except csv.Error as error:

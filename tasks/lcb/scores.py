@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping, Sequence
-from math import nan
+from math import inf, nan
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,9 @@ WORD_PASS = ("ar", "hi", "ja", "ko", "ru", "zh")
 """Languages in another script than English, in which an English word can be told."""
 FEWEST = 5
 """Words of a line whose language is judged."""
+
+AUTHORS_LEAST = {"fasttext-ftz": 0.3}
+"""The detector's score from which the authors believe it."""
 
 _DELETED = str.maketrans({**dict.fromkeys(string.punctuation, ""), "—": " ", "،": ""})
 
@@ -56,8 +59,11 @@ def confusion(doc: Mapping[str, Any], response: str, by: str) -> dict[str, float
     lines = lines_of(response, language, doc["tokenizer"])
     if not lines:
         return {"lpr": nan, "wpr": nan, "line_acc": nan, "skipped": 1.0}
-    codes = [identify(line, by).code for line, _ in lines]
-    right = [code == language if doc["compat"] else accepts(language, code) for code in codes]
+    found = [identify(line, by) for line, _ in lines]
+    if doc["compat"]:
+        right = [one.code == language and one.score > AUTHORS_LEAST.get(by, -inf) for one in found]
+    else:
+        right = [accepts(language, one.code) for one in found]
     word_pass = nan
     if all(right) and language in WORD_PASS:
         known = english(doc["words"])

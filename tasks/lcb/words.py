@@ -14,13 +14,14 @@ TOKENIZERS = ("words", "char")
 """``char``: one token a character of Chinese and Japanese, for where no segmenter is installed; it moves scores."""
 
 _CHARACTERS = re.compile(r"[\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W\u3040-\u9fff]+")
-_SAMPLE = frozenset(
-    "about after again also always because before being better between both come could each every find first from give "
-    "good great have help here into just know like little long look made make many more most much must need never next "
-    "only other over people please same should show some such sure take than that their them then there these they "
-    "thing think this those time under very want water well were what when where which while will with work would "
-    "year your".split()
-)
+_COMMON = """
+about after again also always because before being better between both come could each every find first from
+give good great have help here into just know like little long look made make many more most much must need
+never next only other over people please same should show some such sure take than that their them then there
+these they thing think this those time under very want water well were what when where which while will with
+work would year your
+"""
+_SAMPLE = frozenset(_COMMON.split())
 """English words for the bundled sample, which needs no file; the benchmark's are in its card."""
 
 

@@ -41,7 +41,9 @@ FAMILIES: Mapping[str, Family] = {
         ("option1", "option2"),
     ),
     "xstorycloze": Family(
-        ("en", "zh", "ar", "sw"), lambda language, _: readers.xstorycloze(language), ("sentence_quiz1", "sentence_quiz2")
+        ("en", "zh", "ar", "sw"),
+        lambda language, _: readers.xstorycloze(language),
+        ("sentence_quiz1", "sentence_quiz2"),
     ),
     "m_mmlu": Family(
         ("en", "zh", "ar", "bn"),
@@ -132,7 +134,7 @@ def drawn(size: int, n: int | None) -> list[int]:
     """
     if n is None or size <= n:
         return list(range(size))
-    return random.Random(SEED).sample(range(size), n)  # noqa: S311 - a sample that others can draw
+    return random.Random(SEED).sample(range(size), n)  # noqa: S311 - others can draw the same
 
 
 def _joined(row: Mapping[str, Any], language: str) -> Record:

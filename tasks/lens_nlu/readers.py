@@ -19,16 +19,17 @@ Record = dict[str, Any]
 """The raw fields, and ``label``, the number of the right option from 0."""
 
 XCOPA_LANGUAGES = ("et", "ht", "id", "it", "qu", "sw", "ta", "th", "tr", "vi", "zh")
-KMMLU_SUBJECTS = (
-    "Accounting Agricultural-Sciences Aviation-Engineering-and-Maintenance Biology Chemical-Engineering Chemistry "
-    "Civil-Engineering Computer-Science Construction Criminal-Law Ecology Economics Education Electrical-Engineering "
-    "Electronics-Engineering Energy-Management Environmental-Science Fashion Food-Processing "
-    "Gas-Technology-and-Engineering Geomatics Health Industrial-Engineer Information-Technology "
-    "Interior-Architecture-and-Design Law Machine-Design-and-Manufacturing Management Maritime-Engineering Marketing "
-    "Materials-Engineering Mechanical-Engineering Nondestructive-Testing Patent Political-Science-and-Sociology "
-    "Psychology Public-Safety Railway-and-Automotive-Engineering Real-Estate Refrigerating-Machinery Social-Welfare "
-    "Taxation Telecommunications-and-Wireless-Technology Korean-History Math"
-).split()
+_SUBJECTS = """
+Accounting Agricultural-Sciences Aviation-Engineering-and-Maintenance Biology Chemical-Engineering Chemistry
+Civil-Engineering Computer-Science Construction Criminal-Law Ecology Economics Education Electrical-Engineering
+Electronics-Engineering Energy-Management Environmental-Science Fashion Food-Processing
+Gas-Technology-and-Engineering Geomatics Health Industrial-Engineer Information-Technology
+Interior-Architecture-and-Design Law Machine-Design-and-Manufacturing Management Maritime-Engineering Marketing
+Materials-Engineering Mechanical-Engineering Nondestructive-Testing Patent Political-Science-and-Sociology
+Psychology Public-Safety Railway-and-Automotive-Engineering Real-Estate Refrigerating-Machinery Social-Welfare
+Taxation Telecommunications-and-Wireless-Technology Korean-History Math
+"""
+KMMLU_SUBJECTS = tuple(_SUBJECTS.split())
 """Configurations of the hub's copy, 45; in the order in which its card lists them."""
 _LETTERS = "ABCD"
 

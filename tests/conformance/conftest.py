@@ -31,17 +31,32 @@ def replay_scores(tmp_path_factory: pytest.TempPathFactory) -> ReplayScores:
         ]
         path = tmp_path_factory.mktemp("answers") / "answers.jsonl"
         path.write_text("\n".join(map(json.dumps, rows)))
-        folder = str(resources.files("harness_ext.tasks"))
-        manager = TaskManager(include_path=folder, include_defaults=False, metadata=metadata)
-        report = simple_evaluate(
-            model=Replay(str(path)), tasks=list(answers), task_manager=manager, bootstrap_iters=0, log_samples=False
-        )
-        return {
-            leaf: {key.removesuffix(",none"): value for key, value in values.items() if key.endswith(",none")}
-            for leaf, values in report["results"].items()
-        }
+        return scores_of(Replay(str(path)), list(answers), metadata)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def replay_dialogues(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, dict[str, float]]]:
+    """Return a function from rows of answers to {leaf: {metric: value}}, for tasks whose docs are dialogues."""
+
+    def run(rows: Sequence[Mapping[str, Any]], **metadata: Any) -> dict[str, dict[str, float]]:
+        path = tmp_path_factory.mktemp("answers") / "answers.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)))
+        return scores_of(Replay(str(path)), list(dict.fromkeys(row["task"] for row in rows)), metadata)
+
+    return run
+
+
+def scores_of(model: Replay, leaves: list[str], metadata: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """What lm-eval makes of stored answers, by leaf and metric."""
+    folder = str(resources.files("harness_ext.tasks"))
+    manager = TaskManager(include_path=folder, include_defaults=False, metadata=dict(metadata))
+    report = simple_evaluate(model=model, tasks=leaves, task_manager=manager, bootstrap_iters=0, log_samples=False)
+    return {
+        leaf: {key.removesuffix(",none"): value for key, value in values.items() if key.endswith(",none")}
+        for leaf, values in report["results"].items()
+    }
 
 
 @pytest.fixture

@@ -41,7 +41,10 @@ def known(golden: Path) -> dict[str, Any]:
 def cells_of(known: Mapping[str, Any], setting: str, mode: str) -> dict[tuple[str, str], Mapping[str, Any]]:
     """The recorded cells by source and language, under the names of our leaves."""
     cells = known[f"llama-3-instruct/{SETTINGS[setting]}/{mode}"].items()
-    return {(SUBSETS.get(source, source), language): own for (source, language), own in ((c.split("/"), o) for c, o in cells)}
+    return {
+        (SUBSETS.get(source, source), language): own
+        for (source, language), own in ((c.split("/"), o) for c, o in cells)
+    }
 
 
 def test_the_archive_has_66_leaves_and_6586_prompts(mirror):
