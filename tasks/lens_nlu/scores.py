@@ -29,7 +29,7 @@ def parse_letter(text: str, options: Sequence[str], texts: Sequence[str]) -> str
         options: the letters that there are.
         texts: the options themselves.
 
-    >>> parse_letter("**B**. Because", ["A", "B"], ["Rain", "Snow"]), parse_letter("A or B?", ["A", "B"], ["Hot", "Ice"])
+    >>> parse_letter("**B**. Because", ["A", "B"], ["Rain", "Snow"]), parse_letter("A or B?", ["A", "B"], ["", ""])
     ('B', None)
     >>> parse_letter("正确答案是 (C)", list("ABCD"), list("wxyz")), parse_letter("Snow", ["A", "B"], ["Rain", "Snow"])
     ('C', 'B')
