@@ -79,12 +79,3 @@ def response(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, Any]:
         shares = {"lpr", "line_acc", *(["wpr"] if doc["language"] in WORD_PASS else [])}
         found |= {name: (found[name], 1.0) for name in shares}
     return found
-
-
-def value_of(item: Any) -> float:
-    """The number of an item, whichever way it was counted.
-
-    >>> value_of([0.0, 1.0]), value_of(1.0)
-    (0.0, 1.0)
-    """
-    return float(item[0] if isinstance(item, (tuple, list)) else item)
