@@ -86,7 +86,7 @@ def _ranges(setting: str, cells: Cells, entry: Entry, runs: Runs) -> tuple[list[
     found += _ends(leaves[0], [*macros.values()], {"task": f"lcb_{setting}_macro", "part": "all", **_group(leaves)})
     if len(known) < 2:
         return found, [
-            f"lcb_{setting}: {', '.join(known)} is the only detector that is installed, so ranges are points."
+            f"lcb_{setting}: {', '.join(known)} is the only detector here, so ranges are points."
         ]
     frame = runs.frame
     measured = to_rows(frame[(frame.bench == "lcb") & (frame.origin == "measured") & (frame.level == "task")])
