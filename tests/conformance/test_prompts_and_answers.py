@@ -30,8 +30,11 @@ ABSENT = {
     *("eibench_semeval_eireg_fear", "eibench_semeval_eireg_sadness", "eqbench_v2_de", "eqbench_v2_short_de"),
     *(f"gpt4v_probes_white_{name}{shots}" for name in ("mmlu", "hellaswag", "winogrande") for shots in ("", "_5shot")),
     *(f"tombench_all_{language}{form}" for language in ("en", "zh") for form in ("", "_ll")),
+    *(f"lens_nlu_{form}xstorycloze_{language}" for language in ("ar", "en", "sw", "zh") for form in ("", "ll_")),
+    *(f"lens_nlu_{form}m_mmlu_{language}" for language in ("ar", "bn", "en", "zh") for form in ("", "ll_")),
+    *(f"lens_nlu_{form}{name}" for name in ("kmmlu_ko", "xwinograd_zh") for form in ("", "ll_")),
 }
-"""Leaves whose files the mirror does not have, or that are read from the hub."""
+"""Leaves whose files the mirror does not have, or that are on a hub only."""
 REPEATED = {"ed_response": (5, 7), "esc_response": (2, 3), "mime_response": (6,), "esc_strategy": (2, 3)}
 """Replies, of test and dev, that somebody had said word for word before: short ones, and parting words."""
 
