@@ -168,6 +168,35 @@ def store_trio() -> Callable[..., Path]:
     return store
 
 
+@pytest.fixture(scope="session")
+def store_toy() -> Callable[..., Path]:
+    """Return a function that stores the toy model of the golden runs: a random Llama of four layers over bytes."""
+
+    def store(folder: Path) -> Path:
+        import tokenizers
+        import torch
+        import transformers
+
+        letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+        vocabulary = {token: number for number, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", *letters])}
+        built = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, []))
+        built.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        built.decoder = tokenizers.decoders.ByteLevel()
+        tokenizer = transformers.PreTrainedTokenizerFast(
+            tokenizer_object=built, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
+        )
+        torch.manual_seed(0)
+        config = transformers.LlamaConfig(
+            vocab_size=260, hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
+            num_key_value_heads=2, max_position_embeddings=2048, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        )  # fmt: skip
+        transformers.LlamaForCausalLM(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return store
+
+
 class ChatServer:
     """An OpenAI-compatible chat server on loopback.
 
