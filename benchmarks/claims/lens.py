@@ -186,9 +186,8 @@ def table(found: Mapping[str, Sequence[tuple[Measured, Measured, dict[str, Any]]
     for label, runs in found.items():
         cells = [_spread([getattr(after, name) for _, after, _ in runs]) for name in names]
         cost = [run[2] for run in runs]
-        lines.append(
-            f"| {label} | {' | '.join(cells)} | {cost[0]['steps']} | {statistics.fmean(one['seconds'] for one in cost):.0f} |"
-        )
+        seconds = statistics.fmean(one["seconds"] for one in cost)
+        lines.append(f"| {label} | {' | '.join(cells)} | {cost[0]['steps']} | {seconds:.0f} |")
     return "\n".join(lines) + "\n"
 
 

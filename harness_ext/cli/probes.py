@@ -123,9 +123,7 @@ def _rows(task: Any) -> Iterator[dict[str, str]]:
     for number, doc in enumerate(task.eval_docs):
         pictures = _pictures(task, doc)
         if len(pictures) != 1:
-            raise InputError(
-                f"{task.config.task}: doc {number} shows {len(pictures)} pictures; the table holds one."
-            )
+            raise InputError(f"{task.config.task}: doc {number} shows {len(pictures)} pictures; the table holds one.")
         row = {
             "index": f"{task.config.task}/{doc.get('id', number)}",
             "image": pictures[0],

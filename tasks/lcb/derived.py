@@ -85,9 +85,7 @@ def _ranges(setting: str, cells: Cells, entry: Entry, runs: Runs) -> tuple[list[
     macros = {name: averages(own)["all", "all"] for name, own in known.items()}
     found += _ends(leaves[0], [*macros.values()], {"task": f"lcb_{setting}_macro", "part": "all", **_group(leaves)})
     if len(known) < 2:
-        return found, [
-            f"lcb_{setting}: {', '.join(known)} is the only detector here, so ranges are points."
-        ]
+        return found, [f"lcb_{setting}: {', '.join(known)} is the only detector here, so ranges are points."]
     frame = runs.frame
     measured = to_rows(frame[(frame.bench == "lcb") & (frame.origin == "measured") & (frame.level == "task")])
     values: dict[str, dict[str, float]] = {name: {entry.model: value} for name, value in macros.items()}

@@ -93,7 +93,7 @@ def test_prompts_and_answers_are_those_that_were_checked(name: str) -> None:
 @pytest.mark.usefixtures("no_downloads")
 @pytest.mark.parametrize("name", sorted(ABSENT))
 def test_a_leaf_without_a_digest_is_one_whose_files_are_missing(name: str) -> None:
-    with pytest.raises(DataError, match="is not in|cannot be had from the hub"):
+    with pytest.raises(DataError, match=r"is not in|cannot be had from the hub"):
         load(name)
 
 
