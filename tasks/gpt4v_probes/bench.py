@@ -33,6 +33,7 @@ BENCH = Bench(
         "full_credit": "changes told",
         "correct": "right, by people",
         "right": "right, by scorers",
+        "white_effect": "white picture less none",
     },
     usual={"n": None, "seed": 0, "level": None},
     asks={

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from harness_ext.leaderboards.table import lines
+from harness_ext.leaderboards.table import Entry, lines
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.runs import Derived, Runs
 from harness_ext.results.statistics.bootstrap import Drawn, weighted
@@ -29,10 +29,14 @@ class _Number(NamedTuple):
 
 
 def derive(rows: Sequence[Row], runs: Runs) -> Derived:
-    """For each model: the share right in each block over its docs; refusal gap and inconsistency over the traits."""
+    """For each model: the share right in each block over its docs, what white pictures do, how traits are refused."""
     found: list[Row] = []
     kept: dict[tuple[str, str, str, str], Drawn] = {}
-    for own in lines(row for row in rows if row.level == "task" and not row.task.endswith(_OTHERS)).values():
+    leaves_only = [row for row in rows if row.level == "task"]
+    for row, effect in _effects_of_white(leaves_only, runs):
+        found.append(row)
+        kept[row.run, row.task, row.metric, row.filter] = effect
+    for own in lines(row for row in leaves_only if not row.task.endswith(_OTHERS)).values():
         for block in BLOCKS:
             part = [row for row in own if block_of(row.task) == block]
             leaves = _refused(part) if block == "refusal" else _right(part)
@@ -44,6 +48,18 @@ def derive(rows: Sequence[Row], runs: Runs) -> Derived:
                 found.append(row)
                 kept[row.run, row.task, row.metric, row.filter] = number.drawn
     return Derived(found, (), kept)
+
+
+def _effects_of_white(rows: Sequence[Row], runs: Runs) -> Iterator[tuple[Row, Drawn]]:
+    """Accuracy beside a white picture less that of the same questions without one: the same docs are drawn for both."""
+    asked = {(Entry.of(row)._replace(variant=""), row.task): row for row in rows if row.metric == "acc"}
+    for (entry, task), row in asked.items():
+        twin = asked.get((entry, f"{task}_text"))
+        drawn = [of_row(one, runs) for one in (row, twin) if one]
+        both = [one for one in drawn if one]
+        if len(both) == 2 and both[0].left_out.keys() == both[1].left_out.keys():
+            effect = _Number("white_effect", weighted(both, [1.0, -1.0]), None)
+            yield _row(task, effect, [row]).model_copy(update={"part": row.part, "level": "task"}), effect.drawn
 
 
 def _right(rows: Sequence[Row]) -> dict[str, Row]:
