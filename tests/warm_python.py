@@ -50,11 +50,12 @@ def python(
     words = [str(argument) for argument in arguments]
     own = {name: value for name, value in os.environ.items() if name not in OURS} | QUIET | environment
     early, late = ({name: own[name] for name in own if (name in LATE) is kind} for kind in (False, True))
-    if not _ready:
+    own_start = bool(environment.keys() - LATE)
+    if not _ready and not own_start:
         command = [sys.executable, __file__]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         _ready.append((early, subprocess.Popen(command, env=early, start_new_session=True, **pipes)))
-    if _ready[0][0] != early:
+    if own_start or _ready[0][0] != early:
         return subprocess.run(
             [sys.executable, *words], cwd=cwd, env=own, capture_output=True, text=True, timeout=timeout, check=False
         )

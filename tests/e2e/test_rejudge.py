@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +105,12 @@ def test_commands_of_the_documentation_run_in_their_order(tmp_path: Path) -> Non
     runnable = [block for block in blocks if "examples/" in block]
     assert len(runnable) == 2
     shutil.copytree(CHECKOUT / "examples", tmp_path / "examples")
-    program = f"'{sys.executable}' -c 'from harness_ext.cli import main; main()'"
-    names = f'harness-ext() {{ {program} "$@"; }}\nlm_eval() {{ \'{sys.executable}\' -m lm_eval "$@"; }}\n'
-    done = subprocess.run(
-        ["bash", "-ec", names + "".join(runnable)], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "refdir12" in done.stdout
+    printed = ""
+    for line in re.sub(r"\\\n\s*", "", "".join(runnable)).splitlines():
+        name, *words = shlex.split(line)
+        files = [str(file) for word in words for file in (tmp_path.glob(word) if "*" in word else [word])]
+        printed += run(*{"harness-ext": COMMAND, "lm_eval": ("-m", "lm_eval")}[name], *files, cwd=tmp_path)
+    assert "refdir12" in printed
     scores = read(tmp_path / "judged-again")["results"]["safety_xstest"]
     assert {key.partition(",")[2] for key in scores if "," in key} == {"xstest", "default_en", "refdir12"}
     agreement = json.loads((tmp_path / "agreement.json").read_text())
