@@ -123,15 +123,14 @@ def _listed(table: Table) -> RichTable:
 
 def _drawn(table: Table, console: Console) -> Text:
     """What rich draws with ``box.SIMPLE_HEAD``, in a fraction of the time: it measures and wraps every cell again."""
-    # rich would squeeze columns of numbers, too: give what is left to the columns of text, first come, first served.
+    # rich would squeeze columns of numbers, too: give what is left to the columns of text that need it most.
     widths = _narrowest(table)
     texts = [at for at, column in enumerate(table.columns) if not column.numeric]
     while (spare := console.width - sum(widths) - _GAP * len(widths)) < 0 and any(widths[at] > _NARROW for at in texts):
         widths[max(texts, key=lambda at: widths[at])] -= 1
-    for at, natural in enumerate(_natural(table)):
-        more = max(0, min(spare, natural - widths[at]))
-        spare -= more
-        widths[at] += more
+    natural = _natural(table)
+    for _ in range(min(spare, sum(natural) - sum(widths))):
+        widths[max(texts, key=lambda at: natural[at] / widths[at])] += 1
     columns = list(zip(table.columns, widths, strict=True))
 
     def line(cells: Sequence[str], styles: Sequence[str]) -> Iterator[tuple[str, str]]:
