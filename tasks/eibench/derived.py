@@ -39,7 +39,9 @@ def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     """The joint leaf of EiBench-R, and the means of all aspects where all leaves are there."""
     joint = with_joints(JOINTS, rows, runs)
     means = list(_means(rows, runs))
-    drawn = {(row.run, row.task, row.metric, row.filter, row.part): one for row, one in means}
+    drawn: dict[tuple[str, ...], Drawn] = {
+        (row.run, row.task, row.metric, row.filter, row.part): one for row, one in means
+    }
     return Derived([*joint.rows, *(row for row, _ in means)], joint.notes, drawn)
 
 

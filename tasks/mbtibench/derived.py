@@ -15,10 +15,11 @@ from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.runs import Derived, Runs
 from harness_ext.results.statistics.bootstrap import Drawn, Units, weighted
 from harness_ext.results.statistics.intervals import draw_all, of_row
-from harness_ext.scoring.recalibration import recalibrated
+from harness_ext.scoring.recalibration import recalibrate, recalibrated
 from harness_ext.scoring.resampled import Resampled
 from harness_ext.scoring.resampled.numbers import nanmean
-from harness_ext.scoring.soft_label_metrics import FORMS, forms
+from harness_ext.scoring.soft_label_metrics import FORMS
+from harness_ext.scoring.soft_label_metrics import forms as soft_label_forms
 
 Floats = npt.NDArray[np.float64]
 
@@ -94,12 +95,16 @@ def details(rows: Sequence[Row], runs: Runs) -> Derived:
     added: list[_Number] = []
     told: list[_Number] = []
     for place, own in answers.items():
-        found = _details(own)
-        added += _numbers(heads[place], own, {name: form for name, form in found.items() if name not in known[place]})
+        forms = _details(own)
+        new = _numbers(heads[place], own, {name: form for name, form in forms.items() if name not in known[place]})
+        exact = _recalibrated(own)  # a resample has its lines from sums, which round otherwise
+        added += [(row.model_copy(update={"value": exact.get(row.metric, row.value)}), one) for row, one in new]
         added += _subsets(heads[place], own)
-        leaf = (row for name, row in known[place].items() if name in found and name not in MEANS)
+        leaf = (row for name, row in known[place].items() if name in forms and name not in MEANS)  # they have theirs
         told += [(row, one) for row in leaf if (one := of_row(row, runs))]
     added += _order_bias(heads, answers)
+    groups = {(Entry.of(row), row.metric) for row in rows if row.level == "group"}
+    told = [(row, one) for row, one in told if (Entry.of(row), row.metric) not in groups]
     return Derived([*(row for row, _ in added), *_means([*added, *told])], notes)
 
 
@@ -128,14 +133,23 @@ def _numbers(head: Row, answers: Sequence[Answer], forms: Mapping[str, Resampled
     """A row for each metric of some authors, and what it is on their resamples, which all tasks share."""
     units = Units.of([f"id {answer.id}" for answer in answers])
     drawn = draw_all(list(forms.values()), units)
-    return [(_row(head, name, one, **about), one) for name, one in zip(forms, drawn, strict=True)]
+    found = zip(forms.items(), drawn, strict=True)
+    return [(_row(head, name, one, **{"value": form.point, **about}), one) for (name, form), one in found]
 
 
 def _details(answers: Sequence[Answer]) -> dict[str, Resampled]:
     gold, predicted = _columns(answers)
-    found = forms(gold, predicted, gold > 0.5)
+    found = soft_label_forms(gold, predicted, gold > 0.5)
+    halves = _recalibrated(answers)
+    return found | recalibrated(gold, predicted, [answer.id for answer in answers]) if halves else found
+
+
+def _recalibrated(answers: Sequence[Answer]) -> dict[str, float]:
+    """The errors after recalibration; none where all authors fall into one half."""
     ids = [answer.id for answer in answers]
-    return found | recalibrated(gold, predicted, ids) if len({number % 2 for number in ids}) == 2 else found
+    if len({number % 2 for number in ids}) < 2:
+        return {}
+    return {name: value for name, value in recalibrate(*_columns(answers), ids).items() if isinstance(value, float)}
 
 
 def _subsets(head: Row, answers: Sequence[Answer]) -> Iterator[_Number]:

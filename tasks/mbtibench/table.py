@@ -177,8 +177,8 @@ def _details(rows: Sequence[Row], kind: Kind) -> list[Table]:
         "order_bias: mean difference between the answers on the scale and on the reversed scale, turned the same way; "
         "s_rmse_both_orders: S-RMSE of the mean of both answers.",
         "Subsets: authors by source, and those whose posts do not name personality types or traits.",
-        f"{INTERVALS} w1_marginal and jsd_hist9_bits have none where the two distributions are nearer than those of "
-        "any resample.",
+        f"{INTERVALS} w1_marginal and jsd_hist9_bits have none where the two distributions are nearer than in any "
+        "resample.",
     )
     return [Table(title("MBTIBench: details from the samples", kind), columns, tuple(cells), notes, kind).compact()]
 

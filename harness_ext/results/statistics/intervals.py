@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from pydantic_core import to_json
+
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.runs import Run, Runs, TaskRun
 from harness_ext.results.reading.samples import Scores
@@ -142,10 +144,12 @@ def run_drawn(
             measures = {measure: row for measure, row in task.rows.items() if measure[1] == filter_}
             units = units_of(scored)
             keys, statistics = _statistics(task, measures, scored, units, known, notes)
-            drawn = dict(zip(statistics, draw_all([*statistics.values()], units, draws=draws, seed=seed), strict=True))
-            found |= {(name, *measure): drawn.get(key) or known.get(key) for measure, key in keys.items()}
-            for key, one in drawn.items():
-                known.keep(key, one)
+            new = draw_all(list(statistics.values()), units, draws=draws, seed=seed)
+            drawn = {key: one for key in keys.values() if (one := known.get(key))}
+            drawn |= dict(zip(statistics, new, strict=True))
+            found |= {(name, *measure): drawn[key] for measure, key in keys.items()}
+            for key in statistics:
+                known.keep(key, drawn[key])
     for name, group in run.groups.items():
         for measure in group.rows:
             if any((leaf, *measure) not in found for leaf in group.leaves):
@@ -170,8 +174,8 @@ def _statistics(
         metric = measure[0]
         items, recorded = scored.items.get(metric), task.aggregations.get(metric, "")
         name = () if is_certain(recorded) else (metric, row.bench)
-        told = repr((recorded, name, row.value, units.key, of_documents, items))
-        key = hashlib.sha256(told.encode("utf-8", "surrogatepass")).digest()
+        told = repr((recorded, name, row.value, units.key)).encode("utf-8", "surrogatepass")
+        key = hashlib.sha256(told + of_documents + _written(items)).digest()
         try:
             if items is None:
                 raise NotResampledError(f"{metric},{measure[1]} is not in the samples")
@@ -181,3 +185,11 @@ def _statistics(
         except NotResampledError as error:
             notes.append(f"{task.task}, {metric}: no interval. {error}.")
     return keys, found
+
+
+def _written(items: object) -> bytes:
+    """All that is in some items, as bytes: a tenth of the time of ``repr``, which half of a surrogate pair needs."""
+    try:
+        return to_json(items, inf_nan_mode="constants", fallback=repr)
+    except ValueError:
+        return repr(items).encode("utf-8", "surrogatepass")
