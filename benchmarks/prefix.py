@@ -8,6 +8,7 @@ Cases:
 
 * ``mbtibench``  MBTIBench's likelihood tasks with their own prompts, four dimensions of the first 8 authors. Real
   records if the data layer finds them (``HARNESS_EXT_MIRROR``), else the bundled sample, which is shorter.
+* ``eibench``    EiBench's likelihood tasks, the first 4 docs of six of them; records as above.
 * ``header``     60 questions with four lettered answers behind one five-shot header.
 * ``answers``    6 questions with four answers of several words behind the same header.
 * ``dialogue``   a dialogue of 12 turns about one text, every turn scored after the turns before it. The answers are
@@ -104,13 +105,13 @@ def task_requests(names: list[str], limit: int) -> Requests:
     """The requests that lm-eval makes of tasks: of the real records, else of the bundled sample."""
     from lm_eval.tasks import TaskManager
 
+    import harness_ext.tasks
     from harness_ext.errors import HarnessExtError
-    from harness_ext.tasks import mbtibench as mbtibench_tasks
+
+    folder = Path(next(iter(harness_ext.tasks.__path__))) / names[0].split("_")[0]
 
     def build(metadata: dict[str, Any]) -> Requests:
-        manager = TaskManager(
-            include_path=str(Path(mbtibench_tasks.__file__).parent), include_defaults=False, metadata=metadata
-        )
+        manager = TaskManager(include_path=str(folder), include_defaults=False, metadata=metadata)
         tasks = manager.load(names)["tasks"]
         for task in tasks.values():
             task.build_all_requests(limit=limit, rank=0, world_size=1)
@@ -127,6 +128,12 @@ def task_requests(names: list[str], limit: int) -> Requests:
 def mbtibench(_: random.Random) -> Requests:
     """Four dimensions of the first eight authors."""
     return task_requests([f"mbtibench_zero_shot_ll_{part}" for part in ("ei", "sn", "tf", "jp")], limit=8)
+
+
+def eibench(_: random.Random) -> Requests:
+    """Choices of one to many words, four docs of each kind."""
+    names = ("ed_emotion", "emobench_ea", "emobench_eu_cause", "ed_response", "goemotions", "esc_strategy")
+    return task_requests([f"eibench_{name}_ll" for name in names], limit=4)
 
 
 def psycot(_: random.Random) -> Requests:
@@ -236,7 +243,8 @@ def uneven(rng: random.Random) -> Requests:
 
 
 CASES: dict[str, Callable[[random.Random], Requests]] = {
-    case.__name__: case for case in (mbtibench, header, answers, dialogue, psycot, short, generate, decode, uneven)
+    case.__name__: case
+    for case in (mbtibench, eibench, header, answers, dialogue, psycot, short, generate, decode, uneven)
 }
 for _tokens in (1, 2, 3, 4, 8):
     CASES[f"short_{_tokens}"] = partial(short_answers, tokens=_tokens)
@@ -355,11 +363,13 @@ def resident(field: str) -> int:
     raise RuntimeError(f"{field}: not in /proc/self/status (this benchmark measures memory on Linux)")
 
 
-def difference(left: list[Any], right: list[Any]) -> str:
-    """The largest difference of log-likelihoods, or the number of different texts."""
+def difference(left: list[Any], right: list[Any], lengths: Sequence[int]) -> str:
+    """The largest difference of log-likelihoods, and a token's on average and at most, or how many texts differ."""
     if left and isinstance(left[0], str):
         return f"{sum(a != b for a, b in zip(left, right, strict=True))} of {len(left)} texts"
-    return f"{max(abs(a[0] - b[0]) for a, b in zip(left, right, strict=True)):.1e}"
+    found = [abs(a[0] - b[0]) for a, b in zip(left, right, strict=True)]
+    each = [one / length for one, length in zip(found, lengths, strict=True)]
+    return f"{max(found):.1e} ({statistics.fmean(each):.1e}, at most {max(each):.1e} a token)"
 
 
 def compare(
@@ -392,7 +402,11 @@ def compare(
             row[f"{name} {key}"] = statistics.median(numbers[key] for numbers in numbers_of_runs)
     if requests[0].request_type == "generate_until" and requests[0].args[1]["until"] == []:
         row["new"] = len(requests) * requests[0].args[1]["max_gen_toks"]
-    row["difference"] = difference(answers["hf"], answers["hf-prefix"])
+    row["difference"] = difference(
+        answers["hf"],
+        answers["hf-prefix"],
+        [len(backends["hf"].tok_encode(str(request.args[1]), add_special_tokens=False)) for request in requests],
+    )
     return row
 
 

@@ -1,7 +1,7 @@
-"""Everything of a model but its head in 16 bits: most of the gain, and less of the error, than all of it.
+"""The matrix products of a model in 16 bits, all but that of its head.
 
-Logits, softmax and sums of log-probabilities stay in single precision. What remains of the error is that of the hidden
-states (docs/backends.md has it in nats).
+What is added up from layer to layer, norms, attention, logits, softmax and sums of log-probabilities stay in single
+precision, so that less is lost than with a model that is in 16 bits throughout (docs/backends.md has it in nats).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from transformers.pytorch_utils import Conv1D
 
 from harness_ext.errors import InputError
 
@@ -16,10 +17,10 @@ DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def cast_body(model: Any, name: str) -> None:
-    """Cast a causal model in single precision, but for its head.
+    """Let the layers of a causal model in single precision, but not its head, multiply in 16 bits.
 
     Raises:
-        InputError: the precision is unknown, or the model has no head that can be kept.
+        InputError: the precision is unknown, or the model has no head in single precision.
     """
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
@@ -28,10 +29,8 @@ def cast_body(model: Any, name: str) -> None:
     if head is None or base.config.is_encoder_decoder or head.weight.dtype != torch.float32:
         raise InputError("body_dtype needs a causal model with a head in single precision; give dtype=float32")
     dtype = DTYPES[name]
-    for parameter in model.parameters():
-        if parameter is not head.weight and parameter.dtype == torch.float32:
-            parameter.data = parameter.data.to(dtype)
-    embeddings = base.get_input_embeddings()
-    if embeddings.weight is head.weight:  # they look tokens up in single precision
-        embeddings.register_forward_hook(lambda _, __, output: output.to(dtype))
-    head.register_forward_pre_hook(lambda _, given: (given[0].float(), *given[1:]))
+    for module in model.modules():
+        if isinstance(module, (torch.nn.Linear, Conv1D)) and module is not head:
+            module.to(dtype)
+            module.register_forward_pre_hook(lambda _, given: (given[0].to(dtype), *given[1:]))
+            module.register_forward_hook(lambda _, __, output: output.float())

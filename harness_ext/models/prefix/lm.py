@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from harness_ext.models.hf import PairEncoder, share_documents
 from harness_ext.models.prefix.body import cast_body
 from harness_ext.models.prefix.cache import Traits, Unsuitable, probe
 from harness_ext.models.prefix.decode import SHARE, History, SharedDecoding, decode_with_encoder, is_greedy
-from harness_ext.models.prefix.engine import Engine, budget, default_budget, limits_on
+from harness_ext.models.prefix.engine import Engine, budget, default_budget, limits_on, rows_by_trying
 from harness_ext.models.prefix.head import Head, head_of
 from harness_ext.models.prefix.rows import Decoding
 from harness_ext.models.prefix.score import Answer, Scoring, Tally, TokenScore, score_with_encoder
@@ -47,6 +47,7 @@ _ANSWERS = {"loglikelihood": tuple[float, bool], "loglikelihood_rolling": float,
 """Forms of stored answers."""
 
 _AUTO_CONTEXTS = 64
+"""The most that ``batch_size=auto`` tries, if nothing else is said."""
 
 
 @dataclass
@@ -104,6 +105,8 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         self.spent = Spent()
         self._found: Traits | Unsuitable | None = None
         self._head: Head | None = None
+        self._contexts: int | None = None
+        """Prompts without a common beginning that are run together, once that is known."""
         self._history: History | None = None
         self._token_scores: TokenScoresFile | None = None
         if token_scores:
@@ -483,16 +486,21 @@ class PrefixLM(HFLM):  # type: ignore[misc]
             self._cache_bytes = default_budget(self.device)
         if self._head is None:
             self._head = Head() if self.mixed_precision_dtype else head_of(self.model)
-        contexts = (self.max_batch_size or _AUTO_CONTEXTS) if self.batch_size == "auto" else int(self.batch_size)
-        return Engine(
+        if self.batch_size != "auto":
+            self._contexts = int(self.batch_size)
+        engine = Engine(
             model=self.model,
             tokenizer=self.tokenizer,
             device=self.device,
-            limits=limits_on(self.device, contexts=contexts, cache_bytes=self._cache_bytes),
+            limits=limits_on(self.device, contexts=self._contexts or 1, cache_bytes=self._cache_bytes),
             autocast=self._autocast,
             traits=self._found if isinstance(self._found, Traits) else None,
             head=self._head,
         )
+        if self._contexts is None:
+            self._contexts = rows_by_trying(engine, self.max_batch_size or _AUTO_CONTEXTS)
+            engine = replace(engine, limits=replace(engine.limits, contexts=self._contexts))
+        return engine
 
     def _count(self, engine: Engine, tree: int, plain: int) -> None:
         self.spent.calls += engine.work.calls

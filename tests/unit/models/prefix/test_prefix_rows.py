@@ -13,6 +13,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils_hf import MultiTokenEOSCriteria
 
+from harness_ext.models.prefix.engine import cheapest
 from harness_ext.models.prefix.lm import PrefixLM
 from harness_ext.models.prefix.rows import Stops
 
@@ -98,3 +99,32 @@ def test_stop_sequences_are_found_as_by_lm_eval(tokens: list[int], stop: list[st
         assert stops.reached(tokens[:count]) == expected
         if expected:
             break
+
+
+@pytest.mark.parametrize("architecture", ["llama", "t5"])
+def test_an_automatic_batch_size_is_tried_as_far_as_the_memory_goes(architecture: str, checkpoint: Any) -> None:
+    lm = PrefixLM(checkpoint(architecture), device="cpu", dtype="float32", batch_size="auto", max_batch_size=32)
+    tried: list[int] = []
+
+    def small_memory(_: Any, __: Any, named: dict[str, Any]) -> None:
+        tried.append(len(named["input_ids"]))
+        if len(named["input_ids"]) > 8:
+            raise torch.OutOfMemoryError("no room")
+
+    assert lm._shares
+    hook = lm.model.register_forward_pre_hook(small_memory, with_kwargs=True)
+    assert lm._engine().limits.contexts in (1, 2, 4, 8)
+    assert sorted(set(tried)) == [1, 2, 4, 8, 16]
+    tried.clear()
+    assert lm._engine().limits.contexts <= 8
+    assert not tried  # once for all requests
+    hook.remove()
+    lm.generate_until(prompts([3] * 9, []), disable_tqdm=True)
+
+
+@given(st.dictionaries(st.sampled_from([1, 2, 4, 8, 16, 32]), st.floats(0.01, 10), min_size=1))
+def test_the_chosen_batch_is_the_smallest_that_is_about_as_cheap_as_any(seconds: dict[int, float]) -> None:
+    chosen = cheapest(seconds)
+    least = min(taken / rows for rows, taken in seconds.items())
+    assert seconds[chosen] / chosen <= least / 0.9 * (1 + 1e-9)
+    assert all(taken / rows > least / 0.9 * (1 - 1e-9) for rows, taken in seconds.items() if rows < chosen)
