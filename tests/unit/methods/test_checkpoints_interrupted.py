@@ -304,3 +304,77 @@ def test_a_line_that_no_run_wrote_ends_the_journal(line: str, job: Job) -> None:
         journal.write(line)
     job.run()
     assert set(Folder(job.out).names) == set(NAMES)
+
+
+@pytest.fixture
+def merged(save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dare.Config:
+    """A merge with one tensor a file."""
+    monkeypatch.setattr(checkpoint_writer, "SHARD_BYTES", SHARD)
+    folders = [str(save(tmp_path / str(seed), model(seed))) for seed in range(2)]
+    return dare.Config(
+        base=folders[0], models=(folders[1],), weights=(1.0,), drop=0.5, seed=1, out=str(tmp_path / "out")
+    )
+
+
+def stopped_at(number: int, config: dare.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a merge whose disk is full when it comes to a file."""
+    write, files = checkpoint_writer._write_shard, []
+
+    def until(path: Path, *arguments: object) -> str:
+        files.append(path)
+        if len(files) > number:
+            raise OSError(28, "No space left on device", str(path))
+        return write(path, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_writer, "_write_shard", until)
+        with pytest.raises(InputError, match="No space left"):
+            dare.apply(config)
+
+
+def test_a_merge_reads_each_tensor_for_its_checksum_once_and_only_when_it_comes_to_it(
+    merged: dare.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, str]] = []
+    hashed = Folder.digest
+
+    def digest(self: Folder, name: str) -> str:
+        if name not in self._digests:
+            read.append((self.path.name, name))
+        return hashed(self, name)
+
+    monkeypatch.setattr(Folder, "digest", digest)
+    stopped_at(2, merged, monkeypatch)
+    assert read == [(folder, name) for name in NAMES[:2] for folder in ("0", "1")]
+    read.clear()
+    record = json.loads((dare.apply(merged) / "method.json").read_text())
+    assert sorted(read) == sorted((folder, name) for name in NAMES for folder in ("0", "1"))
+    assert record["base"]["sha256"] == Folder(merged.base).sources()
+
+
+@pytest.mark.parametrize("changed", ["base", "models"])
+def test_a_merge_goes_on_only_with_the_tensors_that_it_began_with(
+    changed: str, merged: dare.Config, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_at(2, merged, monkeypatch)
+    folder = Path(merged.base if changed == "base" else merged.models[0])
+    (seed,) = folder.name
+    other = model(int(seed)) | {NAMES[1]: model(7)[NAMES[1]]}
+    shutil.rmtree(folder)
+    save(folder, other)
+    with pytest.raises(InputError, match="was begun with another config or other inputs"):
+        dare.apply(merged)
+    shutil.rmtree(folder)
+    save(folder, model(int(seed)))  # the same again, at another time
+    assert dare.apply(merged).is_dir()
+
+
+@pytest.mark.parametrize("place", [0, 5])
+def test_nan_in_an_input_is_found_on_the_way_and_leaves_nothing(place: int, merged: dare.Config, save: Save) -> None:
+    folder, values = Path(merged.models[0]), model(1)
+    values[NAMES[place]][3, 4] = float("nan")
+    shutil.rmtree(folder)
+    save(folder, values)
+    with pytest.raises(InputError, match=rf"{NAMES[place]} of .* holds NaN or Inf"):
+        dare.apply(merged)
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["0", "1"]
