@@ -11,6 +11,7 @@ from harness_ext.cli import check as _check
 from harness_ext.cli import compare as _compare
 from harness_ext.cli import data as _data
 from harness_ext.cli import demo as _demo
+from harness_ext.cli import export as _export
 from harness_ext.cli import forget_quality as _forget_quality
 from harness_ext.cli import judge_agreement as _judge_agreement
 from harness_ext.cli import memorisation as _memorisation
@@ -59,6 +60,7 @@ app.command("tasks")(_tasks.tasks)
 app.command("run", context_settings=_run.PASS_THROUGH)(_run.run)
 app.command("table")(_table.table)
 app.command("view")(_view.view)
+app.command("export")(_export.export)
 app.command("compare")(_compare.compare)
 app.command("forget-quality")(_forget_quality.forget_quality)
 app.command("memorisation")(_memorisation.memorisation)
