@@ -329,13 +329,15 @@ def front(found: Mapping[str, Any], seed: int) -> str:
         return f"hsl({families.index(family) * 360 // len(families)} 70% 42%)"
 
     marks = [
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour(family)}"><title>{escape(family)}</title></circle>'
+        f'<g><circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{colour(family)}"/><text x="{x:.1f}" y="{y + 2.5:.1f}" '
+        f'font-size="7" fill="white" text-anchor="middle">{families.index(family) + 1}</text>'
+        f"<title>{escape(family)}</title></g>"
         for *at, family in points
         for x, y in [place(*at)]
     ]
     names = [
-        f'<text x="690" y="{30 + 18 * number}" fill="{colour(family)}">{escape(family)}</text>'
-        for number, family in enumerate(families)
+        f'<text x="690" y="{30 + 18 * number}" fill="{colour(family)}">{number} {escape(family)}</text>'
+        for number, family in enumerate(families, start=1)
     ]
     line_of = " ".join(f"{x:.1f},{y:.1f}" for *at, _ in sorted(best) for x, y in [place(*at)])
     limit, _ = place(math.log10(PASSES), 0)
