@@ -18,6 +18,7 @@ from harness_ext.cli import method as _method
 from harness_ext.cli import new_task as _new_task
 from harness_ext.cli import pairs as _pairs
 from harness_ext.cli import path as _path
+from harness_ext.cli import probes as _probes
 from harness_ext.cli import published as _published
 from harness_ext.cli import rejudge as _rejudge
 from harness_ext.cli import replies as _replies
@@ -71,4 +72,5 @@ app.command("path")(_path.path)
 app.command("pairs")(_pairs.pairs)
 app.add_typer(_data.app, name="data")
 app.add_typer(_method.app, name="method")
+app.add_typer(_probes.app, name="probes")
 app.add_typer(_published.app, name="published")

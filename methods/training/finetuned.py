@@ -154,6 +154,7 @@ def finetuned(
     data: Mapping[str, str],
     objective: Callable[[Run], Objective],
     rows_of: Callable[[FineTuning, Any, str], Sequence[Mapping[str, Any]]] = answer_rows,
+    beside: Callable[[Path], None] | None = None,
 ) -> Path:
     """Train ``config.model`` and write what came of it to ``config.out``.
 
@@ -166,6 +167,7 @@ def finetuned(
         data: role → file; an epoch is counted in the rows of the first.
         objective: makes the objective, once model and rows are there.
         rows_of: config, model and file → the file's rows.
+        beside: writes more files into the folder of a checkpoint, before it gets its name.
 
     Returns:
         The folder ``config.out``.
@@ -198,7 +200,9 @@ def finetuned(
         def write(out: str) -> Path:
             if config.trained == "lora":
                 return _write_lora(model, untrained, out, record)
-            return write_checkpoint(base, out, lambda name: _trained_values(model, places.get(name)), record)
+            return write_checkpoint(
+                base, out, lambda name: _trained_values(model, places.get(name)), record, beside=beside
+            )
 
         def keep(step: int) -> None:
             for epoch in config.kept():
@@ -230,6 +234,7 @@ def training_of(config: FineTuning, rows: Rows) -> TrainingConfig:
         learning_rate=config.lr,
         warmup_steps=min(steps, _steps(config, rows, config.warmup_epochs)),
         whole_epochs=True,
+        schedule=getattr(config, "schedule", "linear"),
         checkpoint_every=max(_STEPS_WORTH_KEEPING, steps // 10),
         **{name: getattr(config, name) for name in _SAME_IN_TRAINING},
     )

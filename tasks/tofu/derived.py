@@ -50,13 +50,13 @@ def facts(doc: Mapping[str, Any]) -> str:
 def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     """Model utility of one model's runs, and forget quality against a retain model that was read with it."""
     notes: list[str] = []
-    drawn: dict[tuple[str, str, str, str], Drawn] = {}
+    drawn: dict[tuple[str, ...], Drawn] = {}
     found: list[Row] = []
     for own in lines(rows).values():
         for row, one in _utility(own, runs):
             found.append(row)
             if one is not None:
-                drawn[row.run, row.task, row.metric, row.filter] = one
+                drawn[row.run, row.task, row.metric, row.filter, row.part] = one
     for row in rows:
         if row.task in FORGET and row.metric == "truth_ratio":
             found += _forget_quality(row, runs, notes)

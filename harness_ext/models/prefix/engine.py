@@ -107,13 +107,24 @@ class Engine:
     @property
     def position_bytes(self) -> int:
         """Bytes of the logits of one position, as the model gives them and in single precision."""
-        return 8 * int(self.model.config.get_text_config(decoder=True).vocab_size)
+        return 8 * self.vocabulary
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that the model knows."""
+        return int(self.model.config.get_text_config(decoder=True).vocab_size)
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """What every forward pass runs in."""
         with torch.no_grad(), self.autocast(), self.head.rounded():
             yield
+
+    @contextmanager
+    def choosing(self) -> Iterator[list[Any]]:
+        """What a forward pass runs in of which only the most likely tokens are wanted; see `Head.choosing`."""
+        with torch.no_grad(), self.autocast(), self.head.choosing(self.model) as chosen:
+            yield chosen
 
     def logits(self, real: int, **arguments: Any) -> Any:
         """Logits of one call of the model, ``real`` of whose input tokens are no padding."""

@@ -25,10 +25,12 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.models.hf import PairEncoder, share_documents
+from harness_ext.models.prefix.body import cast_body
 from harness_ext.models.prefix.cache import Traits, Unsuitable, probe
-from harness_ext.models.prefix.decode import SHARE, Decoding, History, SharedDecoding, decode_with_encoder, is_greedy
+from harness_ext.models.prefix.decode import SHARE, History, SharedDecoding, decode_with_encoder, is_greedy
 from harness_ext.models.prefix.engine import Engine, budget, default_budget, limits_on
 from harness_ext.models.prefix.head import Head, head_of
+from harness_ext.models.prefix.rows import Decoding
 from harness_ext.models.prefix.score import Answer, Scoring, Tally, TokenScore, score_with_encoder
 from harness_ext.models.prefix.token_scores import TokenScoresFile
 from harness_ext.models.prefix.tree import arrange
@@ -71,6 +73,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
             settings takes them from there.
         token_scores: a folder, to which the score of every token of every continuation is written
             (:mod:`harness_ext.models.prefix.token_scores`).
+        body_dtype: ``bfloat16`` or ``float16``: precision of everything but the head, with ``dtype=float32``.
         **hf_arguments: see ``hf``. ``batch_size`` is the number of prompts *without a common beginning* that are run
             together; prompts that share one are always run together as memory allows.
 
@@ -85,6 +88,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         kv_budget: int | str | None = None,
         resume: str | None = None,
         token_scores: str | None = None,
+        body_dtype: str | None = None,
         **hf_arguments: Any,
     ) -> None:
         if token_scores and resume:
@@ -94,6 +98,9 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         self._cache_bytes = None if kv_budget is None else budget(kv_budget)
         super().__init__(pretrained, **hf_arguments)
         share_documents(self)
+        self._body_dtype = body_dtype
+        if body_dtype is not None:
+            cast_body(self.model, body_dtype)
         self.spent = Spent()
         self._found: Traits | Unsuitable | None = None
         self._head: Head | None = None
@@ -161,7 +168,8 @@ class PrefixLM(HFLM):  # type: ignore[misc]
 
     def identity(self) -> dict[str, Any]:
         """What stored answers of this model depend on besides the request."""
-        return {**identity_of(self, "hf-prefix"), "scoring": SCORING_VERSION}
+        body = {"body_dtype": self._body_dtype} if self._body_dtype else {}
+        return {**identity_of(self, "hf-prefix"), "scoring": SCORING_VERSION, **body}
 
     # -- log-likelihoods
 
@@ -474,7 +482,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         if self._cache_bytes is None:
             self._cache_bytes = default_budget(self.device)
         if self._head is None:
-            self._head = head_of(self.model)
+            self._head = Head() if self.mixed_precision_dtype else head_of(self.model)
         contexts = (self.max_batch_size or _AUTO_CONTEXTS) if self.batch_size == "auto" else int(self.batch_size)
         return Engine(
             model=self.model,

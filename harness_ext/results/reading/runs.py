@@ -221,9 +221,9 @@ class Derived(NamedTuple):
 
     rows: Sequence[Row]
     notes: Sequence[str] = ()
-    drawn: Mapping[tuple[str, str, str, str], Any] = {}
+    drawn: Mapping[tuple[str, ...], Any] = {}
     """What becomes of each when docs are drawn again (:class:`~harness_ext.results.statistics.bootstrap.Drawn`),
-    by run, task, metric and filter: for its difference to the base model."""
+    by run, task, metric, filter and part: for its difference to the base model."""
 
 
 Visit = Callable[[Sequence[Row], Runs], tuple[Sequence[Row | None], Sequence[Row]]]

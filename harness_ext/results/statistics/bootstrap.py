@@ -100,6 +100,7 @@ class _Form:
     """One metric over units, and its values on the resamples so far."""
 
     def __init__(self, statistic: Resampled, units: Units, draws: int) -> None:
+        self._statistic = statistic
         self.of_counts = statistic.of_counts
         self.n_rows = statistic.n_rows
         self.units = units
@@ -152,7 +153,7 @@ class _Form:
             row_of_unit = np.empty(n_units, dtype=np.intp)
             row_of_unit[self.units.of_documents] = self._rows
             effects = effects[row_of_unit]
-        return Drawn(float(self.of_counts(total)[0]), self.values, {self.units.key: effects})
+        return Drawn(self._statistic.point, self.values, {self.units.key: effects})
 
 
 def draw(
