@@ -154,7 +154,7 @@ def shortly_taught(number: int, seed: int, folder: Path) -> Score:
     """A model that saw the forget set (an even number) or not, with an order and a length of its own."""
     own, tokenizer = world(seed), tokenizer_of(world(seed).words)
     facts = [*own.retain, *(own.forget if number % 2 == 0 else [])]
-    model = taught(loaded(folder / "pretrained"), tokenizer, plain(facts), 6 + number // 2, 1e-3, 100 + number)
+    model = taught(loaded(folder / "pretrained"), tokenizer, plain(facts), 3 + number // 2, 1e-3, 100 + number)
     return {**scored(model, seed, folder), **memorised(model, own)}
 
 
