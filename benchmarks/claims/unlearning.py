@@ -262,7 +262,9 @@ def report(seeds: Mapping[int, Mapping[str, Any]]) -> str:
         half = found["models"]["full"]["utility"] / 2
         for name, arm in found["arms"].items():
             if fallen := [epoch for epoch, score in arm["epochs"].items() if score["utility"] < half]:
-                text.append(f"\ncollapse: {name}: utility below half of the full model's from epoch {fallen[0]} on")
+                text.append(
+                    f"\ncollapse: {name}: utility below half of the full model's after epoch {', '.join(fallen)}"
+                )
         text += ["", *_robustness(own)]
         if "faithfulness" in found:
             text += ["", *_faithfulness(found["faithfulness"])]
@@ -392,7 +394,6 @@ def run_seeds(seeds: Sequence[int], out: Path, processes: int) -> dict[int, dict
                         then(seed)
 
         def try_all(seed: int) -> None:
-            submit(seed, ("models", "retain_again"), control, "retain_again")
             for name, arm in arms().items():
                 submit(seed, ("arms", name), tried, name, arm)
 
@@ -404,6 +405,7 @@ def run_seeds(seeds: Sequence[int], out: Path, processes: int) -> dict[int, dict
         for seed, own in found.items():
             for name in dict.fromkeys(shown["arm"] for shown in lines_of(own).values()):
                 submit(seed, ("arms", name, "after"), attacked, name)
+            submit(seed, ("models", "retain_again"), control, "retain_again")
         collect()
         for number in range(FAITHFUL):
             submit(seeds[0], ("faithfulness", str(number)), shortly_taught, number)
