@@ -154,7 +154,7 @@ def shortly_taught(number: int, seed: int, folder: Path) -> Score:
     """A model that saw the forget set (an even number) or not, with an order and a length of its own."""
     own, tokenizer = world(seed), tokenizer_of(world(seed).words)
     facts = [*own.retain, *(own.forget if number % 2 == 0 else [])]
-    model = taught(loaded(folder / "pretrained"), tokenizer, plain(facts), 6 + number // 2, 1e-3, 100 + number)
+    model = taught(loaded(folder / "pretrained"), tokenizer, plain(facts), 3 + number // 2, 1e-3, 100 + number)
     return {**scored(model, seed, folder), **memorised(model, own)}
 
 
@@ -262,7 +262,9 @@ def report(seeds: Mapping[int, Mapping[str, Any]]) -> str:
         half = found["models"]["full"]["utility"] / 2
         for name, arm in found["arms"].items():
             if fallen := [epoch for epoch, score in arm["epochs"].items() if score["utility"] < half]:
-                text.append(f"\ncollapse: {name}: utility below half of the full model's from epoch {fallen[0]} on")
+                text.append(
+                    f"\ncollapse: {name}: utility below half of the full model's after epoch {', '.join(fallen)}"
+                )
         text += ["", *_robustness(own)]
         if "faithfulness" in found:
             text += ["", *_faithfulness(found["faithfulness"])]
@@ -329,13 +331,15 @@ def front(found: Mapping[str, Any], seed: int) -> str:
         return f"hsl({families.index(family) * 360 // len(families)} 70% 42%)"
 
     marks = [
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour(family)}"><title>{escape(family)}</title></circle>'
+        f'<g><circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{colour(family)}"/><text x="{x:.1f}" y="{y + 2.5:.1f}" '
+        f'font-size="7" fill="white" text-anchor="middle">{families.index(family) + 1}</text>'
+        f"<title>{escape(family)}</title></g>"
         for *at, family in points
         for x, y in [place(*at)]
     ]
     names = [
-        f'<text x="690" y="{30 + 18 * number}" fill="{colour(family)}">{escape(family)}</text>'
-        for number, family in enumerate(families)
+        f'<text x="690" y="{30 + 18 * number}" fill="{colour(family)}">{number} {escape(family)}</text>'
+        for number, family in enumerate(families, start=1)
     ]
     line_of = " ".join(f"{x:.1f},{y:.1f}" for *at, _ in sorted(best) for x, y in [place(*at)])
     limit, _ = place(math.log10(PASSES), 0)
@@ -390,7 +394,6 @@ def run_seeds(seeds: Sequence[int], out: Path, processes: int) -> dict[int, dict
                         then(seed)
 
         def try_all(seed: int) -> None:
-            submit(seed, ("models", "retain_again"), control, "retain_again")
             for name, arm in arms().items():
                 submit(seed, ("arms", name), tried, name, arm)
 
@@ -402,6 +405,7 @@ def run_seeds(seeds: Sequence[int], out: Path, processes: int) -> dict[int, dict
         for seed, own in found.items():
             for name in dict.fromkeys(shown["arm"] for shown in lines_of(own).values()):
                 submit(seed, ("arms", name, "after"), attacked, name)
+            submit(seed, ("models", "retain_again"), control, "retain_again")
         collect()
         for number in range(FAITHFUL):
             submit(seeds[0], ("faithfulness", str(number)), shortly_taught, number)
