@@ -36,7 +36,7 @@ def derive(rows: Sequence[Row], runs: Runs) -> Derived:
         for setting in ("mono", "cross"):
             blocks = {metric: _cells(own, setting, metric) for metric in METRICS}
             for metric, cells in blocks.items():
-                found += _averages(setting, metric, cells)
+                found += _averages(setting, cells) if cells else ()
             if blocks["lpr"]:
                 ranges, changes = _ranges(setting, blocks["lpr"], entry, runs)
                 found += ranges
@@ -53,7 +53,7 @@ def _cells(rows: Sequence[Row], setting: str, metric: str) -> Cells:
     return found
 
 
-def _averages(setting: str, metric: str, cells: Cells) -> Iterator[Row]:
+def _averages(setting: str, cells: Cells) -> Iterator[Row]:
     for place, value in averages({where: row.value for where, row in cells.items()}).items():
         source, language = place
         leaves = [row for where, row in cells.items() if _inside(where, place)]
@@ -85,9 +85,7 @@ def _ranges(setting: str, cells: Cells, entry: Entry, runs: Runs) -> tuple[list[
     macros = {name: averages(own)["all", "all"] for name, own in known.items()}
     found += _ends(leaves[0], [*macros.values()], {"task": f"lcb_{setting}_macro", "part": "all", **_group(leaves)})
     if len(known) < 2:
-        return found, [
-            f"lcb_{setting}: {', '.join(known)} is the only detector here, so ranges are points."
-        ]
+        return found, [f"lcb_{setting}: {', '.join(known)} is the only detector here, so ranges are points."]
     frame = runs.frame
     measured = to_rows(frame[(frame.bench == "lcb") & (frame.origin == "measured") & (frame.level == "task")])
     values: dict[str, dict[str, float]] = {name: {entry.model: value} for name, value in macros.items()}

@@ -19,7 +19,9 @@ from harness_ext.scoring import (
     emobench,
     english_refusals,
     eqbench,
+    fidelity,
     generation,
+    lid,
     refusal_rules,
     seceu,
     soft_label_parsers,
@@ -29,6 +31,9 @@ from harness_ext.scoring import (
     verdict_parsers,
 )
 
+DETECTOR = lid.Detector(lambda text: lid.Identified("en", 0.0), "none")
+"""Tells nothing apart: detectors are others' work."""
+lid.DETECTORS["letters"] = lambda: DETECTOR
 LABELS = ("joy", "no emotion", "anger")
 READ: dict[str, Callable[[str], object]] = {
     "affect.norm": affect.norm,
@@ -52,8 +57,14 @@ READ: dict[str, Callable[[str], object]] = {
         eqbench.parse_scores(text, ["Joy", "No Emotion"], mode) for mode in ("strict", "compat")
     ],
     "eqbench.score_answer": lambda text: eqbench.score_answer(text, {"Joy": 3.0, "Anger": 1.0}),
+    "fidelity.fidelity_of": lambda text: fidelity.fidelity_of(text, "en", "letters"),
     "generation.first_line": generation.first_line,
     "generation.normalise_superni": generation.normalise_superni,
+    "lid.by_script": lid.by_script,
+    "lid.cleaned": lid.cleaned,
+    "lid.identify": lambda text: lid.identify(text, DETECTOR),
+    "lid.language_of_answer": lambda text: lid.language_of_answer(text, DETECTOR),
+    "lid.parts": lid.parts,
     "refusal_rules.classify": lambda text: [refusal_rules.classify(text, rule) for rule in refusal_rules.RULES],
     "seceu.parse_points": lambda text: seceu.parse_points(text, ["Joy", "Anger", "No emotion", "Love"]),
     "soft_label_parsers.parse_score": lambda text: [
