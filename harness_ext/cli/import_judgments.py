@@ -85,10 +85,9 @@ def _told(own: Judgments, questions: list[str], compat: bool) -> str:
     by_turn = ", ".join(
         f"turn {turn}: {count} missing" for turn in (1, 2) if (count := sum(at == turn for _, at in missing))
     )
-    return (
-        f"{own.model}, judged by {own.judge}: turn 1 {one:.4g}, turn 2 {two:.4g}, mean {both:.6g}, "
-        f"n {len(own.scores)}; {len(own.invalid)} invalid{_named(own.invalid)}; {own.duplicates} repeated; {by_turn or 'none missing'}."
-    )
+    means = f"turn 1 {one:.4g}, turn 2 {two:.4g}, mean {both:.6g}, n {len(own.scores)}"
+    failed = f"{len(own.invalid)} invalid{_named(own.invalid)}; {own.duplicates} repeated"
+    return f"{own.model}, judged by {own.judge}: {means}; {failed}; {by_turn or 'none missing'}."
 
 
 def _named(places: list[Place] | Any) -> str:

@@ -35,7 +35,7 @@ def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     for entry, own in lines(row for row in rows if row.level == "task" and row.filter == "none").items():
         for setting in ("mono", "cross"):
             blocks = {metric: _cells(own, setting, metric) for metric in METRICS}
-            for metric, cells in blocks.items():
+            for cells in blocks.values():
                 found += _averages(setting, cells) if cells else ()
             if blocks["lpr"]:
                 ranges, changes = _ranges(setting, blocks["lpr"], entry, runs)

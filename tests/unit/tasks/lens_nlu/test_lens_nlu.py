@@ -99,7 +99,7 @@ def test_two_letters_compete_and_four_as_the_authors_count():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "no pack"),
+        ("{", "cannot be read"),
         ("[]", "no pack"),
         (json.dumps({"name": "x", "language_names": {}, "templates": {}}), "no template 'xcopa'"),
         (
