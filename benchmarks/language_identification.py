@@ -2,8 +2,8 @@
 
     HARNESS_EXT_MIRROR=../shared/mirror python benchmarks/language_identification.py
 
-The strings are Tatoeba's sentences and MGSM's questions in six languages, repeated. Beside ``identify`` stands the plain
-loop over the detector that it asks, without scripts, macro languages and cleaning: their ratio holds on any machine.
+The strings are Tatoeba's sentences and MGSM's questions, repeated. Beside ``identify`` stands the plain loop over the
+detector that it asks, without scripts and macro languages: their ratio holds on any machine.
 """
 
 from __future__ import annotations
@@ -51,9 +51,8 @@ def main() -> None:
     loop = seconds(plain.classify, texts)
     own = seconds(lambda text: lid.identify(text), texts)
     answer = seconds(lambda text: lid.language_of_answer(text), texts)
-    print(
-        f"{N} strings: plain loop {loop:.1f} s, identify {own:.1f} s ({own / loop:.2f}), answers {answer:.1f} s ({answer / loop:.2f})"
-    )
+    print(f"{N} strings, plain loop: {loop:.1f} s")
+    print(f"identify: {own:.1f} s, ratio {own / loop:.2f}; of answers: {answer:.1f} s, ratio {answer / loop:.2f}")
     rows = answers(fetch("lcb", "outputs/llama-3-instruct.csv")).rows
     about = {"lid": lid.DEFAULT, "compat": False, "tokenizer": "words", "words": "lcb"}
     response({"language": "ja", **about}, ["モデルを読み込む。"])
