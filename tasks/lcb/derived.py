@@ -35,8 +35,8 @@ def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     for entry, own in lines(row for row in rows if row.level == "task" and row.filter == "none").items():
         for setting in ("mono", "cross"):
             blocks = {metric: _cells(own, setting, metric) for metric in METRICS}
-            for metric, cells in blocks.items():
-                found += _averages(setting, metric, cells)
+            for cells in blocks.values():
+                found += _averages(setting, cells) if cells else ()
             if blocks["lpr"]:
                 ranges, changes = _ranges(setting, blocks["lpr"], entry, runs)
                 found += ranges
@@ -53,7 +53,7 @@ def _cells(rows: Sequence[Row], setting: str, metric: str) -> Cells:
     return found
 
 
-def _averages(setting: str, metric: str, cells: Cells) -> Iterator[Row]:
+def _averages(setting: str, cells: Cells) -> Iterator[Row]:
     for place, value in averages({where: row.value for where, row in cells.items()}).items():
         source, language = place
         leaves = [row for where, row in cells.items() if _inside(where, place)]

@@ -11,6 +11,7 @@ import pytest
 
 from harness_ext.data import fetch
 from harness_ext.scoring.fidelity import fidelity_of
+from harness_ext.tasks.mtbench.judgments import penalised, rating, read
 from harness_ext.tasks.mtbench.questions import EDITIONS, NEED_REFERENCE, questions
 from harness_ext.tasks.mtbench.replay import answers, turns_of
 
@@ -80,3 +81,30 @@ def test_the_two_files_of_right_answers_contradict_each_other_and_a_switch_choos
     )
     assert "only one brother" in first
     assert "no brother" in second
+
+
+@pytest.fixture(scope="module")
+def judged(golden: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((golden / "multilingual/judgments_ko.json").read_bytes())
+    return content
+
+
+@pytest.mark.usefixtures("mirror")
+def test_stored_judgments_give_the_recorded_means(judged):
+    file = fetch("mtbench_ko", "model_judgment/gpt-4_single_final.jsonl")
+    (own,) = read(file)
+    assert (own.model, own.judge, len(own.scores)) == ("gpt-4_ko", "gpt-4", judged["rows"])
+    assert (own.turn(), own.turn(1), own.turn(2)) == pytest.approx((judged["mean"], judged["turn1"], judged["turn2"]))
+    assert (len(own.invalid), own.duplicates) == (judged["invalid"], judged["duplicates"])
+    assert own.turn(compat=True) == own.turn()
+    texts = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    assert sum(rating(row["judgment"]) == row["score"] for row in texts) == judged["regex_matches_score_field"]
+
+
+@pytest.mark.usefixtures("mirror")
+def test_the_penalty_changes_the_recorded_score_and_mean(judged):
+    (own,) = read(fetch("mtbench_ko", "model_judgment/gpt-4_single_final.jsonl"))
+    answered = turns_of(fetch("mtbench_ko", "reference_answer_ko/gpt-4.jsonl"))
+    less, changed = penalised(own, answered)
+    assert [[int(id), turn] for id, turn in changed] == judged["penalised"]["which"]
+    assert less.turn() == pytest.approx(judged["penalised"]["mean"], abs=1e-9)

@@ -19,8 +19,10 @@ from harness_ext.scoring import (
     emobench,
     english_refusals,
     eqbench,
+    fidelity,
     generation,
     labels,
+    lid,
     probes,
     refusal_rules,
     seceu,
@@ -32,6 +34,9 @@ from harness_ext.scoring import (
     vqa,
 )
 
+DETECTOR = lid.Detector(lambda text: lid.Identified("en", 0.0), "none")
+"""Tells nothing apart: detectors are others' work."""
+lid.DETECTORS["letters"] = lambda: DETECTOR
 LABELS = ("joy", "no emotion", "anger")
 READ: dict[str, Callable[[str], object]] = {
     "affect.norm": affect.norm,
@@ -55,6 +60,7 @@ READ: dict[str, Callable[[str], object]] = {
         eqbench.parse_scores(text, ["Joy", "No Emotion"], mode) for mode in ("strict", "compat")
     ],
     "eqbench.score_answer": lambda text: eqbench.score_answer(text, {"Joy": 3.0, "Anger": 1.0}),
+    "fidelity.fidelity_of": lambda text: fidelity.fidelity_of(text, "en", "letters"),
     "generation.first_line": generation.first_line,
     "generation.normalise_superni": generation.normalise_superni,
     "labels.parse_letter": lambda text: labels.parse_letter(text, "ABCDEFGHIJ"),
@@ -72,6 +78,11 @@ READ: dict[str, Callable[[str], object]] = {
     "probes.people": probes.people,
     "probes.pairs": lambda text: probes.pairs(text, ["dog", "siren"]),
     "probes.guessed": lambda text: probes.guessed(["claw machine", "雪"], ["washing machine"], text),
+    "lid.by_script": lid.by_script,
+    "lid.cleaned": lid.cleaned,
+    "lid.identify": lambda text: lid.identify(text, DETECTOR),
+    "lid.language_of_answer": lambda text: lid.language_of_answer(text, DETECTOR),
+    "lid.parts": lid.parts,
     "refusal_rules.classify": lambda text: [refusal_rules.classify(text, rule) for rule in refusal_rules.RULES],
     "seceu.parse_points": lambda text: seceu.parse_points(text, ["Joy", "Anger", "No emotion", "Love"]),
     "soft_label_parsers.parse_score": lambda text: [
