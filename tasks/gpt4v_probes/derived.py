@@ -31,11 +31,11 @@ class _Number(NamedTuple):
 def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     """For each model: the share right in each block over its docs, what white pictures do, how traits are refused."""
     found: list[Row] = []
-    kept: dict[tuple[str, str, str, str], Drawn] = {}
+    kept: dict[tuple[str, ...], Drawn] = {}
     leaves_only = [row for row in rows if row.level == "task"]
     for row, effect in _effects_of_white(leaves_only, runs):
         found.append(row)
-        kept[row.run, row.task, row.metric, row.filter] = effect
+        kept[row.run, row.task, row.metric, row.filter, row.part] = effect
     for own in lines(row for row in leaves_only if not row.task.endswith(_OTHERS)).values():
         for block in BLOCKS:
             part = [row for row in own if block_of(row.task) == block]
@@ -46,7 +46,7 @@ def derive(rows: Sequence[Row], runs: Runs) -> Derived:
             for number in _refusals(drawn) if block == "refusal" else [_share(leaves, drawn)]:
                 row = _row(f"gpt4v_probes_{block}", number, list(leaves.values()))
                 found.append(row)
-                kept[row.run, row.task, row.metric, row.filter] = number.drawn
+                kept[row.run, row.task, row.metric, row.filter, row.part] = number.drawn
     return Derived(found, (), kept)
 
 
