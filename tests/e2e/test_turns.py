@@ -168,7 +168,7 @@ def test_a_killed_run_over_a_server_asks_again_only_what_was_in_flight(
 
 def test_a_killed_run_of_a_model_goes_on_with_the_answers_it_had(tiny: Path, tmp_path: Path, cache: Path) -> None:
     model = ("--model", "hf", "--model_args", f"pretrained={tiny},dtype=float32", "--device", "cpu")
-    longer = "max_gen_toks=512,min_new_tokens=512"
+    longer = "max_gen_toks=192,min_new_tokens=192"
     settings = ("--gen_kwargs", longer, "--apply_chat_template", "--batch_size", "1")
 
     def kept() -> int:
