@@ -91,8 +91,9 @@ def with_joints(joints: Sequence[Joint], rows: Sequence[Row], runs: Runs) -> Der
     found: list[Row] = []
     notes = []
     for joint in joints:
-        for run in dict.fromkeys(row.run for row in rows):
-            own = {row.task: row for row in rows if row.run == run and row.metric == joint.metric}
+        for run, filtered in dict.fromkeys((row.run, row.filter) for row in rows):
+            about_one = [row for row in rows if (row.run, row.filter, row.metric) == (run, filtered, joint.metric)]
+            own = {row.task: row for row in about_one}
             if not all(half in own for half in joint.halves):
                 continue
             first, second = (runs.scores(own[half]) for half in joint.halves)
