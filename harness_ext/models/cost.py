@@ -99,7 +99,12 @@ def cost(name: str, prompts: Sequence[Prompts]) -> Cost:
 def prompts_of(lm: Any, task: Any) -> Prompts:
     """Encode the built requests of a task as ``hf`` does."""
     encode = PairEncoder(lm)
-    tokens = [each for request in task.instances for each in _encoded(lm, encode, request)]
+    tokens = [
+        each
+        for request in task.instances
+        for each in _encoded(lm, encode, request)
+        for _ in range(request.repeats or 1)
+    ]
     repeated = sum(calls(task, request) for request in task.instances)
     new = sum(calls(task, request) * (new_tokens(request) or 0) for request in task.instances)
     return Prompts(len({request.doc_id for request in task.instances}), repeated, tokens, new)
@@ -170,7 +175,8 @@ def instead_of_asking(say: Callable[[str], None]) -> Iterator[None]:
             return TokensOnly.in_place_of(asked_for[-1], simple_parse_args_string(arguments))
 
     def get_model(name: str) -> type[Backend]:
-        original(name)  # which knows what there is
+        if name not in registry.model_registry:  # an engine that is not installed is known as well
+            original(name)
         asked_for.append(name)
         return Backend
 
