@@ -32,6 +32,10 @@ _LINK = re.compile(r"(?<=\])\(([^)\s#]+)(#[^)\s]*)?\)")
 _TARGETLESS = re.compile(r"\[((?:[^\]\[]|\[[^\]]*\])*)\]\(\)")
 
 
+_ROLE = re.compile(r":(?:class|func|data|mod|meth|attr):`~?([^`]+)`")
+_DOCTEST = re.compile(r"^( +)>>> .*\n(?:\1(?!\"\"\").*\S.*\n)*", re.MULTILINE)
+
+
 def main() -> None:
     """Build the site from nothing."""
     shutil.rmtree(BUILD, ignore_errors=True)
@@ -86,6 +90,14 @@ def _package() -> None:
     shutil.copytree(ROOT / "harness_ext", inside, ignore=without)
     for room in ("methods", "leaderboards"):
         shutil.copytree(ROOT / room, inside / room, ignore=without)
+    for file in inside.rglob("*.py"):
+        text = _ROLE.sub(r"`\1`", file.read_text(encoding="utf-8"))
+        file.write_text(_DOCTEST.sub(_fenced, text), encoding="utf-8")
+
+
+def _fenced(doctest: re.Match[str]) -> str:
+    indent = doctest[1]
+    return f"{indent}```pycon\n{doctest[0]}{indent}```\n"
 
 
 def _reference() -> list[object]:

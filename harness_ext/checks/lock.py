@@ -177,13 +177,16 @@ def sources(roots: Iterable[Any]) -> list[str]:
                 inside = (getattr(own, "fget", None) or getattr(own, "__func__", own) for own in vars(one).values())
                 waiting += (own for own in inside if isinstance(own, FunctionType) and _is_written_in(own, one))
         elif isinstance(one, partial):
+            found.add(f"partial={_told([one.args, one.keywords])}")
             waiting += (one.func, one.args, one.keywords)
         elif isinstance(one, Mapping):
             waiting += one.values()
         elif isinstance(one, list | tuple | set | frozenset):
             waiting += one
         elif callable(one) and hasattr(one, "__dict__"):  # a metric that is an object, such as CorpusMetric
-            waiting += (type(one), *vars(one).values())
+            settings = {name: value for name, value in vars(one).items() if not name.startswith("__")}
+            found.add(f"{type(one).__qualname__}={_told(settings)}")
+            waiting += (type(one), *settings.values())
     return sorted(found)
 
 
