@@ -18,6 +18,7 @@ import json
 import math
 import multiprocessing
 import os
+import random
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -151,10 +152,11 @@ def chosen(epochs: Mapping[Any, Score]) -> Any:
 
 
 def shortly_taught(number: int, seed: int, folder: Path) -> Score:
-    """A model that saw the forget set (an even number) or not, with an order and a length of its own."""
+    """The retain model, taught the forget set besides (an even number) or not, in an order and a length of its own."""
     own, tokenizer = world(seed), tokenizer_of(world(seed).words)
-    facts = [*own.retain, *(own.forget if number % 2 == 0 else [])]
-    model = taught(loaded(folder / "pretrained"), tokenizer, plain(facts), 3 + number // 2, 1e-3, 100 + number)
+    drawn = random.Random(f"{seed}|{number}").sample(own.retain, 2 * len(own.forget))
+    facts = drawn if number % 2 else [*own.forget, *drawn[: len(own.forget)]]
+    model = taught(loaded(folder / "retain"), tokenizer, plain(facts), 3 + number // 2, 1e-3, 100 + number)
     return {**scored(model, seed, folder), **memorised(model, own)}
 
 
@@ -405,10 +407,10 @@ def run_seeds(seeds: Sequence[int], out: Path, processes: int) -> dict[int, dict
         for seed, own in found.items():
             for name in dict.fromkeys(shown["arm"] for shown in lines_of(own).values()):
                 submit(seed, ("arms", name, "after"), attacked, name)
-            submit(seed, ("models", "retain_again"), control, "retain_again")
-        collect()
         for number in range(FAITHFUL):
             submit(seeds[0], ("faithfulness", str(number)), shortly_taught, number)
+        for seed in seeds:
+            submit(seed, ("models", "retain_again"), control, "retain_again")
         collect()
     for seed, own in found.items():  # in the order of the arms, whichever was done first
         found[seed] = {**own, "arms": {name: own["arms"][name] for name in arms() if name in own["arms"]}}
