@@ -15,6 +15,7 @@ from harness_ext.cli import export as _export
 from harness_ext.cli import forget_quality as _forget_quality
 from harness_ext.cli import import_judgments as _import_judgments
 from harness_ext.cli import judge_agreement as _judge_agreement
+from harness_ext.cli import judge_turns as _judge_turns
 from harness_ext.cli import memorisation as _memorisation
 from harness_ext.cli import method as _method
 from harness_ext.cli import new_task as _new_task
@@ -67,6 +68,7 @@ app.command("forget-quality")(_forget_quality.forget_quality)
 app.command("memorisation")(_memorisation.memorisation)
 app.command("replies")(_replies.replies)
 app.command("rejudge")(_rejudge.rejudge)
+app.command("judge-turns")(_judge_turns.judge_turns)
 app.command("import-judgments")(_import_judgments.import_judgments)
 app.command("judge-agreement")(_judge_agreement.judge_agreement)
 app.command("new-task")(_new_task.new_task)

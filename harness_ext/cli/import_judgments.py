@@ -45,7 +45,7 @@ def import_judgments(
     """
     from harness_ext.results.judging.imported import Judged, write
     from harness_ext.tasks.mtbench.judgments import penalised, read
-    from harness_ext.tasks.mtbench.questions import EDITIONS, questions
+    from harness_ext.tasks.mtbench.questions import EDITIONS, Question, questions
     from harness_ext.tasks.mtbench.replay import turns_of
 
     edition = task.removeprefix("mtbench_")
@@ -53,10 +53,16 @@ def import_judgments(
         known = ", ".join(f"mtbench_{name}" for name in EDITIONS)
         raise InputError(f"--task {task}: judgments are of {known}.")
     language = edition.removeprefix("lb_")
-    asked = questions(edition)
     found = read(file)
     if not found:
         raise InputError(f"{file} has no judgments.")
+    metadata: dict[str, Any] = {"version": 1.0, "bench": "mtbench", "part": edition, "language": language}
+    judged_ids = dict.fromkeys(id for own in found for id, _ in (*own.scores, *own.invalid))
+    if all(id.startswith("sample-") for id in judged_ids):  # they must never pass as a benchmark
+        metadata["data"] = "sample"
+        asked = [Question(id, "", [], []) for id in judged_ids]
+    else:
+        asked = questions(edition)
     for own in found:
         if penalty is not None:
             own, changed = penalised(own, turns_of(penalty), language)
@@ -71,7 +77,6 @@ def import_judgments(
         ]
         about: dict[str, Any] = {"name": f"judge_{own.judge}", "type": "stored", "model": own.judge}
         about |= {"penalty": language} if penalty is not None else {}
-        metadata = {"version": 1.0, "bench": "mtbench", "part": edition, "language": language}
         results, _ = write(task, own.model, judged, about, metadata, out)
         ids = [question.id for question in asked]
         say(_told(own, ids, compat))

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
+from typer.testing import CliRunner
 
+from harness_ext.cli.app import app
 from harness_ext.errors import DataError, InputError
 from harness_ext.models.dialogues.player import Dialogue
 from harness_ext.models.dialogues.turns import Turn, conversation
@@ -150,3 +152,94 @@ def test_imported_judgments_are_a_run_whose_mean_is_over_turns_and_names_what_is
 def test_the_mean_of_nothing_is_undefined():
     found = metrics_of([Judged({}, [math.nan, math.nan], 2)])
     assert math.isnan(found["judge_score"].aggregation(found["judge_score"].items))
+
+
+SINGLE = {"name": "single-v1", "system_prompt": "Rate.", "prompt_template": "Q {question} A {answer} {other}"}
+MULTI = {
+    "name": "single-v1-multi-turn",
+    "system_prompt": "Rate.",
+    "prompt_template": "{question_1} | {answer_1} | {question_2} | {answer_2}",
+}
+MATH = {"name": "single-math-v1", "system_prompt": "Rate.", "prompt_template": "{ref_answer_1} | {answer}"}
+
+
+def samples_file(folder: Path, *answers: tuple[str, str]) -> Path:
+    """A samples file of a run on the bundled questions."""
+    home = folder / "my-model"
+    home.mkdir()
+    file = home / "samples_mtbench_ja_2026-01-01T00-00-00.0.jsonl"
+    lines = [
+        {
+            "doc_id": at,
+            "doc": {"id": f"sample-{at}", "category": "math", "turns": ["Q1?", "Q2?"], "reference": ["84", "81"][:at]},
+            "resps": [[json.dumps(own)]],
+            "filtered_resps": [list(own)],
+            "filter": "none",
+            "metrics": [],
+        }
+        for at, own in enumerate(answers)
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return file
+
+
+def judged_by(chat_server: Any, folder: Path, samples: Path, *prompts: dict[str, str]) -> Any:
+    pack = folder / "prompts.jsonl"
+    pack.write_text("".join(json.dumps(one) + "\n" for one in prompts))
+    url = chat_server.url.removesuffix("/chat/completions")
+    options = [
+        "--prompts",
+        str(pack),
+        "--base-url",
+        url,
+        "--model",
+        "j",
+        "--out",
+        str(folder / "out"),
+        "--retries",
+        "0",
+    ]
+    return CliRunner().invoke(app, ["judge-turns", str(samples), *options])
+
+
+def test_a_second_turn_is_never_judged_by_the_prompt_for_a_first_one(tmp_path, chat_server):
+    chat_server.reply = lambda messages: "[[8]]"
+    samples = samples_file(tmp_path, ("one", "two"), ("three", "four"))
+    done = judged_by(chat_server, tmp_path, samples, SINGLE, MATH)
+    assert done.exit_code == 0, done.output
+    assert "turn 2: 2 missing, no multi-turn prompt" in done.output
+    assert "turn 1 8, turn 2 nan" in done.output
+    assert "1 turns have no right answer and take the general prompt" in done.output
+    shown = sorted(messages[1]["content"] for messages in chat_server.asked)
+    assert shown == ["84 | three", "Q Q1? A one {other}"]
+
+
+def test_a_judge_sees_whole_answers_without_reasoning_and_no_slot_in_them_is_filled(tmp_path, chat_server):
+    chat_server.reply = lambda messages: "[[8]]"
+    long = "{answer_2} " + "x" * 50_000
+    samples = samples_file(tmp_path, (f"<think>no</think>{long}", "two"))
+    assert judged_by(chat_server, tmp_path, samples, SINGLE, MULTI).exit_code == 0
+    shown = sorted((messages[1]["content"] for messages in chat_server.asked), key=len)
+    assert shown == [f"Q Q1? A {long} {{other}}", f"Q1? | {long} | Q2? | two"]
+
+
+def test_a_judgment_that_fails_is_invalid_and_named_and_the_others_count(tmp_path, chat_server):
+    too_long = json.dumps({"error": {"code": "context_length_exceeded", "message": "too long"}}).encode()
+    chat_server.reply = lambda messages: (400, too_long) if "two" in messages[1]["content"] else "[[6]] fine"
+    samples = samples_file(tmp_path, ("one", "two"), ("three", "$ERROR$"))
+    done = judged_by(chat_server, tmp_path, samples, SINGLE, MULTI, MATH)
+    assert done.exit_code == 0, done.output
+    assert "mean 6, n 3; 1 invalid (question sample-0 turn 2)" in done.output
+
+
+def test_a_judge_that_stops_answering_loses_nothing_and_is_not_asked_again(tmp_path, chat_server):
+    chat_server.reply = lambda messages: (503, b"") if "four" in messages[1]["content"] else "[[6]]"
+    samples = samples_file(tmp_path, ("one", "two"), ("three", "four"))
+    assert judged_by(chat_server, tmp_path, samples, SINGLE, MULTI, MATH).exit_code != 0
+    kept = (tmp_path / "out" / "judgments_mtbench_ja.jsonl").read_text().count("\n")
+    assert kept == 3
+    chat_server.asked.clear()
+    chat_server.reply = lambda messages: "[[7]]"
+    done = judged_by(chat_server, tmp_path, samples, SINGLE, MULTI, MATH)
+    assert (done.exit_code, len(chat_server.asked)) == (0, 1)
+    assert "mean 6.25, n 4" in done.output
