@@ -11,6 +11,7 @@ from harness_ext.cli import check as _check
 from harness_ext.cli import compare as _compare
 from harness_ext.cli import data as _data
 from harness_ext.cli import demo as _demo
+from harness_ext.cli import export as _export
 from harness_ext.cli import forget_quality as _forget_quality
 from harness_ext.cli import import_judgments as _import_judgments
 from harness_ext.cli import judge_agreement as _judge_agreement
@@ -20,6 +21,7 @@ from harness_ext.cli import method as _method
 from harness_ext.cli import new_task as _new_task
 from harness_ext.cli import pairs as _pairs
 from harness_ext.cli import path as _path
+from harness_ext.cli import probes as _probes
 from harness_ext.cli import published as _published
 from harness_ext.cli import rejudge as _rejudge
 from harness_ext.cli import replies as _replies
@@ -60,6 +62,7 @@ app.command("tasks")(_tasks.tasks)
 app.command("run", context_settings=_run.PASS_THROUGH)(_run.run)
 app.command("table")(_table.table)
 app.command("view")(_view.view)
+app.command("export")(_export.export)
 app.command("compare")(_compare.compare)
 app.command("forget-quality")(_forget_quality.forget_quality)
 app.command("memorisation")(_memorisation.memorisation)
@@ -75,4 +78,5 @@ app.command("path")(_path.path)
 app.command("pairs")(_pairs.pairs)
 app.add_typer(_data.app, name="data")
 app.add_typer(_method.app, name="method")
+app.add_typer(_probes.app, name="probes")
 app.add_typer(_published.app, name="published")

@@ -43,7 +43,7 @@ def derive_by_language(own: Sequence[Row], runs: Runs, metric: str, place: Place
     """
     rows: list[Row] = []
     notes: list[str] = []
-    drawn: dict[tuple[str, str, str, str], Drawn] = {}
+    drawn: dict[tuple[str, ...], Drawn] = {}
     for block, cells in _blocks(own, metric, place).items():
         several = _compared(runs, next(iter(next(iter(cells.values())).values()))[0], metric, place, block)
         macros = language_macro(several)
@@ -62,7 +62,7 @@ def derive_by_language(own: Sequence[Row], runs: Runs, metric: str, place: Place
                 row, one = _mean(cells, languages, runs, f"{block}_{kind}")
                 rows.append(row)
                 if one is not None:
-                    drawn[row.run, row.task, row.metric, row.filter] = one
+                    drawn[row.run, row.task, row.metric, row.filter, row.part] = one
                 if kind == "macro" and (normal := _normalised(cells, languages)) is not None:
                     rows.append(row.model_copy(update={"metric": "normalised", "value": normal, **_NO_INTERVAL}))
         if (worst := _worst(several, mine, cells, better=better)) is not None:

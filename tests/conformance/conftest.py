@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from harness_ext.models.replay.lm import Replay
+
+FOLDER = Path(__file__).parents[2] / "tasks"
 
 Answer = str | Sequence[float]
 """A text, or the log-likelihood of each choice."""
@@ -50,8 +51,8 @@ def replay_dialogues(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., 
 
 def scores_of(model: Replay, leaves: list[str], metadata: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """What lm-eval makes of stored answers, by leaf and metric."""
-    folder = str(resources.files("harness_ext.tasks"))
-    manager = TaskManager(include_path=folder, include_defaults=False, metadata=dict(metadata))
+    folders = [str(bench) for bench in FOLDER.iterdir() if any(leaf.startswith(bench.name) for leaf in leaves)]
+    manager = TaskManager(include_path=folders, include_defaults=False, metadata=dict(metadata))
     report = simple_evaluate(model=model, tasks=leaves, task_manager=manager, bootstrap_iters=0, log_samples=False)
     return {
         leaf: {key.removesuffix(",none"): value for key, value in values.items() if key.endswith(",none")}

@@ -43,6 +43,12 @@ def first_docs(task: Task) -> list[dict]:
     return list(task.eval_docs)[:DOCS]
 
 
+class SeeingDummy(DummyLM):
+    """Answers tasks with pictures, too."""
+
+    MULTIMODAL = True
+
+
 def test_there_are_tasks_and_groups():
     assert MANAGER.all_subtasks
     assert MANAGER.all_groups
@@ -89,7 +95,7 @@ def test_requests_are_built_and_are_all_different(name):
 @each_task
 def test_run_reports_every_declared_metric_for_every_doc(name):
     task = loaded(name)
-    results = evaluate(DummyLM(), {name: task}, limit=DOCS, bootstrap_iters=0, log_samples=True)
+    results = evaluate(SeeingDummy(), {name: task}, limit=DOCS, bootstrap_iters=0, log_samples=True)
     declared = {metric["metric"] for metric in task.config.metric_list}
     reported = {key.split(",")[0] for key in results["results"][name] if "," in key and "_stderr," not in key}
     assert reported == declared
