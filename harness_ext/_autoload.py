@@ -271,6 +271,18 @@ def _say_what_is_wrong(cli: ModuleType) -> None:
         setattr(cli.HarnessCLI, name, in_one_sentence(getattr(cli.HarnessCLI, name)))
 
 
+def _order_by_beginning(backend: ModuleType) -> None:
+    """Let engines that share beginnings be asked for those that begin alike one after the other."""
+    import importlib
+
+    importlib.import_module("harness_ext.models.runs.ordering").order_by_beginning(backend)
+
+
+def _prepare_servers(api_models: ModuleType) -> None:
+    _order_by_beginning(api_models)
+    _keep_what_servers_say(api_models)
+
+
 def _keep_what_servers_say(api_models: Any) -> None:
     """Let the error of a refused request carry the server's reason, which lm-eval logs and drops."""
     import functools
@@ -337,7 +349,9 @@ _ADAPTATIONS: dict[str, Callable[[ModuleType], None]] = {
     "lm_eval.api.model": _know_whose_answers_are_kept,
     "lm_eval._cli.harness": _say_what_is_wrong,
     "lm_eval.models.huggingface": _refuse_encoders,
-    "lm_eval.models.api_models": _keep_what_servers_say,
+    "lm_eval.models.api_models": _prepare_servers,
+    "lm_eval.models.sglang_causallms": _order_by_beginning,
+    "lm_eval.models.vllm_causallms": _order_by_beginning,
 }
 
 if os.environ.get("HARNESS_EXT_AUTOLOAD") != "0":

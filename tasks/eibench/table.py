@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness_ext.leaderboards import generic
@@ -45,6 +45,7 @@ _NAMES = {"ep": "perception (ep)", "ec": "cognition (ec)", "ee": "expression (ee
 _PARTS = tuple(part for parts in EI_ASPECTS.values() for part in parts)
 _LEAVES = len(_PARTS)
 MEANS = ("ei_ep", "ei_ec", "ei_ee", "ei_aspect_macro", "ei_task_macro")
+_PARTIAL = tuple(f"{name}_partial" for name in MEANS)
 _LEAF_MEAN = "Mean of leaves"
 _COLUMNS = (
     Column("Model", numeric=False),
@@ -111,7 +112,9 @@ def _title(words: str, rows: Sequence[Row], kind: Kind) -> str:
 def _summary(rows: Sequence[Row], kind: Kind, partial: bool) -> Table:
     # A group row has no settings of its own beyond those of its leaves, so both fall into the same line.
     cells, notes = [], [definition(ei_scores)]
-    for entry, numbers in lines(row for row in rows if row.metric in ("ei_score", "ei_leaf_mean", *MEANS)).items():
+    for entry, numbers in lines(
+        row for row in rows if row.metric in ("ei_score", "ei_leaf_mean", *MEANS, *_PARTIAL)
+    ).items():
         leaves = [row for row in numbers if row.level == "task"]
         derived = {row.metric: row for row in numbers if row.metric.startswith("ei_") and row.metric != "ei_score"}
         own = {row.part: row.value for row in leaves}
@@ -122,12 +125,18 @@ def _summary(rows: Sequence[Row], kind: Kind, partial: bool) -> Table:
             continue  # a run of extension leaves only
         ran = group.value if group else ei_scores(own, partial=True).task_macro
         whole = derived.get("ei_task_macro")
+
+        def ran_of(name: str, derived: Mapping[str, Row] = derived) -> Row | None:
+            """The row of a mean over all of its leaves, or over those that ran."""
+            of_leaves = derived.get("ei_leaf_mean") if name == "ei_task_macro" else None
+            return derived.get(name) or derived.get(f"{name}_partial") or of_leaves
+
         compared = derived.get("ei_aspect_macro") or derived.get("ei_leaf_mean") or group
         cells.append(
             (
                 Cell(entry.name),
                 Cell(entry.words(leaves)),
-                *(_score(getattr(scores, name.removeprefix("ei_")), derived.get(name)) for name in MEANS),
+                *(_score(getattr(scores, name.removeprefix("ei_")), ran_of(name)) for name in MEANS),
                 _score(ran, next((row for row in (group, whole, derived.get("ei_leaf_mean")) if row), None)),
                 to_base(compared, rows),
                 Cell(f"{present} of {_LEAVES}", present),
