@@ -258,7 +258,7 @@ class Rows:
         arguments: dict[str, Any] = {"input_ids": ids.to(device), "past_key_values": cache, "use_cache": True}
         if mask is not None:
             arguments |= {"attention_mask": mask.to(device), "position_ids": positions.to(device)}
-        with self._engine.choosing() as chosen:
+        with self._engine.choosing(len(ids)) as chosen:
             logits = self._engine.model(**arguments, **self._selects).logits
         self._engine.work.count(ids.numel(), real)
         return chosen.pop() if chosen else logits[:, -1].float().argmax(-1)
