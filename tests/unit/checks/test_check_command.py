@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as SarifLog
 from typer.testing import CliRunner, Result
 
 from harness_ext.checks.docs import question_key
@@ -86,6 +87,7 @@ def test_sarif_has_the_fields_that_its_standard_requires_and_points_into_the_che
     edit(toy / "pick.yaml", "Answer:", "Answer: ")
     assert call("check", "toy", "--sarif", "found.sarif").exit_code == 1
     log = json.loads(Path("found.sarif").read_text(encoding="utf-8"))
+    SarifLog.model_validate(log)  # made from the standard's schema; unknown keys are refused
     # SARIF 2.1.0 (OASIS): 3.13 sarifLog, 3.14 run, 3.19 toolComponent, 3.27 result, 3.29 physicalLocation, 3.30 region
     assert log["version"] == "2.1.0"
     (run,) = log["runs"]

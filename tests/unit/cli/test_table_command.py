@@ -205,3 +205,24 @@ def test_rows_and_columns_are_chosen_by_name() -> None:
     for option, known in (("--rows", "gpt-4o-mini"), ("--columns", "Beats constant")):
         refused = runner.invoke(app, ["table", str(DUMMY), option, "no such thing"])
         assert isinstance(refused.exception, InputError) and known in str(refused.exception)
+
+
+def test_no_number_is_lost_on_the_way_through_csv(tmp_path: Path) -> None:
+    from harness_ext.leaderboards import build
+    from harness_ext.leaderboards.evidence import Evidence
+    from harness_ext.results.reading.runs import read
+
+    evidence = Evidence()
+    runs = read([RESULTS / "0.4.13"], evidence.visit)
+    frame, _ = build.of_runs(runs, evidence)
+    out = tmp_path / "table.csv"
+    assert runner.invoke(app, ["table", str(RESULTS / "0.4.13"), "--output", str(out)]).exit_code == 0
+    with out.open() as lines:
+        again = list(csv.DictReader(lines))
+    numbers = list(frame.select_dtypes("float64"))
+    assert len(again) == len(frame) > 0 and "value" in numbers
+    for name in numbers:
+        told = [float(row[name] or "nan") for row in again]
+        assert all(
+            one == other or (one != one and other != other) for one, other in zip(told, frame[name], strict=True)
+        )

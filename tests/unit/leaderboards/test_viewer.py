@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness_ext.leaderboards import viewer
+from harness_ext.leaderboards import sampled, viewer
 from harness_ext.leaderboards.printable import shortened, visible
 from harness_ext.leaderboards.viewer import MOST_CHARACTERS, MOST_SAMPLES, Viewer, collect, withheld
 from harness_ext.results.reading.frame import to_rows
@@ -219,11 +219,11 @@ def test_withheld_samples_are_nowhere_in_the_data_until_they_are_unlocked(write_
     )
 )
 def test_no_form_of_request_or_answer_breaks_the_viewer(arguments: Any) -> None:
-    prompt, choices = viewer._request(arguments)
+    prompt, choices = sampled.request(arguments)
     assert isinstance(prompt, str)
-    assert isinstance(viewer._answer(arguments), str)
-    assert all(isinstance(option.label, str) for option in viewer._options(arguments, choices))
-    assert isinstance(viewer._gold(arguments, choices), str)
+    assert isinstance(sampled.answer(arguments), str)
+    assert all(isinstance(option.label, str) for option in sampled.options_of(arguments, choices))
+    assert isinstance(sampled.gold(arguments, choices), str)
     json.dumps(viewer._by_value({"metric": arguments}), allow_nan=False)
 
 
