@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -203,17 +202,13 @@ def served(kind: str, path: str, server: str, checkpoint: Path) -> list[str]:
     ]
 
 
-def test_replicas_behind_one_address_asked_by_two_machines_give_the_table_of_one_process(
+def test_replicas_behind_one_address_and_tasks_divided_give_the_answers_of_one_process(
     replicas: list[Replica], one_address: str, checkpoint: Path, alone: Path, tmp_path: Path
 ) -> None:
     asked = served("local-completions", "/v1/completions", one_address, checkpoint)
 
-    def machine(task: str) -> Path:
-        return lm_eval(tmp_path / task, *asked, "--tasks", task)
-
-    with ThreadPoolExecutor() as machines:
-        folders = dict(zip((ANSWERS, GENERATED), machines.map(machine, (ANSWERS, GENERATED)), strict=True))
-    for task, folder in folders.items():
+    for task in (ANSWERS, GENERATED):
+        folder = lm_eval(tmp_path / task, *asked, "--tasks", task)
         assert texts(folder, task) == texts(alone, task)
         assert results(folder)[task] == pytest.approx(results(alone)[task], nan_ok=True)
     assert all("POST /v1/completions" in replica.log.read_text() for replica in replicas)
