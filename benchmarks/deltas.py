@@ -1,30 +1,36 @@
-"""Methods from and to disk against their plain forms that hold everything in memory: memory and time.
+"""Methods from and to disk against their plain forms that hold everything in memory, and against mergekit.
 
     python benchmarks/deltas.py --size tiny                       # seconds: does it run
     python benchmarks/deltas.py                                   # 1.2 billion parameters: 13 GB of disk, minutes
     python benchmarks/deltas.py --methods task_arithmetic --folder /scratch
+    python benchmarks/deltas.py --size small --mergekit mergekit.venv/bin/python
 
 Three randomly initialised bfloat16 Llamas (a base and two models near it) are written in files of 500 MB, then each
-method runs in two forms, each twice (``streamed``, ``plain``, ``plain``, ``streamed``) and every time in a process of
-its own. The files were just written, so that they are in the system's cache as far as it has room:
+method runs in two or three forms, in this order and then in the opposite one, every time in a process of its own and
+with its libraries loaded before the clock starts. The files were just written: all forms find them in the system's
+cache as far as it has room.
 
 * ``streamed``  the method as `harness-ext method run` calls it;
-* ``plain``     the same arithmetic with all models loaded by transformers: task arithmetic over state dicts, IRR by
-  ``realign``; saved by ``save_pretrained``.
+* ``plain``     the same arithmetic with all models loaded by transformers: merges over state dicts, IRR by ``realign``;
+  saved by ``save_pretrained``;
+* ``mergekit``  with ``--mergekit``, the Python of an environment that has it (README.md): the same settings,
+  computed in float32 as here. It takes no checksums, looks for no NaN and reads nothing back.
 
 ``anonymous`` is the peak of memory that only this process can hold (``RssAnon``) beyond what it held before the method
 began, that is, after its libraries were loaded; ``resident`` is the peak of the whole resident set (``VmHWM``), mapped
 pages of files included, which the system takes back when it is short. ``bound`` is what streamed merges of K models
 are allowed: K + 3 float32 arrays of the largest tensor, or of the rows that are worked on together, and 192 MiB. The
-streamed form also reads everything once more than the plain one, to refuse NaN and to record checksums, and once again
-at the end, to verify the output. Streamed IRR rounds each layer's weights as they are stored before the next layer sees
-their outputs, the plain form does not: from the second layer on a few entries differ. Linux only.
+streamed form also refuses NaN, records checksums, and reads its output back to verify it. Streamed IRR rounds each
+layer's weights as they are stored before the next layer sees their outputs, the plain form does not: from the second
+layer on a few entries differ. Linux only.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
+import importlib
 import json
 import os
 import shutil
@@ -34,7 +40,7 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +50,17 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 MEBIBYTE = 2**20
 SHARD_BYTES = 500 * 10**6
 WEIGHTS = (0.5, 0.5)
+DENSITY, DROP = 0.2, 0.5
 ROLES = ("base", "finetuned", "unaligned")
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4, "num_attention_heads": 8},
+    "small": {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 16,
+        "vocab_size": 64_000,
+    },
     "1b": {
         "hidden_size": 2048,
         "intermediate_size": 8192,
@@ -69,7 +83,9 @@ def write_models(folder: Path, size: str) -> None:
     import transformers
     from safetensors.torch import save_file
 
-    config = transformers.LlamaConfig(**SIZES[size], tie_word_embeddings=True, dtype="bfloat16")
+    config = transformers.LlamaConfig(
+        **SIZES[size], tie_word_embeddings=True, dtype="bfloat16", architectures=["LlamaForCausalLM"]
+    )
     with torch.device("meta"):
         shapes = {name: value.shape for name, value in transformers.LlamaForCausalLM(config).named_parameters()}
     groups: list[list[str]] = [[]]
@@ -126,29 +142,63 @@ def _tokenizer() -> Any:
 # -- what is measured
 
 
-def streamed_task_arithmetic(folder: Path, out: Path) -> None:
-    """As ``harness-ext method run task_arithmetic``."""
-    from harness_ext.methods import task_arithmetic
+def streamed_merge(method: str, folder: Path, out: Path) -> None:
+    """As ``harness-ext method run``."""
+    from harness_ext.methods import dare, task_arithmetic, ties
 
     models = tuple(str(folder / role) for role in ROLES[1:])
-    task_arithmetic.apply(
-        task_arithmetic.Config(base=str(folder / "base"), models=models, weights=WEIGHTS, out=str(out))
-    )
+    given = {"base": str(folder / "base"), "models": models, "weights": WEIGHTS, "out": str(out)}
+    if method == "task_arithmetic":
+        task_arithmetic.apply(task_arithmetic.Config(**given))
+    elif method == "ties":
+        ties.apply(ties.Config(**given, density=DENSITY))
+    else:
+        dare.apply(dare.Config(**given, drop=DROP, seed=0))
 
 
-def plain_task_arithmetic(folder: Path, out: Path) -> None:
+def plain_merge(method: str, folder: Path, out: Path) -> None:
     """All state dicts at once."""
     from transformers import AutoModelForCausalLM
+
+    from harness_ext.methods import deltas
 
     base, *others = (AutoModelForCausalLM.from_pretrained(folder / role, dtype="auto") for role in ROLES)
     states = [other.state_dict() for other in others]
     merged = {}
     for name, value in base.state_dict().items():
         wide = value.float()
-        change = sum(weight * (state[name].float() - wide) for weight, state in zip(WEIGHTS, states, strict=True))
+        taus = [state[name].float() - wide for state in states]
+        if method == "dare":
+            keeps = [deltas.keep_mask(seed, name, 0, wide.numel(), DROP).view(wide.shape) for seed in (0, 1)]
+            taus = [deltas.dare(tau, keep, DROP) for tau, keep in zip(taus, keeps, strict=True)]
+        if method == "ties":
+            change = deltas.ties(taus, WEIGHTS, DENSITY)
+        else:
+            change = sum(weight * tau for weight, tau in zip(WEIGHTS, taus, strict=True))
         merged[name] = (wide + change).to(value.dtype)
     base.load_state_dict(merged)
     base.save_pretrained(out)
+
+
+def mergekit_merge(method: str, folder: Path, out: Path) -> None:
+    """As ``mergekit-yaml``."""
+    from mergekit.config import MergeConfiguration
+    from mergekit.merge import MergeOptions, run_merge
+
+    kept = {"task_arithmetic": {}, "ties": {"density": DENSITY}, "dare": {"density": 1 - DROP}}[method]
+    config = {
+        "merge_method": {"dare": "dare_linear"}.get(method, method),
+        "base_model": str(folder / "base"),
+        "models": [
+            {"model": str(folder / role), "parameters": {"weight": weight, **kept}}
+            for role, weight in zip(ROLES[1:], WEIGHTS, strict=True)
+        ],
+        "parameters": {"normalize": True, "lambda": 0.5} if method == "ties" else {"normalize": False},
+        "dtype": "float32",
+        "out_dtype": "bfloat16",
+    }
+    options = MergeOptions(quiet=True, copy_tokenizer=False)
+    run_merge(MergeConfiguration.model_validate(config), str(out), options=options)
 
 
 def streamed_irr(folder: Path, out: Path) -> None:
@@ -182,8 +232,12 @@ def plain_irr(folder: Path, out: Path) -> None:
     finetuned.bfloat16().save_pretrained(out)
 
 
-MEASURED = {
-    "task_arithmetic": {"streamed": streamed_task_arithmetic, "plain": plain_task_arithmetic},
+MERGES = {"streamed": streamed_merge, "plain": plain_merge, "mergekit": mergekit_merge}
+MEASURED: dict[str, dict[str, Callable[[Path, Path], None]]] = {
+    **{
+        method: {form: functools.partial(merge, method) for form, merge in MERGES.items()}
+        for method in ("task_arithmetic", "ties", "dare")
+    },
     "irr": {"streamed": streamed_irr, "plain": plain_irr},
 }
 
@@ -223,11 +277,10 @@ def measure(method: str, form: str, folder: Path, out: Path) -> None:
     import safetensors.torch
     import transformers
 
-    from harness_ext.methods import irr, task_arithmetic
-
-    assert (
-        safetensors and irr and task_arithmetic and transformers.AutoModelForCausalLM
-    )  # loaded before the clock starts
+    assert safetensors and transformers.AutoModelForCausalLM  # loaded before the clock starts
+    libraries = ("mergekit.merge",) if form == "mergekit" else ("harness_ext.methods.ties", "harness_ext.methods.irr")
+    for library in libraries:
+        importlib.import_module(library)
     found: dict[str, float] = {}
     with _watched(found):
         MEASURED[method][form](folder, out)
@@ -263,6 +316,7 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, help="where checkpoints are written for a while (default: a temporary one)"
     )
+    parser.add_argument("--mergekit", type=Path, help="Python of an environment with mergekit")
     parser.add_argument("--worker", nargs=2, metavar=("METHOD", "FORM"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.worker:
@@ -275,15 +329,18 @@ def main() -> None:
         print(f"bound of a streamed merge: {bound(folder) / MEBIBYTE:,.0f} MiB of anonymous memory")
         print(f"{'method':<16} {'form':<9} {'anonymous':>10} {'resident':>10} {'wall':>8} {'processor':>10}")
         for method in given.methods:
-            # Each form once first and once last: the first one reads files that the system's cache may not hold yet.
-            for form in ("streamed", "plain", "plain", "streamed"):
+            forms = [form for form in MEASURED[method] if form != "mergekit" or given.mergekit]
+            took: dict[str, float] = dict.fromkeys(forms, 0.0)
+            for form in [*forms, *reversed(forms)]:
                 shutil.rmtree(folder / f"{method}-{form}", ignore_errors=True)
-                command = [sys.executable, __file__, "--folder", str(folder), "--worker", method, form]
+                python = str(given.mergekit) if form == "mergekit" else sys.executable
+                command = [python, __file__, "--folder", str(folder), "--worker", method, form]
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode:
                     print(f"{method:<16} {form:<9} failed: {done.stderr.strip().splitlines()[-1:]}")
                     continue
                 found = json.loads(done.stdout.splitlines()[-1])
+                took[form] += found["processor"]
                 memory = (f"{found[kind] / MEBIBYTE:>6,.0f} MiB" for kind in ("anonymous", "resident"))
                 print(
                     f"{method:<16} {form:<9}",
@@ -291,9 +348,11 @@ def main() -> None:
                     f"{found['wall']:>6.1f} s {found['processor']:>8.1f} s",
                     flush=True,
                 )
-            outs = [folder / f"{method}-{form}" for form in ("streamed", "plain")]
-            if all(out.is_dir() for out in outs):
-                print(f"{method:<16} largest difference of a weight between the two: {largest_difference(*outs):.2g}")
+            ours, *others = outs = [folder / f"{method}-{form}" for form in forms]
+            for form, other in zip(forms[1:], others, strict=True):
+                if ours.is_dir() and other.is_dir() and took[form]:
+                    ratio, difference = took["streamed"] / took[form], largest_difference(ours, other)
+                    print(f"{method:<16} streamed takes {ratio:.2f} of {form}; largest difference {difference:.2g}")
             for out in outs:
                 shutil.rmtree(out, ignore_errors=True)
     finally:

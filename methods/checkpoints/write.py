@@ -19,6 +19,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ValidationError
 from safetensors import safe_open
@@ -269,8 +270,9 @@ def _edited(base: Checkpoint, name: str, new: Iterable[torch.Tensor], change: Ch
         ):
             if not all_finite(ours):
                 raise InputError(f"{name}: the new values hold NaN or Inf in {dtype}. Nothing was written.")
-            difference = ours.to(wide).double().sub_(theirs.to(wide).double())
-            change.changed += int(torch.count_nonzero(difference))
+            one, other = ours.to(wide), theirs.to(wide)
+            change.changed += int(np.count_nonzero(one.numpy() != other.numpy()))
+            difference = one.double().sub_(other.double())
             squares += float(difference.dot(difference))
         yield rows
         done += count

@@ -1,26 +1,32 @@
-"""The suite on engines that are not ours: several processes, and an OpenAI-compatible server.
+"""The suite on engines that are not ours: several processes, and OpenAI-compatible servers.
 
 Every run asks the same tiny random model for the same tasks; what differs is who runs it.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import requests
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from warm_python import QUIET, python
+
+from harness_ext import read
 
 pytestmark = pytest.mark.slow
 
@@ -107,32 +113,72 @@ def test_two_processes_give_the_results_of_one(checkpoint: Path, alone: Path, tm
         assert len(texts(alone, task)) == 5
 
 
+class Replica(NamedTuple):
+    """A server of the model."""
+
+    address: str
+    log: Path
+
+
 @pytest.fixture(scope="module")
-def server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """``transformers serve`` on loopback."""
+def replicas(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Replica]]:
+    """``transformers serve`` on loopback, twice."""
     for package in ("fastapi", "uvicorn", "openai", "tenacity"):
         if find_spec(package) is None:
             pytest.skip(f"{package} is not installed: pip install 'transformers[serving]' 'lm-eval[api]'")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     program = "from transformers.cli.transformers import main; main()"
-    options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
-    log = tmp_path_factory.mktemp("server") / "log.txt"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, "serve", str(checkpoint), *options],
-            env=os.environ | QUIET | {"TOKENIZERS_PARALLELISM": "false"},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(f"{address}/health", process, log)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+    with ExitStack() as stack:
+        started, processes = [], []
+        for _ in range(2):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            options = ["--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32"]
+            started.append(Replica(f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("server") / "log.txt"))
+            process = subprocess.Popen(
+                [sys.executable, "-c", program, "serve", str(checkpoint), *options],
+                env=os.environ | QUIET | {"TOKENIZERS_PARALLELISM": "false"},
+                stdout=stack.enter_context(started[-1].log.open("w")),
+                stderr=subprocess.STDOUT,
+            )
+            processes.append(process)
+            stack.callback(process.wait, timeout=60)
+            stack.callback(process.terminate)
+        for replica, process in zip(started, processes, strict=True):
+            wait_for(f"{replica.address}/health", process, replica.log)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server(replicas: list[Replica]) -> str:
+    """One of them."""
+    return replicas[0].address
+
+
+@pytest.fixture
+def one_address(replicas: list[Replica]) -> Iterator[str]:
+    """An address that hands requests on to the replicas in turns, as nginx does with ``upstream``."""
+    turns = itertools.cycle(replicas)
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            answer = requests.post(
+                f"{next(turns).address}{self.path}", data=body, headers={"Content-Type": "application/json"}, timeout=60
+            )
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", answer.headers["Content-Type"])
+            self.send_header("Content-Length", str(len(answer.content)))
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{proxy.server_port}"
+        proxy.shutdown()
 
 
 def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -156,18 +202,19 @@ def served(kind: str, path: str, server: str, checkpoint: Path) -> list[str]:
     ]
 
 
-def test_a_server_gives_the_answers_of_the_model_in_this_process(
-    server: str, checkpoint: Path, alone: Path, tmp_path: Path
+def test_replicas_behind_one_address_and_tasks_divided_give_the_answers_of_one_process(
+    replicas: list[Replica], one_address: str, checkpoint: Path, alone: Path, tmp_path: Path
 ) -> None:
-    from_server = lm_eval(
-        tmp_path,
-        *served("local-completions", "/v1/completions", server, checkpoint),
-        "--tasks",
-        f"{ANSWERS},{GENERATED}",
-    )
+    asked = served("local-completions", "/v1/completions", one_address, checkpoint)
+
     for task in (ANSWERS, GENERATED):
-        assert texts(from_server, task) == texts(alone, task)
-        assert results(from_server)[task] == pytest.approx(results(alone)[task], nan_ok=True)
+        folder = lm_eval(tmp_path / task, *asked, "--tasks", task)
+        assert texts(folder, task) == texts(alone, task)
+        assert results(folder)[task] == pytest.approx(results(alone)[task], nan_ok=True)
+    assert all("POST /v1/completions" in replica.log.read_text() for replica in replicas)
+    joined = read(tmp_path).to_pandas()
+    assert joined["model"].nunique() == 1
+    assert {ANSWERS, GENERATED} <= set(joined["task"])
 
 
 def test_a_chat_server_gives_the_answers_of_the_model_in_this_process(
