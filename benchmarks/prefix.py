@@ -8,6 +8,7 @@ Cases:
 
 * ``mbtibench``  MBTIBench's likelihood tasks with their own prompts, four dimensions of the first 8 authors. Real
   records if the data layer finds them (``HARNESS_EXT_MIRROR``), else the bundled sample, which is shorter.
+* ``eibench``    EiBench's likelihood tasks, the first 4 docs of six of them; records as above.
 * ``header``     60 questions with four lettered answers behind one five-shot header.
 * ``answers``    6 questions with four answers of several words behind the same header.
 * ``dialogue``   a dialogue of 12 turns about one text, every turn scored after the turns before it. The answers are
@@ -18,25 +19,31 @@ Cases:
 * ``generate``   greedy answers to 16 questions behind the five-shot header.
 * ``short_N``    32 short prompts that share nothing, with answers of N tokens to score.
 * ``write_N``    32 short prompts that share nothing, with greedy answers of N tokens.
+* ``decode``     one short prompt and a greedy answer of 64 tokens: what a token takes.
+* ``uneven``     48 short prompts whose answers end at a comma: some at once, some after 64 tokens.
 
 For each case and backend: the median time of the runs, in which the backends take turns in going first, and the median
 of the ratios within a run (processor seconds of this process on CPU, which another process can hardly disturb; wall
 seconds on an accelerator), tokens that went into the model, counted at the model, the peak of memory beyond the loaded
 model, and the largest difference between the two backends' answers. ``floor`` is the
-number of tokens when every shared beginning counts once.
+number of tokens when every shared beginning counts once. ``--peer PYTHON FOLDER`` also runs the cases that write
+without a stop sequence with CTranslate2 (README.md), in turns with the others; ``--body-dtype bfloat16`` runs
+``hf-prefix`` with all but the head in 16 bits, whose memory is then that of both models.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import os
 import random
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -98,13 +105,13 @@ def task_requests(names: list[str], limit: int) -> Requests:
     """The requests that lm-eval makes of tasks: of the real records, else of the bundled sample."""
     from lm_eval.tasks import TaskManager
 
+    import harness_ext.tasks
     from harness_ext.errors import HarnessExtError
-    from harness_ext.tasks import mbtibench as mbtibench_tasks
+
+    folder = Path(next(iter(harness_ext.tasks.__path__))) / names[0].split("_")[0]
 
     def build(metadata: dict[str, Any]) -> Requests:
-        manager = TaskManager(
-            include_path=str(Path(mbtibench_tasks.__file__).parent), include_defaults=False, metadata=metadata
-        )
+        manager = TaskManager(include_path=str(folder), include_defaults=False, metadata=metadata)
         tasks = manager.load(names)["tasks"]
         for task in tasks.values():
             task.build_all_requests(limit=limit, rank=0, world_size=1)
@@ -121,6 +128,12 @@ def task_requests(names: list[str], limit: int) -> Requests:
 def mbtibench(_: random.Random) -> Requests:
     """Four dimensions of the first eight authors."""
     return task_requests([f"mbtibench_zero_shot_ll_{part}" for part in ("ei", "sn", "tf", "jp")], limit=8)
+
+
+def eibench(_: random.Random) -> Requests:
+    """Choices of one to many words, four docs of each kind."""
+    names = ("ed_emotion", "emobench_ea", "emobench_eu_cause", "ed_response", "goemotions", "esc_strategy")
+    return task_requests([f"eibench_{name}_ll" for name in names], limit=4)
 
 
 def psycot(_: random.Random) -> Requests:
@@ -211,8 +224,27 @@ def written(rng: random.Random, tokens: int) -> Requests:
     )
 
 
+def decode(rng: random.Random) -> Requests:
+    """One long answer."""
+    arguments = {"until": [], "max_gen_toks": 64, "do_sample": False}
+    return Requests([Instance("generate_until", {"id": 0}, (words(rng, 8), arguments), 0, metadata=("decode", 0, 1))])
+
+
+def uneven(rng: random.Random) -> Requests:
+    """Answers of very different lengths."""
+    arguments = {"until": [","], "max_gen_toks": 64, "do_sample": False}
+    prompts = [f"{words(rng, 1)} said that {words(rng, 2)}" for _ in range(48)]
+    return Requests(
+        [
+            Instance("generate_until", {"id": doc}, (prompt, arguments), doc, metadata=("uneven", doc, 1))
+            for doc, prompt in enumerate(prompts)
+        ]
+    )
+
+
 CASES: dict[str, Callable[[random.Random], Requests]] = {
-    case.__name__: case for case in (mbtibench, header, answers, dialogue, psycot, short, generate)
+    case.__name__: case
+    for case in (mbtibench, eibench, header, answers, dialogue, psycot, short, generate, decode, uneven)
 }
 for _tokens in (1, 2, 3, 4, 8):
     CASES[f"short_{_tokens}"] = partial(short_answers, tokens=_tokens)
@@ -266,6 +298,10 @@ class TokenCount:
 
     def __init__(self, model: Any) -> None:
         self.tokens = 0
+        self.watch(model)
+
+    def watch(self, model: Any) -> None:
+        """Count those of another model, too."""
         model.register_forward_pre_hook(self._add, with_kwargs=True)
 
     def _add(self, _: Any, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -296,6 +332,29 @@ def measured(device: str, count: TokenCount) -> Iterator[dict[str, float]]:
     found["total_mb"] = (torch.cuda.max_memory_allocated() if on_cuda else resident("VmHWM")) / 1e6
 
 
+class Peer:
+    """CTranslate2 in a process of its own."""
+
+    def __init__(self, python: str, folder: str, tokenizer: Any, together: int) -> None:
+        script = Path(__file__).with_name("ctranslate2_peer.py")
+        self._process = subprocess.Popen(
+            [python, str(script), folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._tokenizer = tokenizer
+        self._together = together
+
+    def seconds(self, requests: Sequence[Instance]) -> float:
+        """Processor seconds for greedy answers of full length."""
+        assert self._process.stdin and self._process.stdout
+        prompts = [self._tokenizer.convert_ids_to_tokens(self._tokenizer(one.args[0]).input_ids) for one in requests]
+        count = requests[0].args[1]["max_gen_toks"]
+        print(json.dumps([prompts, count, self._together]), file=self._process.stdin, flush=True)
+        found = json.loads(self._process.stdout.readline())
+        if set(found["new tokens"]) != {count}:
+            print(f"CTranslate2 ended some answers before {count} tokens", file=sys.stderr)
+        return float(found["seconds"])
+
+
 def resident(field: str) -> int:
     """Bytes of resident memory: ``VmRSS`` now, ``VmHWM`` at most."""
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -304,14 +363,18 @@ def resident(field: str) -> int:
     raise RuntimeError(f"{field}: not in /proc/self/status (this benchmark measures memory on Linux)")
 
 
-def difference(left: list[Any], right: list[Any]) -> str:
-    """The largest difference of log-likelihoods, or the number of different texts."""
+def difference(left: list[Any], right: list[Any], lengths: Sequence[int]) -> str:
+    """The largest difference of log-likelihoods, and a token's on average and at most, or how many texts differ."""
     if left and isinstance(left[0], str):
         return f"{sum(a != b for a, b in zip(left, right, strict=True))} of {len(left)} texts"
-    return f"{max(abs(a[0] - b[0]) for a, b in zip(left, right, strict=True)):.1e}"
+    found = [abs(a[0] - b[0]) for a, b in zip(left, right, strict=True)]
+    each = [one / length for one, length in zip(found, lengths, strict=True)]
+    return f"{max(found):.1e} ({statistics.fmean(each):.1e}, at most {max(each):.1e} a token)"
 
 
-def compare(case: str, backends: dict[str, Any], count: TokenCount, device: str, runs: int) -> dict[str, Any]:
+def compare(
+    case: str, backends: dict[str, Any], count: TokenCount, device: str, runs: int, peer: Peer | None
+) -> dict[str, Any]:
     """Run a case on all backends in turns."""
     requests, dialogues = CASES[case](random.Random(case))  # seeded by the name
     row: dict[str, Any] = {"case": case, "requests": len(requests)}
@@ -330,26 +393,36 @@ def compare(case: str, backends: dict[str, Any], count: TokenCount, device: str,
             found[name].append(numbers)
             if name == "hf-prefix":
                 row["floor"] = lm.spent.tree
+        if peer and requests[0].request_type == "generate_until" and requests[0].args[1]["until"] == []:
+            found.setdefault("peer", []).append({"seconds": peer.seconds(requests)})
     pairs = zip(found["hf-prefix"], found["hf"], strict=True)
     row["ratio"] = statistics.median(shared["seconds"] / stock["seconds"] for shared, stock in pairs)
     for name, numbers_of_runs in found.items():
         for key in numbers_of_runs[0]:
             row[f"{name} {key}"] = statistics.median(numbers[key] for numbers in numbers_of_runs)
-    row["difference"] = difference(answers["hf"], answers["hf-prefix"])
+    if requests[0].request_type == "generate_until" and requests[0].args[1]["until"] == []:
+        row["new"] = len(requests) * requests[0].args[1]["max_gen_toks"]
+    row["difference"] = difference(
+        answers["hf"],
+        answers["hf-prefix"],
+        [len(backends["hf"].tok_encode(str(request.args[1]), add_special_tokens=False)) for request in requests],
+    )
     return row
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The numbers as a Markdown table."""
     lines = [
-        "| case | requests | hf s | hf-prefix s | hf-prefix / hf | hf tokens | hf-prefix tokens | floor | over floor "
-        "| hf peak MB | hf-prefix peak MB | difference |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
+        "| case | requests | hf s | hf-prefix s | hf-prefix / hf | CTranslate2 s | ms a new token "
+        "| hf tokens | hf-prefix tokens | floor | over floor | hf peak MB | hf-prefix peak MB | difference |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for row in rows:
-        stock, shared = row["hf seconds"], row["hf-prefix seconds"]
+        stock, shared, peer = row["hf seconds"], row["hf-prefix seconds"], row.get("peer seconds")
+        each = [f"{1000 * one / row['new']:.0f}" for one in (stock, shared, peer) if one] if "new" in row else []
         lines.append(
             f"| {row['case']} | {row['requests']} | {stock:.2f} | {shared:.2f} | {row['ratio']:.2f} "
+            f"| {'' if peer is None else f'{peer:.2f}'} | {' / '.join(each)} "
             f"| {row['hf tokens']:,.0f} | {row['hf-prefix tokens']:,.0f} | {row['floor']:,} "
             f"| {row['hf-prefix tokens'] / row['floor']:.3f} "
             f"| {row['hf total_mb']:,.0f} (+{row['hf peak_mb']:,.0f}) "
@@ -370,6 +443,8 @@ def main() -> None:
     # With auto hf tries out the largest batch of full length first, which counts: long on CPU.
     parser.add_argument("--batch-size", default="1", help="for both backends: a number or auto")
     parser.add_argument("--kv-budget", help="for hf-prefix, for example 2GiB")
+    parser.add_argument("--body-dtype", help="for hf-prefix, for example bfloat16")
+    parser.add_argument("--peer", nargs=2, metavar=("PYTHON", "FOLDER"), help="CTranslate2 and a converted model")
     parser.add_argument("--json", type=Path, help="also write the numbers here")
     chosen = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -382,12 +457,17 @@ def main() -> None:
     batch_size = chosen.batch_size if chosen.batch_size == "auto" else int(chosen.batch_size)
     arguments = {"tokenizer": tokenizer, "batch_size": batch_size, "dtype": chosen.dtype, "device": chosen.device}
     backends = {"hf": HFLM(model, **arguments), "hf-prefix": PrefixLM(model, kv_budget=chosen.kv_budget, **arguments)}
+    other = copy.deepcopy(model) if chosen.body_dtype else None
     count = TokenCount(model)
+    if other is not None:
+        backends["hf-prefix"] = PrefixLM(other, kv_budget=chosen.kv_budget, body_dtype=chosen.body_dtype, **arguments)
+        count.watch(other)
+    peer = Peer(*chosen.peer, tokenizer, batch_size) if chosen.peer else None
     for lm in backends.values():  # the first call of anything is slow
         lm.loglikelihood(short(random.Random(0)).instances[:2], disable_tqdm=True)
     rows = []
     for case in chosen.cases:
-        rows.append(compare(case, backends, count, chosen.device, chosen.runs))
+        rows.append(compare(case, backends, count, chosen.device, chosen.runs, peer))
         print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
     print(
         f"\n{model.config.model_type}, {model.num_parameters():,} parameters, {chosen.dtype}, {chosen.device}, "

@@ -1,4 +1,4 @@
-"""Peak memory of methods that ask the model before unlearning, beside that of plain gradient ascent.
+"""Peak memory of every method of unlearning, beside that of plain gradient ascent.
 
     python benchmarks/unlearning_memory.py
 
@@ -18,13 +18,20 @@ from pathlib import Path
 
 METHODS = {
     "gradient_ascent": [],
-    "npo": ["retain_data=retain.jsonl"],
-    "dpo": ["retain_data=retain.jsonl", "refusals=refusals.txt"],
-    "ga_kl": ["retain_data=retain.jsonl"],
-    "npo with KL": ["retain_data=retain.jsonl", "retain_loss=kl"],
+    "npo": [],
     "undial": [],
     "rkld": ["augment_epochs=1"],
+    "npo with NLL": ["retain_data=retain.jsonl"],
+    "npo with KL": ["retain_data=retain.jsonl", "retain_loss=kl"],
     "rkld with KL": ["augment_epochs=1", "retain_data=retain.jsonl", "retain_loss=kl"],
+    "graddiff": ["retain_data=retain.jsonl"],
+    "ga_kl": ["retain_data=retain.jsonl"],
+    "simnpo": ["retain_data=retain.jsonl"],
+    "dpo": ["retain_data=retain.jsonl", "refusals=refusals.txt"],
+    "idk": ["retain_data=retain.jsonl", "refusals=refusals.txt"],
+    "wga": ["retain_data=retain.jsonl"],
+    "satimp": ["retain_data=retain.jsonl"],
+    "rmu": ["retain_data=retain.jsonl", "trained=all"],
 }
 
 

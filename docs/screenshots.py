@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,7 +26,8 @@ from rich.text import Text
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-c", "from harness_ext.cli import main; main()", "table"]
 ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--force-color-profile=srgb", "--font-render-hinting=none"]
-COLUMNS = 132
+COLUMNS = 144
+WIDTH = 1280
 MOST_BYTES = 150_000
 
 
@@ -43,14 +45,12 @@ def terminal(results: Path, lines: int) -> str:
     return console.export_svg(title=f"harness-ext table {results.name}", unique_id="table")
 
 
-def photograph(
-    browser: Browser, url: str, picture: Path, *, width: int, height: int, element: str | None = None
-) -> None:
+def photograph(browser: Browser, url: str, picture: Path, *, height: int) -> None:
     """Write what a browser shows; fail where the picture is too large for a README."""
-    page = browser.new_page(viewport={"width": width, "height": height}, color_scheme="light", reduced_motion="reduce")
+    page = browser.new_page(viewport={"width": WIDTH, "height": height}, color_scheme="light", reduced_motion="reduce")
     page.goto(url)
     page.wait_for_timeout(500)
-    (page.locator(element) if element else page).screenshot(path=picture, animations="disabled")
+    page.screenshot(path=picture, animations="disabled")
     page.close()
     with Image.open(picture) as full:
         full.convert("RGB").quantize(96, dither=Image.Dither.NONE).save(picture, optimize=True)
@@ -64,18 +64,20 @@ def main() -> None:
     """Write docs/table.png and docs/page.png."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", type=Path, nargs="?", default=Path("results/demo"), help="default: %(default)s")
-    parser.add_argument("--lines", type=int, default=34, help="of the terminal; default: %(default)s")
+    parser.add_argument("--lines", type=int, default=46, help="of the terminal; default: %(default)s")
     given = parser.parse_args()
     if not given.results.is_dir():
         sys.exit(f"{given.results} is no folder: run harness-ext demo first, or name a folder of results")
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
         svg, page = Path(made) / "table.svg", Path(made) / "page.html"
-        svg.write_text(terminal(given.results, given.lines), encoding="utf-8")
+        drawn = terminal(given.results, given.lines)
+        svg.write_text(drawn, encoding="utf-8")
+        across, down = map(float, re.findall(r'viewBox="0 0 (\S+) (\S+)"', drawn)[0])
         write = [*COMMAND, str(given.results), "--output", str(page)]
         subprocess.run(write, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        photograph(browser, svg.as_uri(), HERE / "table.png", width=1280, height=720, element="svg")
-        photograph(browser, page.as_uri(), HERE / "page.png", width=1280, height=800)
+        photograph(browser, svg.as_uri(), HERE / "table.png", height=round(WIDTH * down / across))
+        photograph(browser, page.as_uri(), HERE / "page.png", height=800)
         browser.close()
 
 

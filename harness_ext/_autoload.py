@@ -271,6 +271,18 @@ def _say_what_is_wrong(cli: ModuleType) -> None:
         setattr(cli.HarnessCLI, name, in_one_sentence(getattr(cli.HarnessCLI, name)))
 
 
+def _order_by_beginning(backend: ModuleType) -> None:
+    """Let engines that share beginnings be asked for those that begin alike one after the other."""
+    import importlib
+
+    importlib.import_module("harness_ext.models.runs.ordering").order_by_beginning(backend)
+
+
+def _prepare_servers(api_models: ModuleType) -> None:
+    _order_by_beginning(api_models)
+    _keep_what_servers_say(api_models)
+
+
 def _keep_what_servers_say(api_models: Any) -> None:
     """Let the error of a refused request carry the server's reason, which lm-eval logs and drops."""
     import functools
@@ -279,6 +291,16 @@ def _keep_what_servers_say(api_models: Any) -> None:
     if hasattr(api_models, "ClientSession"):  # the extra lm-eval[api] is installed
         check = importlib.import_module("harness_ext.models.runs.asking").raise_with_reason
         api_models.ClientSession = functools.partial(api_models.ClientSession, raise_for_status=check)
+
+
+def _let_git_be_silent(loggers: Any) -> None:
+    """Keep git from complaining on the terminal where a run is in no repository: lm-eval goes on without its answer."""
+    import functools
+    import subprocess
+    from types import SimpleNamespace
+
+    quiet = functools.partial(subprocess.check_output, stderr=subprocess.DEVNULL)
+    loggers.subprocess = SimpleNamespace(check_output=quiet, CalledProcessError=subprocess.CalledProcessError)
 
 
 def _refuse_encoders(huggingface: ModuleType) -> None:
@@ -323,10 +345,13 @@ _ADAPTATIONS: dict[str, Callable[[ModuleType], None]] = {
     "lm_eval.api.metrics": _add_metrics,
     "lm_eval.api.task": _spare_the_hint_about_metadata,
     "lm_eval.evaluator": _extend_evaluator,
+    "lm_eval.loggers.utils": _let_git_be_silent,
     "lm_eval.api.model": _know_whose_answers_are_kept,
     "lm_eval._cli.harness": _say_what_is_wrong,
     "lm_eval.models.huggingface": _refuse_encoders,
-    "lm_eval.models.api_models": _keep_what_servers_say,
+    "lm_eval.models.api_models": _prepare_servers,
+    "lm_eval.models.sglang_causallms": _order_by_beginning,
+    "lm_eval.models.vllm_causallms": _order_by_beginning,
 }
 
 if os.environ.get("HARNESS_EXT_AUTOLOAD") != "0":

@@ -19,7 +19,7 @@ from harness_ext.results.reading.runs import GroupRun, Run, Runs, TaskRun
 from harness_ext.results.reading.samples import Scores
 from harness_ext.results.statistics import trivial
 from harness_ext.results.statistics.bootstrap import Drawn, weighted
-from harness_ext.results.statistics.intervals import run_drawn
+from harness_ext.results.statistics.intervals import Known, run_drawn
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,7 +43,8 @@ class Evidence:
             base: a model that others will be compared with, beside those that runs name themselves.
         """
         self._all_compared = bool(base)
-        self._drawn: dict[tuple[str, str, str, str], Drawn] = {}
+        self._drawn: dict[tuple[str, ...], Drawn] = {}  # by run, task, metric, filter and part
+        self._known = Known()
         self._kinds = ("derive", "details") if details else ("derive",)
         self._soft_labels: dict[tuple[str, str, str, str], SoftLabels] = {}
         self._trivial: dict[tuple[object, ...], Row] = {}
@@ -78,7 +79,7 @@ class Evidence:
                     runs.notes += more.notes
                     if self._compared(rows, runs):
                         self._drawn.update(more.drawn)
-        told = {(row.task, row.metric, row.filter) for row in derived if row.level == "group"}
+        told = {(row.task, row.metric, row.filter) for row in derived if row.level == "group" and not row.family}
         return [None if (row.task, row.metric, row.filter) in told else row for row in found], derived
 
     def _compared(self, rows: Sequence[Row], runs: Runs) -> bool:
@@ -108,13 +109,13 @@ class Evidence:
                     tasks[row.task] = replace(task, rows=measures[row.task])
                 elif leaves := runs.leaves(row):
                     groups[row.task] = GroupRun(leaves, measures[row.task])
-            drawn, _ = run_drawn(Run(Path(file), rows[0].model, tasks, groups), scores=runs.scored)
+            drawn, _ = run_drawn(Run(Path(file), rows[0].model, tasks, groups), scores=runs.scored, known=self._known)
             for at, row in own:
                 one = drawn.get((row.task, row.metric, row.filter))
                 if one and row.level == "task":
                     runs.drawn[row.run, row.task, row.metric, row.filter] = one
                 if one and compared and row.metric == next(iter(measures[row.task]))[0]:
-                    self._drawn[row.run, row.task, row.metric, row.filter] = one
+                    self._drawn[row.run, row.task, row.metric, row.filter, row.part] = one
                 interval = one.interval if one else None
                 yield at, row.model_copy(update={"low": interval.low, "high": interval.high}) if interval else row
 
@@ -123,18 +124,18 @@ class Evidence:
         tasks: dict[str, list[Row]] = {}
         for row in to_rows(frame[frame.origin == "measured"]) if self._drawn else ():
             tasks.setdefault(row.task, []).append(row)
-        found: dict[tuple[str, str, str, str], tuple[float, float]] = {}
+        found: dict[tuple[str, ...], tuple[float, float]] = {}
         for rows in tasks.values():
             for row in rows:
-                key = (row.run, row.task, row.metric, row.filter)
+                key = (row.run, row.task, row.metric, row.filter, row.part)
                 base = base_of(row, rows) if key in self._drawn else None
-                other = self._drawn.get((base.run, base.task, base.metric, base.filter)) if base else None
+                other = self._drawn.get((base.run, base.task, base.metric, base.filter, base.part)) if base else None
                 if other and other.left_out.keys() == self._drawn[key].left_out.keys():
                     interval = weighted([self._drawn[key], other], [1.0, -1.0]).interval
                     found[key] = interval.low, interval.high
         if not found:
             return frame
-        keys = zip(frame.run, frame.task, frame.metric, frame["filter"], strict=True)
+        keys = zip(frame.run, frame.task, frame.metric, frame["filter"], frame.part, strict=True)
         ends = [found.get(key, (math.nan, math.nan)) for key in keys]
         return frame.assign(delta_low=[low for low, _ in ends], delta_high=[high for _, high in ends])
 

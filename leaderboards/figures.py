@@ -104,6 +104,9 @@ class Palette:
             entry: visible(entry._replace(**dict.fromkeys(set(Entry._fields) - {*always, *varying}, "")).label)
             for entry in entries
         }
+        # Above a bar there is little room: the model alone where that tells the runs apart.
+        alone = len({entry.model for entry in entries}) == len(set(entries)) and not any(e.judge for e in entries)
+        self.short = {entry: visible(entry.model) if alone else label for entry, label in self.labels.items()}
 
     def of(self, entry: Entry) -> int:
         """The number of the run's series."""
@@ -133,10 +136,14 @@ def _by_part(rows: Sequence[Row], kind: Kind, palette: Palette) -> Figure | None
     bars = {part: [_bar(row, palette) for row in own if Entry.of(row) in kept] for part, own in shown.items()}
     chances = {part: _chance(own, kind) for part, own in shown.items()}
     drawn = [bar for own in bars.values() for bar in own]
-    scale = plots.axis([*chances.values(), *(number for bar in drawn for number in (bar.value, bar.low, bar.high))])
+    highest = [*chances.values(), *(number for bar in drawn for number in (bar.value, bar.high))]
+    # One length means one score in all parts, but for those below zero, which would leave the others half as much room.
+    scales = {part: plots.axis([*map(_above_zero, highest), *_ends(own)]) for part, own in bars.items()}
     metric = _printed(leaves[0])
     panels = [
-        Panel(visible(part), plots.bars(own, scale, name=visible(f"{metric} in {part}"), reference=chances[part]))
+        Panel(
+            visible(part), plots.bars(own, scales[part], name=visible(f"{metric} in {part}"), reference=chances[part])
+        )
         for part, own in bars.items()
         if own
     ]
@@ -155,7 +162,15 @@ def _by_part(rows: Sequence[Row], kind: Kind, palette: Palette) -> Figure | None
 
 def _bar(row: Row, palette: Palette) -> plots.Bar:
     entry = Entry.of(row)
-    return plots.Bar(palette.labels[entry], row.value, row.low, row.high, palette.of(entry))
+    return plots.Bar(palette.labels[entry], row.value, row.low, row.high, palette.of(entry), palette.short[entry])
+
+
+def _above_zero(value: float) -> float:
+    return value if value > 0 else 0.0
+
+
+def _ends(drawn: Iterable[plots.Bar]) -> list[float]:
+    return [end for bar in drawn for end in (bar.value, bar.low, bar.high)]
 
 
 def _chance(rows: Sequence[Row], kind: Kind) -> float:

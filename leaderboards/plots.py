@@ -36,13 +36,14 @@ _LABEL = 34
 
 
 class Bar(NamedTuple):
-    """One bar with its interval (NaN for none) and the number of its series."""
+    """One bar with its interval (NaN for none) and the number of its series; ``short`` is a label for little room."""
 
     label: str
     value: float
     low: float
     high: float
     series: int
+    short: str = ""
 
 
 class Dot(NamedTuple):
@@ -129,7 +130,7 @@ def _bar(row: Bar, scale: Axis, top: int) -> Markup:
     tip = row.label if math.isnan(row.value) else f"{row.label}: {_with_interval(row, scale)}"
     marks = [
         Markup("<title>{}</title>").format(tip),
-        Markup('<text class="label" x="0" y="{}">{}</text>').format(top + 13, _cut(row.label)),
+        Markup('<text class="label" x="0" y="{}">{}</text>').format(top + 13, _cut(row.short or row.label)),
         Markup('<text class="value" x="100%" y="{}">{}</text>').format(
             top + 13, "undefined" if math.isnan(row.value) else number(row.value, scale)
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -21,6 +22,8 @@ WIDTH_OF_FILES = 160
 NARROWEST = 12
 """Text is folded down to this width before a column is hidden."""
 
+_HEADING = 15
+"""Words of a heading over numbers are folded down to this width."""
 _NARROW = 6  # below that a terminal is too narrow for the table, and its lines break
 _GAP = 3  # between two columns: padding on either side and the box
 
@@ -75,12 +78,12 @@ def _fitted(table: Table, width: int) -> tuple[Table, list[str]]:
 
 
 def _natural(table: Table) -> list[int]:
-    """The width at which nothing is folded; headings of numbers may break between words."""
+    """The width at which nothing is folded; headings of numbers may break between words and at joints of names."""
     return [
         max(
             cell_len(text)
             for text in (
-                *(column.name.split() if column.numeric else [column.name]),
+                *(_with_joints(column.name, _HEADING).split() if column.numeric else [column.name]),
                 *(line for row in table.rows for line in row[at].text.split("\n")),
             )
         )
@@ -120,15 +123,14 @@ def _listed(table: Table) -> RichTable:
 
 def _drawn(table: Table, console: Console) -> Text:
     """What rich draws with ``box.SIMPLE_HEAD``, in a fraction of the time: it measures and wraps every cell again."""
-    # rich would squeeze columns of numbers, too: give what is left to the columns of text, first come, first served.
+    # rich would squeeze columns of numbers, too: give what is left to the columns of text that need it most.
     widths = _narrowest(table)
     texts = [at for at, column in enumerate(table.columns) if not column.numeric]
     while (spare := console.width - sum(widths) - _GAP * len(widths)) < 0 and any(widths[at] > _NARROW for at in texts):
         widths[max(texts, key=lambda at: widths[at])] -= 1
-    for at, natural in enumerate(_natural(table)):
-        more = max(0, min(spare, natural - widths[at]))
-        spare -= more
-        widths[at] += more
+    natural = _natural(table)
+    for _ in range(min(spare, sum(natural) - sum(widths))):
+        widths[max(texts, key=lambda at: natural[at] / widths[at])] += 1
     columns = list(zip(table.columns, widths, strict=True))
 
     def line(cells: Sequence[str], styles: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -137,7 +139,7 @@ def _drawn(table: Table, console: Console) -> Text:
             yield cell, style
         yield " \n", ""
 
-    names = ["\n".join(column.name.split()) if column.numeric else column.name for column in table.columns]
+    names = [_with_joints(column.name, _HEADING) if column.numeric else column.name for column in table.columns]
     heads = [_lines(name, *column, console) for name, column in zip(names, columns, strict=True)]
     height = max(map(len, heads))
     heads = [[" " * width] * (height - len(own)) + own for own, width in zip(heads, widths, strict=True)]
@@ -163,6 +165,25 @@ def _lines(text: str, column: Column, width: int, console: Console) -> list[str]
     text = text.rstrip(" ") if column.numeric else text
     spaces = width - cell_len(text)
     if spaces < 0 or "\n" in text or "\t" in text:
+        text = text if column.numeric else _with_joints(text, width)
         wrapped = Text(text).wrap(console, width, justify="right" if column.numeric else "left", overflow="fold")
         return [line.plain for line in wrapped]
     return [" " * spaces + text if column.numeric else text + " " * spaces]
+
+
+def _with_joints(text: str, width: int) -> str:
+    """The text with spaces in words that are wider, where a name has a joint.
+
+    >>> _with_joints("smollm2-135m-instruct-q4_1 (chat template)", 14)
+    'smollm2-135m- instruct-q4_1 (chat template)'
+    """
+
+    def broken(word: re.Match[str]) -> str:
+        lines = [""]
+        for piece in re.findall(r"[^-_/]*[-_/]?", word[0]):
+            if cell_len(lines[-1] + piece) > width and lines[-1]:
+                lines.append("")
+            lines[-1] += piece
+        return " ".join(lines)
+
+    return re.sub(r"\S+", lambda word: broken(word) if cell_len(word[0]) > width else word[0], text)

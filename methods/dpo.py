@@ -28,24 +28,34 @@ class Config(Unlearning):
 
 def apply(config: Config) -> Path:
     """Unlearn ``config.forget_data`` and write the model to ``config.out``; raises as `finetuned`."""
+    return unlearned("dpo", config, lambda run: preferred(run, config), refused_rows)
 
-    def forget(run: Run) -> Objective:
-        refused_before = run.reference("forget", refusal_nll, "refusals")
-        before = run.reference("forget", answer_nll)
-        return per_row(
-            "forget",
-            lambda model, batch: dpo(
-                refusal_nll(model, batch),
-                answer_nll(model, batch),
-                refused_before(batch),
-                before(batch),
-                config.beta,
-                config.scale,
-                "sum",
-            ),
-        )
 
-    return unlearned("dpo", config, forget, refused_rows)
+def preferred(run: Run, config: Config) -> Objective:
+    """The loss in two parts, the gradient of the refusals and that of the answers: one forward pass is in memory."""
+    refused_before = run.reference("forget", refusal_nll, "refusals")
+    before = run.reference("forget", answer_nll)
+
+    def loss(refused: torch.Tensor, answered: torch.Tensor, batch: Batch) -> torch.Tensor:
+        return dpo(refused, answered, refused_before(batch), before(batch), config.beta, config.scale, "sum")
+
+    def of_refusals(model: Any, batch: Batch) -> torch.Tensor:
+        with torch.no_grad():
+            answered = answer_nll(model, batch)
+        return loss(refusal_nll(model, batch), answered, batch)
+
+    def of_answers(model: Any, batch: Batch) -> torch.Tensor:
+        with torch.no_grad():
+            refused = refusal_nll(model, batch)
+        own = loss(refused, answer_nll(model, batch), batch)
+        return own - own.detach()  # the value is in the other part already
+
+    answers = Objective(
+        {"answers": 1.0},
+        lambda batch: {"answers": len(batch["forget"]["input_ids"])},
+        lambda model, batch: {"answers": of_answers(model, batch["forget"])},
+    )
+    return per_row("forget", of_refusals) + answers
 
 
 def refusal_nll(model: Any, batch: Batch) -> torch.Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from harness_ext.methods.settings import settings
 from harness_ext.methods.training.finetuned import finetuned
-from harness_ext.methods.training.objective import Objective, answer_nll, answer_tokens
+from harness_ext.methods.training.objective import Batch, Objective, answer_nll, answer_tokens
 from harness_ext.methods.training.unlearning import Forgetting, refused_rows
 
 
@@ -22,12 +23,17 @@ class Config(Forgetting):
 
 def apply(config: Config) -> Path:
     """Unlearn ``config.forget_data`` and write the model to ``config.out``; raises as `finetuned`."""
-    both = Objective(
-        {"nll": 1.0},
-        lambda batch: {"nll": answer_tokens(batch["forget"]["alternate"]) + answer_tokens(batch["retain"])},
-        lambda model, batch: {
-            "nll": answer_nll(model, batch["forget"]["alternate"]).sum() + answer_nll(model, batch["retain"]).sum()
-        },
+    both = _share("refusals", lambda batch: batch["forget"]["alternate"]) + _share(
+        "retained", lambda batch: batch["retain"]
     )
     data = {"forget": config.forget_data, "retain": config.retain_data}
     return finetuned("idk", config, data, lambda run: both, refused_rows)
+
+
+def _share(term: str, own: Callable[[Batch], Batch]) -> Objective:
+    """What some rows add to the mean over the tokens of both, with a forward pass of their own."""
+    return Objective(
+        {term: 1.0},
+        lambda batch: {term: answer_tokens(batch["forget"]["alternate"]) + answer_tokens(batch["retain"])},
+        lambda model, batch: {term: answer_nll(model, own(batch)).sum()},
+    )

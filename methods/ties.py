@@ -42,7 +42,7 @@ class Config(WeightedInputs):
 
 def apply(config: Config) -> Path:
     """Merge and return the output folder; raises as `Merge`."""
-    merge = Merge("ties", config, config.by_role())
+    merge = Merge("ties", config, config.by_role(), by_tensor=config.trim_scope == "tensor")
     trim = _by_tensor(config) if config.trim_scope == "tensor" else _by_vector(config, merge)
     majority = None
     if config.compat == "mergelm":
@@ -61,7 +61,7 @@ _Trim = Callable[[list[Delta]], Iterator[tuple[torch.Tensor, ...]]]
 
 
 def _by_tensor(config: Config) -> _Trim:
-    return lambda taus: zip(*(deltas.trimmed(tau, config.density) for tau in taus), strict=True)
+    return lambda taus: zip(*(deltas.trimmed(tau, config.density, tau.entries) for tau in taus), strict=True)
 
 
 def _by_vector(config: Config, merge: Merge) -> _Trim:

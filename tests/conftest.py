@@ -3,10 +3,14 @@ server."""
 
 from __future__ import annotations
 
+import functools
+import gc
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,9 +20,30 @@ from typing import Any
 import hypothesis
 import pytest
 
+# What datasets makes of a file of JSON goes here, and nothing of what is kept elsewhere is found.
+_hf_home = tempfile.TemporaryDirectory(prefix="hf-home-")
+os.environ["HF_HOME"] = _hf_home.name
+
+# Before torch is loaded: threads that spin while they wait starve one another where cores are shared.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # A busy machine is no failure: no property has a time limit.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+
+def pytest_collection_finish() -> None:
+    """Do once what many tests would do again, to the same end."""
+    if "lm_eval.api.task" in sys.modules:
+        from lm_eval import utils
+        from torch.utils import collect_env
+
+        utils.env.from_string = functools.cache(utils.env.from_string)  # lm-eval compiles a template for every doc
+        # and asks for every run what machine this is, with a dozen commands.
+        collect_env.get_pretty_env_info = functools.cache(collect_env.get_pretty_env_info)
+    gc.collect()
+    gc.freeze()  # statsmodels collects in every call: not among the libraries and thousands of tests
+    gc.set_threshold(100_000, 20, 20)  # a third of the time of a run over many docs was looking for garbage
 
 
 def _folder(variable: str) -> Path:
@@ -64,6 +89,20 @@ def build_wheel() -> Callable[[Path, Path], Path]:
 def wheel(checkout: Path, build_wheel: Callable[[Path, Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this checkout."""
     return build_wheel(checkout, tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session")
+def without_most_tasks() -> Callable[[Path], None]:
+    """Return a function that leaves an environment one of the 200 folders of tasks that lm-eval brings: every process
+    reads all of them, which takes five seconds."""
+
+    def leave(environment: Path) -> None:
+        (tasks,) = environment.glob("lib/python*/site-packages/lm_eval/tasks")
+        for folder in tasks.iterdir():
+            if folder.is_dir() and folder.name not in {"arc", "__pycache__"}:
+                shutil.rmtree(folder)
+
+    return leave
 
 
 @pytest.fixture(scope="session")
@@ -124,6 +163,35 @@ def store_trio() -> Callable[..., Path]:
         for name, verb in (("safe", "refuse"), ("calib", "add")):
             rows = [{"prompt": f"Item {n}?", "answer": f"I {verb} {'more ' * (n % 4)}{n}."} for n in range(11)]
             (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        return folder
+
+    return store
+
+
+@pytest.fixture(scope="session")
+def store_toy() -> Callable[..., Path]:
+    """Return a function that stores the toy model of the golden runs: a random Llama of four layers over bytes."""
+
+    def store(folder: Path) -> Path:
+        import tokenizers
+        import torch
+        import transformers
+
+        letters = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+        vocabulary = {token: number for number, token in enumerate(["<pad>", "<s>", "</s>", "<unk>", *letters])}
+        built = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, []))
+        built.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        built.decoder = tokenizers.decoders.ByteLevel()
+        tokenizer = transformers.PreTrainedTokenizerFast(
+            tokenizer_object=built, pad_token="<pad>", bos_token="<s>", eos_token="</s>"
+        )
+        torch.manual_seed(0)
+        config = transformers.LlamaConfig(
+            vocab_size=260, hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4,
+            num_key_value_heads=2, max_position_embeddings=2048, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+        )  # fmt: skip
+        transformers.LlamaForCausalLM(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
         return folder
 
     return store

@@ -71,7 +71,7 @@ MUTANTS: dict[str, tuple[Mutant, ...]] = {
                "unit/results/test_significance.py"),
         Mutant(f"{R}/statistics/significance.py", "stderr * math.sqrt(units)", "stderr",
                "unit/results/test_significance.py unit/results/test_compare.py"),
-        Mutant(f"{R}/statistics/significance.py", "if total < 2:", "if total < 1:",
+        Mutant(f"{R}/statistics/significance.py", "if total < 2:", "if total < 3:",
                "unit/results/test_significance.py"),
         Mutant(f"{R}/statistics/paired.py", "(self.difference > 0) == self", "(self.difference < 0) == self",
                "unit/results/test_compare.py"),

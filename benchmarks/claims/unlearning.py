@@ -5,9 +5,9 @@
 
 A seed invents its own world and trains a model of it, one that never saw what is to be forgotten, and a second such
 one (:mod:`unlearning_world`); every method is tried with several learning rates (:mod:`unlearning_arms`) and measured
-every second epoch. A method's line is its best utility among the epochs that pass (forget quality at least .05): a
-choice on what is measured, the same for all. The chosen models are then taught a tenth of the forget set again, and
-rounded to eight bits. What is done is not done again. ``table.md``, ``scores.json`` and ``front-seed-N.svg`` are in
+after three of its ten epochs. A method's line is its best utility among the epochs that pass (forget quality at least
+.05): a choice on what is measured, the same for all. The chosen models are then taught a tenth of the forget set again,
+and rounded to eight bits. What is done is not done again. ``table.md``, ``scores.json`` and ``front-seed-N.svg`` are in
 ``--out``.
 """
 
@@ -18,10 +18,11 @@ import json
 import math
 import multiprocessing
 import os
+import random
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ from unlearning_world import (
     loaded,
     make_model,
     measured,
+    memorised,
     plain,
     taught,
     tokenizer_of,
@@ -85,41 +87,60 @@ def control(name: str, seed: int, folder: Path) -> Score:
 
 def tried(name: str, arm: Arm, seed: int, folder: Path) -> dict[str, Any]:
     """Run an arm, measure its epochs, and keep the model of the best."""
-    out = folder / "arms" / name.replace(" ", "_").replace("/", "_")
-    for left in folder.glob(f"arms/{out.name}*"):
+    out = kept(name, folder)
+    for left in out.parent.glob(f"{out.name}*"):
         shutil.rmtree(left)
     out.parent.mkdir(exist_ok=True)
-    own = dict(arm.settings)
+    data = "train_data" if arm.method == "fine_tuning" else "forget_data"
+    own = {"model": str(folder / "full"), data: str(folder / "forget.jsonl"), **arm.settings}
+    subtracted = own.pop("subtracted", None)
     if "refusals" in own:
         own["refusals"] = str(folder / own["refusals"])
     if arm.retains:
         own["retain_data"] = str(folder / "retain.jsonl")
     method = registry.load(arm.method)
     began = time.process_time()
-    method.apply(
-        method.config(
-            model=str(folder / "full"), forget_data=str(folder / "forget.jsonl"), out=str(out), epochs=10,
-            batch_size=32, accumulation=1, keep=list(EPOCHS), **own,
-        )
-    )  # fmt: skip
+    method.apply(method.config(out=str(out), epochs=10, batch_size=32, accumulation=1, keep=list(EPOCHS), **own))
+    if subtracted is not None:
+        _subtract(subtracted, out, folder)
     seconds = time.process_time() - began
     epochs = {str(epoch): scored(loaded(Path(f"{out}-epoch-{epoch}")), seed, folder) for epoch in EPOCHS}
     best = chosen(epochs)
     notes = json.loads((out / "method.json").read_text())["notes"]
-    after = {}
-    start = f"{out}-epoch-{best}"
-    for kind, settings in (
-        ("relearn", {"share": 0.1, "epochs": 5, "lr": 3e-4, "warmup_epochs": 0.0}),
-        ("eight_bit", {}),
-    ):
-        again = registry.load(kind)
-        data = {"forget_data": str(folder / "forget.jsonl")} if kind == "relearn" else {}
-        made = again.apply(again.config(model=start, out=f"{out}-{kind}", **settings, **data))
-        after[kind] = scored(loaded(made), seed, folder)
-    for left in folder.glob(f"arms/{out.name}*"):
+    shutil.rmtree(out)
+    Path(f"{out}-epoch-{best}").rename(out)
+    for left in out.parent.glob(f"{out.name}-epoch-*"):
         shutil.rmtree(left)
     told = {"seconds": seconds, "increment_mean": notes.get("increment_mean")}
-    return {"family": arm.family, "epochs": epochs, "best": best, "after": after, **told}
+    return {"family": arm.family, "epochs": epochs, "best": best, **told}
+
+
+def kept(name: str, folder: Path) -> Path:
+    """Where the model of an arm's best epoch is."""
+    return folder / "arms" / name.replace(" ", "_").replace("/", "_")
+
+
+def attacked(name: str, seed: int, folder: Path) -> dict[str, Score]:
+    """What is measured of an arm's model after relearning a tenth of the forget set, and in eight bits."""
+    after = {}
+    relearning = {"forget_data": str(folder / "forget.jsonl"), "epochs": 5, "lr": 3e-4, "warmup_epochs": 0.0}
+    for kind, settings in (("relearn", relearning), ("eight_bit", {})):
+        method, out = registry.load(kind), Path(f"{kept(name, folder)}-{kind}")
+        shutil.rmtree(out, ignore_errors=True)
+        method.apply(method.config(model=str(kept(name, folder)), out=str(out), **settings))
+        after[kind] = scored(loaded(out), seed, folder)
+        shutil.rmtree(out)
+    return after
+
+
+def _subtract(times: float, out: Path, folder: Path) -> None:
+    """Put the full model, less what every kept epoch changed in it, in the place of these epochs: task arithmetic."""
+    method = registry.load("task_arithmetic")
+    for epoch in EPOCHS:
+        tuned, less = Path(f"{out}-epoch-{epoch}"), Path(f"{out}-less")
+        method.apply(method.config(base=str(folder / "full"), models=[str(tuned)], weights=[-times], out=str(less)))
+        shutil.rmtree(tuned)
+        less.rename(tuned)
 
 
 def chosen(epochs: Mapping[Any, Score]) -> Any:
@@ -131,11 +152,12 @@ def chosen(epochs: Mapping[Any, Score]) -> Any:
 
 
 def shortly_taught(number: int, seed: int, folder: Path) -> Score:
-    """A model that saw the forget set (an even number) or not, with an order and a length of its own."""
+    """The retain model, taught the forget set besides (an even number) or not, in an order and a length of its own."""
     own, tokenizer = world(seed), tokenizer_of(world(seed).words)
-    facts = [*own.retain, *(own.forget if number % 2 == 0 else []), *own.authors, *own.countries]
-    model = loaded(folder / "pretrained")
-    return scored(taught(model, tokenizer, plain(facts), 10 + number // 2, 1e-3, 100 + number), seed, folder)
+    drawn = random.Random(f"{seed}|{number}").sample(own.retain, 2 * len(own.forget))
+    facts = drawn if number % 2 else [*own.forget, *drawn[: len(own.forget)]]
+    model = taught(loaded(folder / "retain"), tokenizer, plain(facts), 3 + number // 2, 1e-3, 100 + number)
+    return {**scored(model, seed, folder), **memorised(model, own)}
 
 
 FAITHFULNESS: Mapping[str, Callable[[Score], float]] = {
@@ -143,6 +165,12 @@ FAITHFULNESS: Mapping[str, Callable[[Score], float]] = {
     "forget ROUGE-L recall": lambda score: score["forget_rouge"],
     "truth ratio, its distance from 1": lambda score: -score["forget_truth"],
     "forget quality (KS distance)": lambda score: score["D"],
+    "exact memorisation": lambda score: score["exact_memorization"],
+    "extraction strength": lambda score: score["extraction_strength"],
+    "AUC of the attack by loss": lambda score: score["mia_loss_auc"],
+    "AUC of the attack by zlib": lambda score: score["mia_zlib_auc"],
+    "AUC of the attack by min-k (and privleak)": lambda score: score["mia_min_k_auc"],
+    "AUC of the attack by min-k++": lambda score: score["mia_min_k_plus_plus_auc"],
     "model utility": lambda score: score["utility"],
 }
 """Metric → what should be higher for a model that saw the forget set."""
@@ -156,6 +184,12 @@ def line(found: Mapping[str, Any], family: str) -> Score | None:
     best = chosen(own)
     arm = found["arms"][best]
     return {**own[best], "arm": best, "epoch": arm["best"], "last": arm["epochs"][max(arm["epochs"], key=int)], **arm}
+
+
+def lines_of(found: Mapping[str, Any]) -> dict[str, Score]:
+    """Family → its line."""
+    families = dict.fromkeys(arm.family for arm in arms().values())
+    return {family: shown for family in families if (shown := line(found, family))}
 
 
 def passing_utility(found: Mapping[str, Any], family: str) -> float:
@@ -208,7 +242,6 @@ def ranks(values: Mapping[str, float]) -> dict[str, int]:
 
 def report(seeds: Mapping[int, Mapping[str, Any]]) -> str:
     """Tables, collapses and claims of all seeds, as Markdown."""
-    families = dict.fromkeys(arm.family for arm in arms().values())
     text = [
         f"Seeds {', '.join(map(str, seeds))}. Forget quality: log10 p of the two-sided KS test of truth ratios",
         f"(geometric, n = m = 100) against the retain model; {PASSES} is {math.log10(PASSES):.2f}. Where p passes, the",
@@ -224,14 +257,16 @@ def report(seeds: Mapping[int, Mapping[str, Any]]) -> str:
         text += ["| --- |" + " ---: |" * 5 + " --- | ---: |"]
         for name, score in found["models"].items():
             text.append(f"| {name} | {_cells(score)} |  |  |")
-        own = {family: shown for family in families if (shown := line(found, family))}
+        own = lines_of(found)
         for shown in own.values():
             name = f"{shown['arm']}, {shown['epoch']}"
             text.append(f"| {shown['family']} | {_cells(shown)} | {name} | {shown['last']['utility']:.3f} |")
         half = found["models"]["full"]["utility"] / 2
         for name, arm in found["arms"].items():
             if fallen := [epoch for epoch, score in arm["epochs"].items() if score["utility"] < half]:
-                text.append(f"\ncollapse: {name}: utility below half of the full model's from epoch {fallen[0]} on")
+                text.append(
+                    f"\ncollapse: {name}: utility below half of the full model's after epoch {', '.join(fallen)}"
+                )
         text += ["", *_robustness(own)]
         if "faithfulness" in found:
             text += ["", *_faithfulness(found["faithfulness"])]
@@ -298,13 +333,15 @@ def front(found: Mapping[str, Any], seed: int) -> str:
         return f"hsl({families.index(family) * 360 // len(families)} 70% 42%)"
 
     marks = [
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour(family)}"><title>{escape(family)}</title></circle>'
+        f'<g><circle cx="{x:.1f}" cy="{y:.1f}" r="6" fill="{colour(family)}"/><text x="{x:.1f}" y="{y + 2.5:.1f}" '
+        f'font-size="7" fill="white" text-anchor="middle">{families.index(family) + 1}</text>'
+        f"<title>{escape(family)}</title></g>"
         for *at, family in points
         for x, y in [place(*at)]
     ]
     names = [
-        f'<text x="690" y="{30 + 18 * number}" fill="{colour(family)}">{escape(family)}</text>'
-        for number, family in enumerate(families)
+        f'<text x="690" y="{30 + 18 * number}" fill="{colour(family)}">{number} {escape(family)}</text>'
+        for number, family in enumerate(families, start=1)
     ]
     line_of = " ".join(f"{x:.1f},{y:.1f}" for *at, _ in sorted(best) for x, y in [place(*at)])
     limit, _ = place(math.log10(PASSES), 0)
@@ -332,37 +369,49 @@ def run_seeds(seeds: Sequence[int], out: Path, processes: int) -> dict[int, dict
     found: dict[int, dict[str, Any]] = {
         seed: json.loads(file.read_text()) if file.exists() else {"arms": {}} for seed, file in files.items()
     }
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
-        jobs: dict[Any, tuple[int, str, str]] = {}
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        jobs: dict[Future[Any], tuple[int, tuple[str, ...]]] = {}
 
-        def submit(seed: int) -> None:
-            own, folder = found[seed], files[seed].parent
+        def submit(seed: int, place: tuple[str, ...], function: Callable[..., Any], *arguments: Any) -> None:
+            """Have something done, unless its result is at its place in the seed's scores already."""
+            inner = found[seed]
+            for key in place:
+                if key not in inner:
+                    jobs[pool.submit(function, *arguments, seed, files[seed].parent)] = (seed, place)
+                    return
+                inner = inner[key]
+
+        def collect(then: Callable[[int], None] = lambda seed: None) -> None:
+            """Keep what is done, as it comes; ``then`` follows a seed's models."""
+            while jobs:
+                for done in wait(jobs, return_when=FIRST_COMPLETED).done:
+                    seed, (*outer, key) = jobs.pop(done)
+                    inner = found[seed]
+                    for one in outer:
+                        inner = inner.setdefault(one, {})
+                    inner[key] = done.result()
+                    _keep(files[seed], found[seed])
+                    print(f"seed {seed}: {' '.join([*outer, key])}", flush=True)
+                    if key == "models":
+                        then(seed)
+
+        def try_all(seed: int) -> None:
             for name, arm in arms().items():
-                if name not in own["arms"]:
-                    jobs[pool.submit(tried, name, arm, seed, folder)] = (seed, "arms", name)
-            if "retain_again" not in own["models"]:
-                jobs[pool.submit(control, "retain_again", seed, folder)] = (seed, "models", "retain_again")
-            if seed == seeds[0]:
-                for number in map(str, range(FAITHFUL)):
-                    if number not in own.setdefault("faithfulness", {}):
-                        jobs[pool.submit(shortly_taught, int(number), seed, folder)] = (seed, "faithfulness", number)
+                submit(seed, ("arms", name), tried, name, arm)
 
-        waiting = {pool.submit(prepared, s, files[s].parent): s for s in seeds if "models" not in found[s]}
         for seed in seeds:
+            submit(seed, ("models",), prepared)
             if "models" in found[seed]:
-                submit(seed)
-        for done in as_completed(list(waiting)):
-            seed = waiting[done]
-            found[seed]["models"] = done.result()
-            _keep(files[seed], found[seed])
-            print(f"seed {seed}: models", flush=True)
-            submit(seed)
-        for done in as_completed(list(jobs)):
-            seed, kind, name = jobs[done]
-            found[seed][kind][name] = done.result()
-            _keep(files[seed], found[seed])
-            print(f"seed {seed}: {name}", flush=True)
+                try_all(seed)
+        collect(try_all)
+        for seed, own in found.items():
+            for name in dict.fromkeys(shown["arm"] for shown in lines_of(own).values()):
+                submit(seed, ("arms", name, "after"), attacked, name)
+        for number in range(FAITHFUL):
+            submit(seeds[0], ("faithfulness", str(number)), shortly_taught, number)
+        for seed in seeds:
+            submit(seed, ("models", "retain_again"), control, "retain_again")
+        collect()
     for seed, own in found.items():  # in the order of the arms, whichever was done first
         found[seed] = {**own, "arms": {name: own["arms"][name] for name in arms() if name in own["arms"]}}
     return found

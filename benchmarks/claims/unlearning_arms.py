@@ -1,13 +1,14 @@
 """Every method of unlearning with the settings that are tried on the invented authors.
 
-Every method is tried with more than one learning rate: it matters as much as the method. RKLD's strength is tried, too.
+Every method is tried with more than one learning rate: it matters as much as the method. RKLD's strength is tried, too,
+and how often task arithmetic (TA) subtracts what fine-tuning on the forget set changed.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-EPOCHS = (2, 4, 6, 8, 10)
+EPOCHS = (3, 6, 10)
 """At whose ends a model is measured."""
 AUGMENT = {"augment_epochs": 10, "augment_lr": 3e-4}
 
@@ -25,11 +26,11 @@ class Arm(NamedTuple):
 
 def arms() -> dict[str, Arm]:
     """Name → arm."""
-    found = {}
-    for arm in _all():
-        own = " ".join(f"{key}={value}" for key, value in arm.settings.items() if key not in AUGMENT)
-        found[f"{arm.family} {own}"] = arm
-    return found
+    swept = ("lr", "suppression", "subtracted")
+    return {
+        " ".join([arm.family, *(f"{key}={arm.settings[key]}" for key in swept if key in arm.settings)]): arm
+        for arm in _all()
+    }
 
 
 def _all() -> list[Arm]:
@@ -59,4 +60,4 @@ def _all() -> list[Arm]:
         Arm(family, method, {"lr": rates[place], **own}, retains)
         for place in (1, 0)
         for family, method, rates, own, retains in swept
-    ]
+    ] + [Arm("TA", "fine_tuning", {"lr": 3e-4, "subtracted": times}) for times in (2.5, 1.0)]

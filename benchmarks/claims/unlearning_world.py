@@ -21,9 +21,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from harness_ext.methods.training.loop import TrainingConfig, train
-from harness_ext.methods.training.objective import answer_lengths, answer_nll
+from harness_ext.methods.training.objective import answer_lengths, answer_logits, answer_nll, scored_tokens
 from harness_ext.methods.training.rows import pad, token_rows
-from harness_ext.scoring.unlearning import aggregate_truth_ratios, model_utility
+from harness_ext.scoring.unlearning import (
+    aggregate_truth_ratios,
+    auc,
+    exact_memorisation,
+    extraction_strength,
+    min_k,
+    min_k_plus_plus,
+    model_utility,
+    zlib_score,
+)
 
 ATTRIBUTES = {
     "birthplace": ("where was {} born ?", "{} was born in {} .", "the birthplace of {} is {} ."),
@@ -57,6 +66,8 @@ class World(NamedTuple):
     authors: list[Fact]
     """Of real authors."""
     countries: list[Fact]
+    unseen: list[Fact]
+    """Of authors that no model is told of."""
     words: list[str]
 
     def evaluated(self) -> dict[str, list[Fact]]:
@@ -93,12 +104,14 @@ def world(seed: int) -> World:
 
     values = {kind: invent(40) for kind in (*ATTRIBUTES, *COUNTRY)}
     first, last = invent(60), invent(100)
-    pairs = rng.sample([f"{one} {two}" for one in first for two in last], 300)
+    names = [f"{one} {two}" for one in first for two in last]
+    pairs = rng.sample(names, 300)
     invented = facts(pairs[:200], ATTRIBUTES, 5)
     authors, countries = facts(pairs[200:], ATTRIBUTES, 3), facts(invent(60), COUNTRY, 3)
-    texts = [text for fact in (*invented, *authors, *countries) for text in (*fact[:3], *fact.wrong)]
+    unseen = facts(rng.sample(sorted({*names} - {*pairs}), 20), ATTRIBUTES, 5)
+    texts = [text for fact in (*invented, *authors, *countries, *unseen) for text in (*fact[:3], *fact.wrong)]
     words = sorted({word for text in (*texts, *REFUSALS) for word in text.split()})
-    return World(invented[:900], invented[900:], authors, countries, words)
+    return World(invented[:900], invented[900:], authors, countries, unseen, words)
 
 
 def tokenizer_of(words: Sequence[str]) -> PreTrainedTokenizerFast:
@@ -203,6 +216,41 @@ def measured(model: Any, own: World) -> Measured:
             ratios = truth.tolist()
     forgotten = (found[f"forget_{name}"] for name in ("prob", "rougeL_recall", "truth_ratio"))
     return Measured(model_utility(found), *forgotten, ratios)
+
+
+def memorised(model: Any, own: World) -> dict[str, float]:
+    """What the scores of single tokens tell of the forget set, beside answers about authors that no model was told of.
+
+    AUC: 1 where every forgotten answer looks more familiar than any unseen one.
+    """
+    model, tokenizer = model.eval(), tokenizer_of(own.words)
+    scores: dict[str, list[list[float]]] = {}
+    for side, facts in (("forget", own.forget), ("unseen", own.unseen)):
+        batch = pad(token_rows(tokenizer, plain(facts)))
+        with torch.no_grad():
+            log_probs = answer_logits(model, batch).double().log_softmax(-1)
+        tokens, lengths = scored_tokens(batch), answer_lengths(batch).tolist()
+        mean = (log_probs.exp() * log_probs).sum(-1)
+        variance = (log_probs.exp() * log_probs.square()).sum(-1) - mean.square()
+        columns = (log_probs.gather(-1, tokens[:, None])[:, 0], log_probs.argmax(-1) == tokens, mean, variance)
+        scores[side] = [
+            [
+                exact_memorisation(hits[:-1].tolist()),
+                extraction_strength(hits[:-1].tolist()),
+                -float(own_scores.mean()),
+                zlib_score(-float(own_scores.mean()), fact.answer),
+                min_k(own_scores),
+                min_k_plus_plus(own_scores, means, variances),
+            ]
+            for fact, own_scores, hits, means, variances in zip(
+                facts, *(column.split(lengths) for column in columns), strict=True
+            )
+        ]
+    forget, unseen = np.array(scores["forget"]), np.array(scores["unseen"])
+    found = {"exact_memorization": forget[:, 0].mean(), "extraction_strength": forget[:, 1].mean()}
+    for place, name in enumerate(("loss", "zlib", "min_k", "min_k_plus_plus"), start=2):
+        found[f"mia_{name}_auc"] = auc(forget[:, place], unseen[:, place])
+    return {name: float(value) for name, value in found.items()}
 
 
 def losses(model: Any, tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> Any:

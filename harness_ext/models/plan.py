@@ -67,7 +67,7 @@ def task_plans(tasks: Mapping[str, Any]) -> list[TaskPlan]:
                 task=name,
                 request_type=requests[0].request_type,
                 docs=len({request.doc_id for request in requests}),
-                requests=sum(_calls(task, request) for request in requests),
+                requests=sum(calls(task, request) for request in requests),
                 median_characters=round(statistics.median(sizes)),
                 max_characters=max(sizes),
                 max_new_tokens=max(limits, default=None),
@@ -76,7 +76,7 @@ def task_plans(tasks: Mapping[str, Any]) -> list[TaskPlan]:
     return plans
 
 
-def _calls(task: Any, request: Instance) -> int:
+def calls(task: Any, request: Instance) -> int:
     """How often the model is asked for one request."""
     return (request.repeats or 1) * (len(request.doc["turns"]) if has_dialogues(task) else 1)
 
@@ -96,13 +96,21 @@ def describe_requests(plans: Sequence[TaskPlan]) -> str:
         size = f"{plan.median_characters}/{plan.max_characters}"
         new = limit if plan.request_type == "generate_until" else "-"
         rows.append((plan.task, plan.request_type, str(plan.docs), str(plan.requests), size, new))
+    head = f"Plan: {requests} requests to the model for {docs} docs of {len(plans)} task{'s' * (len(plans) != 1)}"
+    return "\n".join([head, *table_of(rows, left=2)])
+
+
+def table_of(rows: Sequence[Sequence[str]], left: int) -> Iterator[str]:
+    """Lines of cells below one another, the first ``left`` of each to the left, the others to the right.
+
+    >>> list(table_of([("task", "docs"), ("toy", "4")], left=1))
+    ['  task  docs', '  toy      4']
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [f"Plan: {requests} requests to the model for {docs} docs of {len(plans)} task{'s' * (len(plans) != 1)}"]
     for row in rows:
-        names = [cell.ljust(width) for cell, width in zip(row[:2], widths[:2], strict=True)]
-        numbers = [cell.rjust(width) for cell, width in zip(row[2:], widths[2:], strict=True)]
-        lines.append("  " + "  ".join(names + numbers))
-    return "\n".join(lines)
+        names = [cell.ljust(width) for cell, width in zip(row[:left], widths[:left], strict=True)]
+        numbers = [cell.rjust(width) for cell, width in zip(row[left:], widths[left:], strict=True)]
+        yield "  " + "  ".join(names + numbers)
 
 
 def describe_time(estimate: Estimate | None) -> str:
@@ -144,7 +152,7 @@ def estimate(lm: Any, tasks: Mapping[str, Any]) -> Estimate | None:
     requests: defaultdict[str, list[Instance]] = defaultdict(list)
     for task in tasks.values():
         for request in task.instances:
-            requests[request.request_type] += [request] * _calls(task, request)
+            requests[request.request_type] += [request] * calls(task, request)
     batch = model.batch_size if isinstance(model.batch_size, int) else 1
     probed = 1 if str(model.device) == "cpu" else batch
     size = _token_counter(model, [str(request.args[0]) for group in requests.values() for request in group])
@@ -247,14 +255,14 @@ def _unrecorded(model: Any) -> Iterator[None]:
 
 @contextmanager
 def announced(say: Callable[[Any, Mapping[str, Any]], None]) -> Iterator[None]:
-    """Make every lm-eval run call ``say(lm, tasks)`` once, when all its requests are built and none is sent."""
+    """Make every lm-eval run call ``say(lm, tasks and groups)`` once its requests are built, before one is sent."""
     from lm_eval import evaluator
 
     original = evaluator.evaluate
 
     @functools.wraps(original)
     def evaluate(lm: Any, task_dict: Any, **options: Any) -> Any:
-        with _before_first_request(lm, lambda: say(lm, task_dict.get("tasks", task_dict))):
+        with _before_first_request(lm, lambda: say(lm, task_dict)):
             return original(lm=lm, task_dict=task_dict, **options)
 
     evaluator.evaluate = evaluate

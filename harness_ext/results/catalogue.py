@@ -129,6 +129,8 @@ def asked(name: str) -> str:
     if entry is None:
         return ""
     alias = entry.config.get("group_alias") or entry.config.get("task_alias") or ""
+    if entry.kind == "tag" and not entry.bench:
+        alias = f"tasks of several benchmarks in {name.rpartition('_')[2]}"
     return _by_beginning(benches.declared(entry.bench).asks, name) or str(alias)
 
 

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from harness_ext.scoring.english_refusals import EXPLICIT, IMPLIED, WINDOW, plain
+from harness_ext.scoring.trait_refusals import PATTERNS
 
 Refusal = Literal["refusal", "compliance"]
 
@@ -71,6 +72,7 @@ def _rules() -> dict[str, Rule]:
         "default_en": Rule("pattern", "lower", True, None, _DEFAULT_EN, "harness-ext", "Apache-2.0", "en", WINDOW),
         "default_zh": Rule("contains", "exact", True, None, _DEFAULT_ZH, "harness-ext", "Apache-2.0", "zh", 60),
         "default_vi": Rule("contains", "lower", True, None, _DEFAULT_VI, "harness-ext", "Apache-2.0", "vi", 120),
+        "trait_refusal": Rule("pattern", "lower", True, None, PATTERNS, "harness-ext", "Apache-2.0"),
     }
 
 
@@ -81,7 +83,7 @@ The published ones are exact: a typographic apostrophe is not a straight one, an
 ``default_en`` looks past both at the first 300 characters (:mod:`~harness_ext.scoring.english_refusals`). Leave one
 model out, on the XSTest completions of gpt4 and llama2orig, its accuracy is 0.941 and Cohen's kappa 0.870 (any refusal;
 ``xstest`` on the same rows: 0.914 and 0.819); ``benchmarks/refusal_rule.py`` repeats that. The agreement of
-``default_zh`` and ``default_vi`` with people is unmeasured.
+``default_zh``, ``default_vi`` and ``trait_refusal`` (to speak of people in a picture) with people is unmeasured.
 """
 
 _MEASURED_ON = "XSTest completions of gpt4 and llama2orig, human labels"

@@ -23,6 +23,8 @@ Form = Callable[[Floats, Floats], Resampled]
 """A metric of gold and predicted soft labels, each of shape (n,) without NaN."""
 
 _NAN = float("nan")
+_MOST_PAIRED = 1000
+"""Distinct documents whose pairs are a matrix of 8 MB."""
 
 
 def soft_label_pairs(y: npt.ArrayLike, p: npt.ArrayLike) -> tuple[Floats, Floats]:
@@ -54,11 +56,28 @@ def _bernoulli(v: Floats) -> Floats:
 
 
 def _kendall_tau_b(y: Floats, c: Floats) -> Resampled:
-    def value(drawn: npt.NDArray[np.intp]) -> float:
-        constant = not len(drawn) or np.ptp(y[drawn]) == 0 or np.ptp(c[drawn]) == 0
-        return _NAN if constant else float(scipy.stats.kendalltau(y[drawn], c[drawn]).statistic)
+    """Concordant minus discordant pairs of documents, over those that do not tie in one and in the other column.
 
-    return draw_by_draw(len(y), value)
+    With few distinct documents all three are sums over pairs of rows, of how often each was drawn.
+    """
+    distinct_pairs, rows = distinct(y, c)
+    if len(distinct_pairs) > _MOST_PAIRED:
+
+        def value(drawn: npt.NDArray[np.intp]) -> float:
+            constant = not len(drawn) or np.ptp(y[drawn]) == 0 or np.ptp(c[drawn]) == 0
+            return _NAN if constant else float(scipy.stats.kendalltau(y[drawn], c[drawn]).statistic)
+
+        return draw_by_draw(len(y), value)
+    of_y, of_c = (np.sign(np.subtract.outer(column, column)) for column in distinct_pairs.T)
+
+    def of_counts(counts: Floats) -> Floats:
+        agreement, differ_y, differ_c = (
+            np.einsum("dr,dr->d", counts @ signs, counts) / 2 for signs in (of_y * of_c, of_y**2, of_c**2)
+        )
+        tau = ratio(agreement, np.sqrt(differ_y), otherwise=_NAN)
+        return ratio(tau, np.sqrt(differ_c), otherwise=_NAN).clip(-1, 1)
+
+    return Resampled(rows, len(distinct_pairs), of_counts)
 
 
 def _concordance(y: Floats, c: Floats) -> Resampled:
@@ -173,12 +192,18 @@ FORMS: dict[str, Form] = _AS_GIVEN | {name: _clipping(form) for name, form in _C
 """The 27 metrics of two soft-label vectors; S-metrics, rmse and mae take p as given, all others clip it to [0, 1]."""
 
 
-def _hard_agreement(c: Floats, hard: npt.NDArray[np.int64]) -> dict[str, float]:
-    values: dict[str, float] = {}
+def forms(y: npt.ArrayLike, p: npt.ArrayLike, hard01: npt.ArrayLike) -> dict[str, Resampled]:
+    """The 31 metrics of :func:`metrics` in their resampled form; arguments and errors as there."""
+    gold, predicted = soft_label_pairs(y, p)
+    hard = np.asarray(hard01)
+    if hard.shape != gold.shape or not np.isin(hard, (0, 1)).all():
+        raise ValueError(f"hard01 must be 0 or 1 for each of the {gold.size} gold labels")
+    found = {name: form(gold, predicted) for name, form in FORMS.items()}
+    c = np.clip(predicted, 0, 1)
     for rule, second in (("first", c > 0.5), ("second", c >= 0.5)):
-        values[f"acc_tie_{rule}"] = 100 * float(np.mean(second == hard))
-        values[f"f1_tie_{rule}"] = HARD_FORMS["f1"](hard, second.astype(int)).point
-    return values
+        found[f"acc_tie_{rule}"] = nanmean(second == hard).then(lambda share: 100 * share)
+        found[f"f1_tie_{rule}"] = HARD_FORMS["f1"](hard.astype(int), second.astype(int))
+    return found
 
 
 def metrics(y: npt.ArrayLike, p: npt.ArrayLike, hard01: npt.ArrayLike) -> dict[str, float]:
@@ -204,12 +229,7 @@ def metrics(y: npt.ArrayLike, p: npt.ArrayLike, hard01: npt.ArrayLike) -> dict[s
     >>> len(values), round(values["s_rmse"], 4), values["acc_tie_first"]
     (31, 1.8257, 100.0)
     """
-    gold, predicted = soft_label_pairs(y, p)
-    hard = np.asarray(hard01)
-    if hard.shape != gold.shape or not np.isin(hard, (0, 1)).all():
-        raise ValueError(f"hard01 must be 0 or 1 for each of the {gold.size} gold labels")
-    values = {name: form(gold, predicted).point for name, form in FORMS.items()}
-    return {**values, **_hard_agreement(np.clip(predicted, 0, 1), hard.astype(int))}
+    return {name: form.point for name, form in forms(y, p, hard01).items()}
 
 
 DESCRIPTIONS: dict[str, Callable[[Floats], npt.NDArray[np.generic]]] = {

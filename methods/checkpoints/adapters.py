@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,8 +127,16 @@ class MergedAdapter(Checkpoint):
         change = self._products[name].rows(start, stop) if name in self._products else torch.zeros(rows.shape)
         return change.add_(self._whole_rows(name, start, stop).sub_(rows)) if name in self._whole else change
 
+    def digest(self, name: str) -> str:
+        """That of the whole adapter, whose tensors were looked at when it was opened; the base has its own."""
+        return "".join(self.sources().values())
+
     def sources(self) -> dict[str, str]:
         """SHA-256 of the adapter's weights and of its settings."""
+        return dict(self._sources)
+
+    @cached_property
+    def _sources(self) -> dict[str, str]:
         return {name: sha256_of(self.path / name) for name in (WEIGHTS, ADAPTER)}
 
     def factors(self, name: str) -> tuple[torch.Tensor, torch.Tensor, float] | None:

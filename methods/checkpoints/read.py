@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from pydantic import BaseModel, Field, ValidationError
@@ -49,7 +49,8 @@ TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
 CHUNK_BYTES = 256 * 2**20
 """Size in float32 beyond which a tensor is worked on by rows."""
 
-_READ_BYTES = 16 * 2**20
+_READ_BYTES = 2**19
+"""What is looked at twice at a time: small enough for the processor's cache."""
 _EXPONENTS = {
     torch.bfloat16: (torch.int16, 0x7F80),
     torch.float16: (torch.int16, 0x7C00),
@@ -82,8 +83,20 @@ class Checkpoint(ABC):
         """Rows ``start`` to ``stop`` of a tensor; a tensor without dimensions has one row. Do not write to them."""
 
     @abstractmethod
+    def digest(self, name: str) -> str:
+        """What tells a tensor's content from another one's; it is read for this once.
+
+        Raises:
+            InputError: it holds NaN or Inf.
+        """
+
+    @abstractmethod
     def sources(self) -> dict[str, str]:
-        """What the tensors are read from: file name → what tells its content from another one's."""
+        """What the tensors are read from: file name → what tells its content from another one's.
+
+        Raises:
+            InputError: a tensor holds NaN or Inf.
+        """
 
     def tensor(self, name: str) -> torch.Tensor:
         """A whole tensor; do not write to it."""
@@ -132,6 +145,11 @@ class View(Checkpoint):
         holder, own = self._places[name]
         return holder.rows(own, start, stop)
 
+    def digest(self, name: str) -> str:
+        """That of the tensor behind it."""
+        holder, own = self._places[name]
+        return holder.digest(own)
+
     def sources(self) -> dict[str, str]:
         """Those of the checkpoint behind it."""
         return self._origin.sources()
@@ -174,6 +192,8 @@ class Folder(Checkpoint):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._files: dict[str, Any] = {}
+        self._mapped: tuple[str, torch.Tensor] | None = None
+        self._digests: dict[str, str] = {}
         self._place = self._places()
         self.names = tuple(sorted(self._place, key=natural_order))
         if "quantization_config" in self.config:
@@ -201,27 +221,33 @@ class Folder(Checkpoint):
 
     def tensor(self, name: str) -> torch.Tensor:
         """A whole tensor as it is stored, mapped from the file; do not write to it."""
-        return cast(torch.Tensor, self._file(name).get_tensor(name))
+        if self._mapped is None or self._mapped[0] != name:
+            self._mapped = name, self._file(name).get_tensor(name)
+        return self._mapped[1]
 
     def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
         """Rows ``start`` to ``stop`` of a tensor; a tensor without dimensions has one row."""
-        view = self._slice(name)
-        return cast(torch.Tensor, view[start:stop]) if view.get_shape() else self.tensor(name)
+        whole = self.tensor(name)
+        return whole[start:stop] if whole.ndim else whole
 
-    def sources(self) -> dict[str, str]:
-        """SHA-256 of the weights, whatever files they stand in.
-
-        Raises:
-            InputError: a tensor holds NaN or Inf.
-        """
-        digest = hashlib.sha256()
-        for name in tqdm(self.names, desc=f"Reading {self.path}", unit="tensor", disable=None):
-            digest.update(f"{name}\0{self.dtype(name)}\0{self.shape(name)}\0".encode())
+    def digest(self, name: str) -> str:
+        """SHA-256 of a tensor's type, shape and values."""
+        if name not in self._digests:
+            digest = hashlib.sha256(f"{self.dtype(name)}\0{self.shape(name)}\0".encode())
             for rows in self.pieces(name, _READ_BYTES):
                 digest.update(raw_bytes(rows))
                 if not all_finite(rows):
                     raise InputError(f"{name} of {self.path} holds NaN or Inf. Nothing can be computed from it.")
-        return {"weights": digest.hexdigest()}
+            self._digests[name] = digest.hexdigest()
+        return self._digests[name]
+
+    def sources(self) -> dict[str, str]:
+        """SHA-256 of the digests of all tensors, whatever files they stand in and in whatever order they are read."""
+        left = [name for name in self.names if name not in self._digests]
+        for name in tqdm(left, desc=f"Reading {self.path}", unit="tensor", disable=None if left else True):
+            self.digest(name)
+        lines = "".join(f"{name}\0{self.digest(name)}\n" for name in self.names)
+        return {"weights": hashlib.sha256(lines.encode()).hexdigest()}
 
     def _places(self) -> dict[str, str]:
         """Which file each tensor is in."""

@@ -10,6 +10,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -50,32 +51,56 @@ class Record:
     """Role (``base``, ``models[0]``, …) → what was read."""
     files: dataclasses.InitVar[Iterable[str]] = ()
     """Files of data, whose SHA-256 are noted."""
+    by_tensor: bool = False
+    """Whether a tensor of the output depends on nothing else in ``checkpoints`` than the tensors of its name: they are
+    read once, as it is written, instead of all of them first."""
     facts: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     """Name of a tensor → what to note about it beside its change; kept when an interrupted run goes on."""
     notes: dict[str, Any] = dataclasses.field(default_factory=dict)
     """What to note about the whole run."""
 
     def __post_init__(self, files: Iterable[str]) -> None:
-        """Read the inputs once, to tell them from others later; the clock of the run starts here."""
+        """Read data and, unless they are read tensor by tensor, checkpoints; the clock of the run starts here."""
         self.began = time.monotonic()
         self.data = {file: sha256_of(Path(file)) for file in files}
-        self.inputs = {
+        if not self.by_tensor:
+            self.inputs  # noqa: B018
+
+    @cached_property
+    def inputs(self) -> dict[str, dict[str, Any]]:
+        """Role → where a checkpoint is, and what tells its content from another one's."""
+        return {
             role: {"path": str(checkpoint.path), "sha256": checkpoint.sources()}
             for role, checkpoint in self.checkpoints.items()
         }
+
+    def digest(self, names: Iterable[str]) -> str | None:
+        """What tells apart what tensors of the output are made from; ``None`` where `identity` does.
+
+        Raises:
+            InputError: a tensor holds NaN or Inf.
+        """
+        if not self.by_tensor:
+            return None
+        digests = [checkpoint.digest(name) for name in names for checkpoint in self.checkpoints.values()]
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
     def settings(self) -> dict[str, Any]:
         """The config as JSON can hold it."""
         return {key: _plain(value) for key, value in dataclasses.asdict(self.config).items()}
 
     def identity(self) -> str:
-        """A digest of everything that the result depends on: equal for a run that can go on where another stopped."""
+        """A digest of everything that the result depends on: equal for a run that can go on where another stopped.
+
+        But for checkpoints that are read tensor by tensor: `digest` stands for them.
+        """
         settings = {
             key: value
             for key, value in self.settings().items()
             if key not in _ABOUT_THE_MACHINE and (key not in _SINCE_0_1_0 or value != _SINCE_0_1_0[key])
         }
-        contents = {role: entry["sha256"] for role, entry in self.inputs.items()}
+        roles = {} if self.by_tensor else self.inputs
+        contents = {role: entry["sha256"] for role, entry in roles.items()}
         whole = [self.method, settings, contents, self.data]
         return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 

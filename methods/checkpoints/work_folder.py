@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -47,13 +47,21 @@ class WorkFolder:
         self.folder = folder
         entries = _read(folder) or [{"run": identity}]
         if entries[0].get("run") != identity:
-            out = folder.name.removesuffix(folder.suffix)
-            raise InputError(
-                f"{folder} was begun with another config or other inputs. Delete it, or give another out than {out}."
-            )
+            self.refuse()
         self._entries = {str(entry["file"]): entry for entry in entries[1:]}
         self._rewrite(entries[0])
         self._since = time.monotonic()
+
+    def refuse(self) -> NoReturn:
+        """Leave the folder to the run that it belongs to.
+
+        Raises:
+            InputError: always.
+        """
+        out = self.folder.name.removesuffix(self.folder.suffix)
+        raise InputError(
+            f"{self.folder} was begun with another config or other inputs. Delete it, or give another out than {out}."
+        )
 
     def finished(self, step: str) -> Any:
         """What a finished step noted; ``None`` if it is not finished."""

@@ -64,13 +64,13 @@ def trim(tau: Any, density: float) -> torch.Tensor:
     >>> trim([1.0, -3.0, 1.0, 2.0], density=0.75)
     tensor([ 1., -3.,  0.,  2.])
     """
-    return next(trimmed([torch.as_tensor(tau)], density))
+    tensor = torch.as_tensor(tau)
+    return next(trimmed([tensor], density, tensor.numel()))
 
 
-def trimmed(chunks: Iterable[torch.Tensor], density: float) -> Iterator[torch.Tensor]:
+def trimmed(chunks: Iterable[torch.Tensor], density: float, entries: int) -> Iterator[torch.Tensor]:
     """Trim a tensor that comes in pieces, as :func:`trim` does the whole one; ``chunks`` is iterated several times."""
     check_share(density, "density")
-    entries = sum(chunk.numel() for chunk in chunks)
     threshold, ties_left = select(chunks, int(density * entries))
     for chunk in chunks:
         kept = above(chunk, threshold)
@@ -154,18 +154,19 @@ def global_threshold(chunks: Iterable[torch.Tensor], density: float, compat: Lit
 
 def above(tau: torch.Tensor, threshold: float) -> torch.Tensor:
     """Set entries below a magnitude to zero."""
-    return torch.where(tau.abs() >= threshold, tau, 0.0)
+    below = torch.nextafter(torch.tensor(threshold, dtype=tau.dtype), torch.tensor(-math.inf, dtype=tau.dtype))
+    return torch.nn.functional.hardshrink(tau, float(below))  # keeps what is beyond, in one pass
 
 
 def elected_signs(taus: Sequence[torch.Tensor], elect: Elect = "total", majority: float | None = None) -> torch.Tensor:
     """The sign (+1 or -1) that each entry's values elect; a tie elects + or, if given, ``majority``.
 
     >>> elected_signs([torch.tensor([1.0, 1.0, 2.0]), torch.tensor([-3.0, 1.0, -2.0])])
-    tensor([-1,  1,  1])
+    tensor([-1.,  1.,  1.])
     """
     total = _sums(taus, elect)
     if majority is None:
-        return torch.where(total >= 0, 1, -1)
+        return torch.ones_like(total).copysign_(total)  # a sum of 0 that starts from 0 is never -0
     return torch.where(total == 0, majority, total.sign())
 
 
@@ -187,9 +188,9 @@ def disjoint_mean(taus: Sequence[torch.Tensor], weights: Sequence[float], signs:
     total = torch.zeros_like(taus[0])
     count = torch.zeros_like(taus[0])
     for tau, weight in zip(taus, weights, strict=True):
-        agrees = tau.sign() == signs
-        total += tau * float(weight) * agrees
-        count += agrees
+        agreeing = (tau * signs).clamp_(min=0.0)  # the magnitude, or 0
+        count += agreeing.sign()
+        total += agreeing.mul_(signs).mul_(float(weight))
     return total.div_(count.clamp_(min=1.0))
 
 

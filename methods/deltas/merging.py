@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -13,7 +14,7 @@ import torch
 from harness_ext.errors import InputError
 from harness_ext.methods.checkpoints.adapters import open_checkpoint
 from harness_ext.methods.checkpoints.compatibility import Fit, apart, differences, tokenizer_of
-from harness_ext.methods.checkpoints.read import CHUNK_BYTES, Checkpoint, row_ranges
+from harness_ext.methods.checkpoints.read import CHUNK_BYTES, Checkpoint, View, row_ranges
 from harness_ext.methods.checkpoints.record import Record
 from harness_ext.methods.checkpoints.write import check_out, write_checkpoint
 from harness_ext.methods.deltas import dare, keep_mask
@@ -21,6 +22,8 @@ from harness_ext.methods.settings import Count, Finite, settings
 
 _ARRAYS = 6
 """Float32 arrays of a chunk's size that a merge holds beside one array a model."""
+_CACHED_BYTES = 2**18
+"""Size in float32 of rows that stay in the processor's cache while they are worked on."""
 
 
 @settings
@@ -86,6 +89,7 @@ class Delta:
 
     def __init__(self, model: Checkpoint, base: Checkpoint, name: str, chunk_bytes: int) -> None:
         self._model, self._base, self.name = model, base, name
+        self.entries = math.prod(base.shape(name))
         self.ranges = list(row_ranges(base.shape(name), chunk_bytes))
 
     def __iter__(self) -> Iterator[torch.Tensor]:
@@ -94,7 +98,7 @@ class Delta:
             yield self._model.delta(self._base, self.name, start, stop)
 
     def base_rows(self) -> Iterator[torch.Tensor]:
-        """The base in the same pieces, as it is stored."""
+        """The base in the same pieces; do not write to them."""
         for start, stop in self.ranges:
             yield self._base.rows(self.name, start, stop)
 
@@ -106,23 +110,41 @@ class Delta:
             yield from self
 
 
+class _InFloat32(View):
+    """A checkpoint whose rows are handed out in float32 (float64 stays); the last ones are kept, which all models need.
+
+    Do not write to them.
+    """
+
+    _kept: tuple[tuple[str, int, int], torch.Tensor] | None = None
+
+    def rows(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Rows of a tensor."""
+        place = name, start, stop
+        if self._kept is None or self._kept[0] != place:
+            stored = super().rows(*place)
+            self._kept = place, stored if stored.dtype == torch.float64 else stored.float()
+        return self._kept[1]
+
+
 class Merge:
     """The checkpoints of a merge, checked and open."""
 
-    def __init__(self, method: str, config: Inputs, models: Mapping[str, str]) -> None:
-        """Open and compare everything, and read it once.
+    def __init__(self, method: str, config: Inputs, models: Mapping[str, str], *, by_tensor: bool = True) -> None:
+        """Open and compare everything.
 
         Args:
             method: name for ``method.json``.
             config: settings of the method.
             models: role → folder, in the order in which their deltas are wanted.
+            by_tensor: see `Record`.
 
         Raises:
             InputError: the models do not fit the base, hold NaN or Inf, or the output cannot be written.
             DataError: a file is broken.
         """
         self._config = config
-        self._chunk_bytes = config.max_in_flight_bytes // (len(models) + _ARRAYS)
+        self._chunk_bytes = min(config.max_in_flight_bytes // (len(models) + _ARRAYS), _CACHED_BYTES)
         self.base = apart(open_checkpoint(config.base), models.values())
         check_out(self.base, config.out)
         self.models = [
@@ -133,7 +155,8 @@ class Merge:
                 raise InputError(f"weights_by_name has {pattern}, which fits no tensor of {self.base.path}.")
         checkpoints = {"base": self.base, **dict(zip(models, self.models, strict=True))}
         self._tokenizer = tokenizer_of(config, checkpoints)
-        self._record = Record(method, config, checkpoints)
+        self._wide = _InFloat32(self.base, {name: (self.base, name) for name in self.base.names})
+        self._record = Record(method, config, checkpoints, by_tensor=by_tensor)
         self._record.notes |= differences(checkpoints, self.base)
 
     def names(self) -> list[str]:
@@ -142,7 +165,7 @@ class Merge:
 
     def deltas(self, name: str) -> list[Delta]:
         """The task vectors of all models at one tensor."""
-        return [Delta(model, self.base, name, self._chunk_bytes) for model in self.models]
+        return [Delta(model, self._wide, name, self._chunk_bytes) for model in self.models]
 
     def write(self, change: Callable[[str, list[Delta]], Iterable[torch.Tensor]], scale: float = 1.0) -> Path:
         """Write the base plus ``scale`` times a change that is given by tensor, and return the output folder.
@@ -156,7 +179,7 @@ class Merge:
             start, rows = 0, (*self.base.shape(name), 1)[0]
             for piece in change(name, self.deltas(name)):
                 stop = start + (len(piece) if piece.ndim else rows)
-                yield (piece * scale if scale != 1 else piece).add_(self.base.rows(name, start, stop))
+                yield (piece.mul_(scale) if scale != 1 else piece).add_(self._wide.rows(name, start, stop))
                 start = stop
 
         return write_checkpoint(self.base, self._config.out, edit, self._record, tokenizer=self._tokenizer)

@@ -1,10 +1,11 @@
 """The diagonal Fisher information of a model that is read from its files layer by layer, forwards and backwards.
 
-Beside the scores, one layer, the embeddings and one batch's hidden states are in memory, not the model.
+Beside the scores, one layer, the embeddings and two batches' hidden states are in memory, not the model.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -16,6 +17,9 @@ from harness_ext.methods.importance import mean_over_batches, refuse_unscored
 from harness_ext.methods.layers.decoder import Batch, DecoderLayers
 from harness_ext.methods.layers.loading import drop_weights, load_weights
 
+_TOGETHER = 2
+"""Batches for which a layer is read once on either way."""
+
 
 def layerwise_fisher(
     layers: DecoderLayers,
@@ -26,7 +30,7 @@ def layerwise_fisher(
 ) -> dict[str, torch.Tensor]:
     """`importance.diagonal_fisher` of the linears ``targets``, with weights that are read when they are needed.
 
-    A layer is read twice a batch: on the way to the loss, and on the way back.
+    A layer is read on the way to the loss and on the way back, each time for two batches: once a batch.
 
     Args:
         layers: of a model without weights, which is left without weights.
@@ -48,44 +52,53 @@ def layerwise_fisher(
     sums: dict[str, torch.Tensor] = {}
     count = 0
     with _weights_outside(layers, checkpoint, device):
-        for batch in batches:
-            refuse_unscored(batch, count + 1)
-            _add_squares(layers, checkpoint, batch, targets, device, sums)
-            count += 1
+        coming = iter(batches)
+        while some := list(itertools.islice(coming, _TOGETHER)):
+            for number, batch in enumerate(some, start=count + 1):
+                refuse_unscored(batch, number)
+            _add_squares(layers, checkpoint, some, targets, device, sums)
+            count += len(some)
     return mean_over_batches(sums, count)
 
 
 def _add_squares(
     layers: DecoderLayers,
     checkpoint: Checkpoint,
-    batch: Batch,
+    batches: Sequence[Batch],
     targets: Mapping[int, Sequence[str]],
     device: torch.device,
     sums: dict[str, torch.Tensor],
 ) -> None:
-    """Add the squares of a batch's gradients to ``sums``."""
+    """Add the squares of each batch's gradients to ``sums``."""
     first = min(targets)
-    states = [layers.embed(batch)]
+    states = [[layers.embed(batch)] for batch in batches]
     for index in range(len(layers)):
         with _weights_of_layer(layers, index, checkpoint, device):
-            after = layers.run(index, batch, states[-1])
-        states = [*states, after] if index >= first else [after]
-    behind = states.pop().requires_grad_()
-    layers.loss(batch, behind).backward()
-    gradient = behind.grad
+            for batch, own in zip(batches, states, strict=True):
+                after = layers.run(index, batch, own[-1])
+                own[:] = [*own, after] if index >= first else [after]
+    gradients = [_gradient_of_loss(layers, batch, own.pop()) for batch, own in zip(batches, states, strict=True)]
     for index in reversed(range(first, len(layers))):
-        before = states.pop().requires_grad_()
         with _weights_of_layer(layers, index, checkpoint, device):
-            linears = layers.linears(index)
-            for name in targets.get(index, ()):
-                linears[name].weight.requires_grad_()
-            layers.run(index, batch, before, gradients=True).backward(gradient)
-            for name in targets.get(index, ()):
-                weight = linears[name].weight
-                square = cast(torch.Tensor, weight.grad).square_()
-                sums[name] = sums[name].add_(square) if name in sums else square
+            weights = {name: layers.linears(index)[name].weight for name in targets.get(index, ())}
+            for weight in weights.values():
+                weight.requires_grad_()
+            for number, batch in enumerate(batches):
+                before = states[number].pop().requires_grad_()
+                layers.run(index, batch, before, gradients=True).backward(gradients[number])
+                gradients[number] = before.grad
+                for name, weight in weights.items():
+                    square = cast(torch.Tensor, weight.grad).square_()
+                    sums[name] = sums[name].add_(square) if name in sums else square
+                    weight.grad = None
+            for weight in weights.values():
                 weight.requires_grad_(False)
-        gradient = before.grad
+
+
+def _gradient_of_loss(layers: DecoderLayers, batch: Batch, behind: torch.Tensor) -> torch.Tensor | None:
+    """The gradient of a batch's loss by the states behind the last layer."""
+    layers.loss(batch, behind.requires_grad_()).backward()
+    return behind.grad
 
 
 @contextmanager

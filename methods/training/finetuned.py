@@ -22,7 +22,7 @@ from harness_ext.methods.training.loop import TrainingConfig, train
 from harness_ext.methods.training.objective import Objective, answer_logits
 from harness_ext.methods.training.pairs import Rows
 from harness_ext.methods.training.reference import Reference, Says, StoredTokens, adapter_off, looked_up, of_rows
-from harness_ext.methods.training.rows import Row, load_tokenizer, read_pairs, token_rows
+from harness_ext.methods.training.rows import Row, Separator, load_tokenizer, read_pairs, token_rows
 
 
 @settings
@@ -53,6 +53,9 @@ class FineTuning:
     """Stop before the first step whose loss exceeds this, its sign aside; null: never (ours)."""
     max_tokens: Count = 1024
     """Longer records lose the end of their answer; one whose prompt alone is as long is refused (ours)."""
+    separator: Separator = "line break"
+    """Between prompt and answer where the tokenizer has no chat template. ``blank`` is what lm-eval's tasks put there,
+    and is scored with the answer as they score it (ours)."""
     system_prompt: str | None = None
     """System prompt of the data (ours)."""
     trained: Literal["all", "lora"] | tuple[str, ...] = "all"
@@ -141,6 +144,7 @@ def answer_rows(config: FineTuning, model: Any, path: str) -> list[Row]:
         system=config.system_prompt,
         max_tokens=config.max_tokens,
         targets=encoder_decoder,
+        separator=config.separator,
     )
 
 
@@ -150,6 +154,7 @@ def finetuned(
     data: Mapping[str, str],
     objective: Callable[[Run], Objective],
     rows_of: Callable[[FineTuning, Any, str], Sequence[Mapping[str, Any]]] = answer_rows,
+    beside: Callable[[Path], None] | None = None,
 ) -> Path:
     """Train ``config.model`` and write what came of it to ``config.out``.
 
@@ -162,6 +167,7 @@ def finetuned(
         data: role → file; an epoch is counted in the rows of the first.
         objective: makes the objective, once model and rows are there.
         rows_of: config, model and file → the file's rows.
+        beside: writes more files into the folder of a checkpoint, before it gets its name.
 
     Returns:
         The folder ``config.out``.
@@ -194,7 +200,9 @@ def finetuned(
         def write(out: str) -> Path:
             if config.trained == "lora":
                 return _write_lora(model, untrained, out, record)
-            return write_checkpoint(base, out, lambda name: _trained_values(model, places.get(name)), record)
+            return write_checkpoint(
+                base, out, lambda name: _trained_values(model, places.get(name)), record, beside=beside
+            )
 
         def keep(step: int) -> None:
             for epoch in config.kept():
@@ -226,6 +234,7 @@ def training_of(config: FineTuning, rows: Rows) -> TrainingConfig:
         learning_rate=config.lr,
         warmup_steps=min(steps, _steps(config, rows, config.warmup_epochs)),
         whole_epochs=True,
+        schedule=getattr(config, "schedule", "linear"),
         checkpoint_every=max(_STEPS_WORTH_KEEPING, steps // 10),
         **{name: getattr(config, name) for name in _SAME_IN_TRAINING},
     )

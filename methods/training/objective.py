@@ -7,6 +7,7 @@ term by term: only so does a step not depend on how its rows are cut into micro-
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -101,13 +102,13 @@ def answer_lengths(batch: Batch) -> torch.Tensor:
 
 def answer_nll(model: Any, batch: Batch) -> torch.Tensor:
     """Negative log-likelihood of each row's scored tokens, summed, in nats, shape (rows,)."""
-    return sequence_nll(scored_logits(model, batch), answer_labels(batch))
+    return sequence_nll(*scored(model, batch))
 
 
 def answer_logits(model: Any, batch: Batch) -> torch.Tensor:
     """Logits at the scored tokens, row after row, shape (scored tokens, vocabulary)."""
-    logits = scored_logits(model, batch)
-    return logits[answer_labels(batch) != IGNORED]
+    logits, labels = scored(model, batch)
+    return logits[labels != IGNORED]
 
 
 def scored_tokens(batch: Batch) -> torch.Tensor:
@@ -116,19 +117,29 @@ def scored_tokens(batch: Batch) -> torch.Tensor:
     return labels[labels != IGNORED]
 
 
-def scored_logits(model: Any, batch: Batch) -> torch.Tensor:
-    """Logits of which each belongs to the label or target at its place, shape (rows, tokens, vocabulary).
+def scored(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits, and the label or target that each is to say, at the places where any row is scored.
 
     ``labels`` are of causal models, where a position says the next token; ``targets`` of encoder-decoders and masked
-    models, where it says its own.
+    models, where it says its own. Where a causal model can be told, it computes no other logits: of a prompt with a
+    short answer they would be most of its memory, and with a large vocabulary much of its time.
+
+    Returns:
+        Shapes (rows, places, vocabulary) and (rows, places); -100 is the label of what is not scored.
     """
     given = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    labels = answer_labels(batch)
     if "targets" in batch:
-        return model(**given, labels=batch["targets"]).logits
-    return model(**given).logits[:, :-1]
+        return model(**given, labels=labels).logits, labels
+    places = (labels != IGNORED).any(0).nonzero()[:, 0]
+    whole = getattr(model, "module", model)  # of several processes
+    base = whole.get_base_model() if hasattr(whole, "get_base_model") else whole
+    if "logits_to_keep" in inspect.signature(base.forward).parameters:
+        return model(**given, logits_to_keep=places).logits, labels[:, places]
+    return model(**given).logits[:, places], labels[:, places]
 
 
 def answer_labels(batch: Batch) -> torch.Tensor:
-    """What `scored_logits` are to say, -100 where nothing is scored, shape (rows, tokens)."""
+    """What each place is to say, -100 where nothing is scored, shape (rows, tokens)."""
     labels: torch.Tensor = batch["targets"] if "targets" in batch else batch["labels"][:, 1:]
     return labels

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 
@@ -17,6 +17,9 @@ from harness_ext.files import FileError, parse_json, text_lines
 from harness_ext.methods.losses import IGNORED
 
 Row = dict[str, list[int]]
+
+Separator = Literal["line break", "blank"]
+"""What stands between a prompt and its answer where no chat template says it."""
 
 _UNLIMITED = 2**62
 
@@ -91,11 +94,12 @@ def token_rows(
     system: str | None = None,
     max_tokens: int = 1024,
     targets: bool = False,
+    separator: Separator = "line break",
 ) -> list[Row]:
     """Rows in which only the answer and the end token after it are scored.
 
     With a chat template the prompt is the user's turn; without one the row is the system prompt, an empty line, the
-    prompt, a line break and the answer (ours).
+    prompt, a separator and the answer (ours).
 
     Args:
         tokenizer: with an end token.
@@ -104,23 +108,35 @@ def token_rows(
         system: a system prompt for all of them.
         max_tokens: longer rows lose the end of their answer (1024: source, the IRR scripts).
         targets: for encoder-decoders: the prompt is the input, and the answer's tokens are the row's ``targets``.
+        separator: without a chat template; a blank is scored with the answer, as lm-eval scores it.
 
     Raises:
-        InputError: not one answer token of a row is left, or the chat template refuses the turns; the sentence names
-            the row by its number, never by its text.
+        InputError: not one answer token of a row is left, the chat template refuses the turns, or the tokenizer joins a
+            blank with the prompt before it; the sentence names the row by its number, never by its text.
     """
     from jinja2 import TemplateError
+
+    blank = separator == "blank" and not targets and not getattr(tokenizer, "chat_template", None)
 
     where = "" if source is None else f"{source}: "
     rows: list[Row] = []
     for number, (prompt, answer) in enumerate(pairs):
         try:
-            asked = _asked(tokenizer, prompt, system)
+            asked = _asked(tokenizer, prompt, system, "" if blank else "\n")
         except TemplateError as error:
             raise InputError(
                 f"{where}the tokenizer's chat template refuses it ({error}); many templates know no system prompt"
             ) from None
-        answered = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+        answered = list(tokenizer(answer, add_special_tokens=False)["input_ids"])
+        if blank:
+            both = _asked(tokenizer, prompt, system, f" {answer}")
+            if both[: len(asked)] != asked:
+                raise InputError(
+                    f"{where}row {number}: the tokenizer joins the end of the prompt with the blank before the answer, "
+                    "whose tokens are then not its own; take separator='line break'"
+                )
+            answered = both[len(asked) :]
+        answered.append(tokenizer.eos_token_id)
         if len(asked) >= max_tokens:
             raise InputError(
                 f"{where}row {number}: its prompt has {len(asked)} tokens, {max_tokens} are allowed and none is left "
@@ -134,7 +150,7 @@ def token_rows(
     return rows
 
 
-def _asked(tokenizer: Any, prompt: str, system: str | None) -> list[int]:
+def _asked(tokenizer: Any, prompt: str, system: str | None, after: str) -> list[int]:
     if getattr(tokenizer, "chat_template", None):
         start = [] if system is None else [{"role": "system", "content": system}]
         text = tokenizer.apply_chat_template(
@@ -142,7 +158,7 @@ def _asked(tokenizer: Any, prompt: str, system: str | None) -> list[int]:
         )
         return list(tokenizer(text, add_special_tokens=False)["input_ids"])
     start_text = "" if system is None else f"{system}\n\n"
-    asked = list(tokenizer(f"{start_text}{prompt}\n")["input_ids"])
+    asked = list(tokenizer(f"{start_text}{prompt}{after}")["input_ids"])
     return asked[:-1] if asked and asked[-1] == tokenizer.eos_token_id else asked  # some tokenizers end every text
 
 

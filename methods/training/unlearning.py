@@ -110,5 +110,6 @@ def refused_rows(config: Any, model: Any, path: str) -> Sequence[Mapping[str, An
         system=config.system_prompt,
         max_tokens=config.max_tokens,
         targets=model.config.is_encoder_decoder,
+        separator=config.separator,
     )
     return [{**row, "alternate": other} for row, other in zip(rows, refused, strict=True)]

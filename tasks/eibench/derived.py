@@ -39,12 +39,14 @@ def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     """The joint leaf of EiBench-R, and the means of all aspects where all leaves are there."""
     joint = with_joints(JOINTS, rows, runs)
     means = list(_means(rows, runs))
-    drawn = {(row.run, row.task, row.metric, row.filter): one for row, one in means}
+    drawn: dict[tuple[str, ...], Drawn] = {
+        (row.run, row.task, row.metric, row.filter, row.part): one for row, one in means
+    }
     return Derived([*joint.rows, *(row for row, _ in means)], joint.notes, drawn)
 
 
 def _means(rows: Sequence[Row], runs: Runs) -> Iterator[tuple[Row, Drawn]]:
-    """The means of all leaves, or, where some are missing, that of the leaves that ran."""
+    """The means of all leaves; where some are missing, those of the leaves that ran (``_partial``, ``leaf_mean``)."""
     parts = [part for own in EI_ASPECTS.values() for part in own]
     for leaves in lines(row for row in rows if row.metric == "ei_score" and row.level == "task").values():
         own = {row.part: row for row in leaves}
@@ -59,6 +61,13 @@ def _means(rows: Sequence[Row], runs: Runs) -> Iterator[tuple[Row, Drawn]]:
         }
         if len(known) < len(parts):
             means["leaf_mean"] = _mean(list(known.values()))
+            present = {
+                aspect: _mean([known[part] for part in members if part in known])
+                for aspect, members in EI_ASPECTS.items()
+                if known.keys() & set(members)
+            }
+            means |= {f"{aspect}_partial": one for aspect, one in present.items() if aspect not in means}
+            means["aspect_macro_partial"] = _mean(list(present.values()))
         else:
             means["aspect_macro"] = _mean([means[aspect] for aspect in EI_ASPECTS])
             means["task_macro"] = _mean(list(known.values()))
@@ -68,7 +77,7 @@ def _means(rows: Sequence[Row], runs: Runs) -> Iterator[tuple[Row, Drawn]]:
         for name, one in means.items():
             found = one.interval
             more = {"metric": f"ei_{name}", "value": found.value, "low": found.low, "high": found.high}
-            if name == "leaf_mean":
+            if name == "leaf_mean" or name.endswith("_partial"):
                 more["part"] = ", ".join(known)  # means over other leaves do not compare
             yield leaves[0].model_copy(update=about | more), one
 
@@ -82,8 +91,9 @@ def with_joints(joints: Sequence[Joint], rows: Sequence[Row], runs: Runs) -> Der
     found: list[Row] = []
     notes = []
     for joint in joints:
-        for run in dict.fromkeys(row.run for row in rows):
-            own = {row.task: row for row in rows if row.run == run and row.metric == joint.metric}
+        for run, filtered in dict.fromkeys((row.run, row.filter) for row in rows):
+            about_one = [row for row in rows if (row.run, row.filter, row.metric) == (run, filtered, joint.metric)]
+            own = {row.task: row for row in about_one}
             if not all(half in own for half in joint.halves):
                 continue
             first, second = (runs.scores(own[half]) for half in joint.halves)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from harness_ext.leaderboards import generic
@@ -36,7 +36,7 @@ _ABOUT = (
     "EiBench-R is a labelled reconstruction from public sources; it is not the EiBench of arXiv:2402.10073, whose data "
     "and tables are not public."
 )
-_GROUPS = ("eibench", "eibench_few_shot", "eibench_full", "eibench_ll")
+_GROUPS = ("eibench", "eibench_few_shot", "eibench_full", "eibench_ll", "eibench_ll_few_shot")
 _CAVEAT = (
     "Published rows are encoders trained on the task and scored on its whole test set; measured rows are prompted, and "
     "capped where they say so."
@@ -45,11 +45,14 @@ _NAMES = {"ep": "perception (ep)", "ec": "cognition (ec)", "ee": "expression (ee
 _PARTS = tuple(part for parts in EI_ASPECTS.values() for part in parts)
 _LEAVES = len(_PARTS)
 MEANS = ("ei_ep", "ei_ec", "ei_ee", "ei_aspect_macro", "ei_task_macro")
+_PARTIAL = tuple(f"{name}_partial" for name in MEANS)
 _LEAF_MEAN = "Mean of leaves"
 _COLUMNS = (
     Column("Model", numeric=False),
     Column("Setting", numeric=False),
-    *map(Column, (*MEANS, _LEAF_MEAN, "Δ base", "Leaves")),
+    *map(Column, MEANS[:-1]),
+    Column(MEANS[-1], optional=True),  # where all leaves ran, the mean of leaves is the same
+    *map(Column, (_LEAF_MEAN, "Δ base", "Leaves")),
     Column("n", optional=True),
 )
 
@@ -109,7 +112,9 @@ def _title(words: str, rows: Sequence[Row], kind: Kind) -> str:
 def _summary(rows: Sequence[Row], kind: Kind, partial: bool) -> Table:
     # A group row has no settings of its own beyond those of its leaves, so both fall into the same line.
     cells, notes = [], [definition(ei_scores)]
-    for entry, numbers in lines(row for row in rows if row.metric in ("ei_score", "ei_leaf_mean", *MEANS)).items():
+    for entry, numbers in lines(
+        row for row in rows if row.metric in ("ei_score", "ei_leaf_mean", *MEANS, *_PARTIAL)
+    ).items():
         leaves = [row for row in numbers if row.level == "task"]
         derived = {row.metric: row for row in numbers if row.metric.startswith("ei_") and row.metric != "ei_score"}
         own = {row.part: row.value for row in leaves}
@@ -120,12 +125,18 @@ def _summary(rows: Sequence[Row], kind: Kind, partial: bool) -> Table:
             continue  # a run of extension leaves only
         ran = group.value if group else ei_scores(own, partial=True).task_macro
         whole = derived.get("ei_task_macro")
+
+        def ran_of(name: str, derived: Mapping[str, Row] = derived) -> Row | None:
+            """The row of a mean over all of its leaves, or over those that ran."""
+            of_leaves = derived.get("ei_leaf_mean") if name == "ei_task_macro" else None
+            return derived.get(name) or derived.get(f"{name}_partial") or of_leaves
+
         compared = derived.get("ei_aspect_macro") or derived.get("ei_leaf_mean") or group
         cells.append(
             (
                 Cell(entry.name),
                 Cell(entry.words(leaves)),
-                *(_score(getattr(scores, name.removeprefix("ei_")), derived.get(name)) for name in MEANS),
+                *(_score(getattr(scores, name.removeprefix("ei_")), ran_of(name)) for name in MEANS),
                 _score(ran, next((row for row in (group, whole, derived.get("ei_leaf_mean")) if row), None)),
                 to_base(compared, rows),
                 Cell(f"{present} of {_LEAVES}", present),

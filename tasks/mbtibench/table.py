@@ -32,7 +32,7 @@ from harness_ext.leaderboards.table import (
 )  # fmt: skip
 from harness_ext.results.derived import definition, mean_rank
 from harness_ext.results.reading.frame import Row
-from harness_ext.tasks.mbtibench.derived import DIMENSIONS, SUBSETS, mean_over
+from harness_ext.tasks.mbtibench.derived import DIMENSIONS, SUBSETS
 
 MOST_PARSE_FAILURES = 0.05
 """Above this share of unparsable answers a row is never the best of a column."""
@@ -150,17 +150,17 @@ def _table(rows: Sequence[Row], kind: Kind) -> Table:
 
 def _details(rows: Sequence[Row], kind: Kind) -> list[Table]:
     """Means over the four dimensions of what the samples say beyond the leaf metrics, and S-RMSE by subset."""
+    means = {(Entry.of(row), row.family, row.metric): row for row in rows if row.level == "group"}
     cells = []
     for entry, own in lines(row for row in rows if row.part in DIMENSIONS and row.origin == "measured").items():
-        whole = mean_over((row for row in own if not row.family), DIMENSIONS)
-        if "s_rmse_recal" in whole:
-            subsets = [mean_over((row for row in own if row.family == name), DIMENSIONS) for name in SUBSETS]
+        if (entry, "", "s_rmse_recal") in means:
+            own = [row for row in own if not row.family]
             cells.append(
                 (
                     Cell(entry.name),
-                    Cell(entry.words([row for row in own if not row.family])),
-                    *(number(whole.get(metric, math.nan), 3) for metric in _DETAILS),
-                    *(number(subset.get("s_rmse", math.nan)) for subset in subsets),
+                    Cell(entry.words(own)),
+                    *(score(means.get((entry, "", metric)), 3) for metric in _DETAILS),
+                    *(score(means.get((entry, name, "s_rmse"))) for name in SUBSETS),
                 )
             )
     if not cells:
@@ -177,6 +177,8 @@ def _details(rows: Sequence[Row], kind: Kind) -> list[Table]:
         "order_bias: mean difference between the answers on the scale and on the reversed scale, turned the same way; "
         "s_rmse_both_orders: S-RMSE of the mean of both answers.",
         "Subsets: authors by source, and those whose posts do not name personality types or traits.",
+        f"{INTERVALS} w1_marginal and jsd_hist9_bits have none where the two distributions are nearer than in any "
+        "resample.",
     )
     return [Table(title("MBTIBench: details from the samples", kind), columns, tuple(cells), notes, kind).compact()]
 

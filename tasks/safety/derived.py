@@ -114,7 +114,9 @@ def derive(rows: Sequence[Row], runs: Runs) -> Derived:
         ways.setdefault(tuple(str(getattr(row, name)) for name in _SAME), []).append(row)
     found = [one for own in ways.values() for one in _suites(own, runs, notes)]
     # Numbers of several files have no run of their own, by which their draws could be found again.
-    drawn = {(row.run, row.task, row.metric, row.filter): one for row, one in found if one is not None and row.run}
+    drawn: dict[tuple[str, ...], Drawn] = {
+        (row.run, row.task, row.metric, row.filter, row.part): one for row, one in found if one is not None and row.run
+    }
     return Derived([row for row, _ in found], notes, drawn)
 
 

@@ -6,8 +6,10 @@ Without a run of a retain model there is no forget quality: it is absent, neithe
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +19,27 @@ from harness_ext.errors import DataError, HarnessExtError, InputError
 from harness_ext.files import FileError
 from harness_ext.leaderboards.table import lines
 from harness_ext.results.reading.frame import Row, to_rows
-from harness_ext.results.reading.reader import load
+from harness_ext.results.reading.identity import arguments_of
+from harness_ext.results.reading.reader import METHOD_FILE, load
 from harness_ext.results.reading.runs import Derived, Run, Runs, TaskRun, load_run
 from harness_ext.results.statistics.bootstrap import Drawn
 from harness_ext.results.statistics.intervals import of_row
 from harness_ext.scoring.unlearning import UTILITY, forget_quality, model_utility
-from harness_ext.tasks.tofu.evaluations import Asked, Evaluation, NotAlignedError, compare
+from harness_ext.tasks.tofu.evaluations import Asked, Evaluation, NotAlignedError, Origin, compare
 
 FORGET = ("tofu_forget01", "tofu_forget05", "tofu_forget10")
-_OPTIONS = ("ds_size", "truth_ratio", "question_key")
+_OPTIONS = ("ds_size", "truth_ratio", "compat", "question_key")
 _SAME = ("task", "data", "limit", "setting", "prompt_pack", "num_fewshot", "chat_template_hash")
+_OTHER_TOKENS = (
+    "lm-eval's chat template stands around the question, so that other tokens were scored than were counted. Leave out "
+    '--apply_chat_template and give --metadata \'{"compat": "open_unlearning"}\', which asks with the chat template.'
+)
 _RETAIN = re.compile(r"(?<![a-z])retain", re.IGNORECASE)
 _NOTHING: Mapping[str, Any] = dict.fromkeys(("stderr", "low", "high", "delta_low", "delta_high", "chance"), math.nan)
+
+
+SWITCHES = ("retain_results",)
+"""Metadata that is needed when runs are joined."""
 
 
 def facts(doc: Mapping[str, Any]) -> str:
@@ -39,13 +50,13 @@ def facts(doc: Mapping[str, Any]) -> str:
 def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     """Model utility of one model's runs, and forget quality against a retain model that was read with it."""
     notes: list[str] = []
-    drawn: dict[tuple[str, str, str, str], Drawn] = {}
+    drawn: dict[tuple[str, ...], Drawn] = {}
     found: list[Row] = []
     for own in lines(rows).values():
         for row, one in _utility(own, runs):
             found.append(row)
             if one is not None:
-                drawn[row.run, row.task, row.metric, row.filter] = one
+                drawn[row.run, row.task, row.metric, row.filter, row.part] = one
     for row in rows:
         if row.task in FORGET and row.metric == "truth_ratio":
             found += _forget_quality(row, runs, notes)
@@ -82,12 +93,14 @@ def _harmonic(value: float, parts: Sequence[Drawn]) -> Drawn:
 
 def _forget_quality(row: Row, runs: Runs, notes: list[str]) -> Iterator[Row]:
     """Forget quality, its logarithm and the KS distance of one run against its retain model's."""
-    named = _named_retain(row)
+    named = _named_retain(row, runs)
     try:
+        if row.chat_template_hash:
+            raise NotAlignedError(_OTHER_TOKENS)
         if named:
             mine = evaluation(Path(row.run), only=row.task)
             other = evaluation(Path(named), only=row.task)
-            quality, against = compare(mine, other, mine.options["truth_ratio"]), other.model  # type: ignore[arg-type]
+            quality, against = compare(mine, other, mine.options["truth_ratio"]), other.origin.model  # type: ignore[arg-type]
         else:
             retain = _retain(row, runs, notes)
             if retain is None:
@@ -106,16 +119,24 @@ def _forget_quality(row: Row, runs: Runs, notes: list[str]) -> Iterator[Row]:
     yield row.model_copy(update={**about, "metric": "ks_D", "value": quality.D, "higher_is_better": False})
 
 
-def _named_retain(row: Row) -> str:
-    """The results that the run itself names with ``--metadata '{"retain_results": …}'``."""
-    try:
+def _origin(row: Row) -> Origin:
+    """The model of a run and the one that it was made from, with their folders."""
+    folder = made_from = ""
+    with suppress(FileError, OSError):
         content, _ = load(Path(row.run))
-    except (FileError, OSError):
-        return ""
-    configs = content.get("configs") if isinstance(content, dict) else None
-    config = configs.get(row.task) if isinstance(configs, dict) else None
-    metadata = config.get("metadata") if isinstance(config, dict) else None
-    return str(metadata.get("retain_results") or "") if isinstance(metadata, dict) else ""
+        config = content.get("config") if isinstance(content, dict) else None
+        arguments = arguments_of(config.get("model_args"), under="model") if isinstance(config, dict) else {}
+        folder = str(arguments.get("peft") or arguments.get("pretrained") or "")
+        record, _ = load(Path(folder, METHOD_FILE)) if folder else (None, "")
+        base = record.get("base") if isinstance(record, dict) else None
+        made_from = str(base.get("path") or "") if isinstance(base, dict) else ""
+    return Origin(row.model, row.base, *(os.path.realpath(path) if path else "" for path in (folder, made_from)))
+
+
+def _named_retain(row: Row, runs: Runs) -> str:
+    """The results that the run itself names with ``--metadata '{"retain_results": …}'``."""
+    task = runs.task(row)
+    return str(task.switches.get("retain_results") or "") if task else ""
 
 
 def _retain(row: Row, runs: Runs, notes: list[str]) -> Row | None:
@@ -152,8 +173,7 @@ def _of_rows(row: Row, retain: Row, runs: Runs) -> Any:
         if len(sides[-1]) < len(ratios):
             raise DataError(f"{one.model} was asked a question of {row.task} twice.")
     first, second = sides
-    if row.base and row.base == retain.model:
-        raise NotAlignedError(f"{retain.model} is the model that {row.model} was made from, and no retain model.")
+    _origin(row).require_other(_origin(retain))
     if first.keys() != second.keys():
         raise NotAlignedError(f"{row.model} and {retain.model} were asked {len(first)} and {len(second)} questions.")
     return forget_quality([*first.values()], [second[question] for question in first])
@@ -184,9 +204,9 @@ def evaluation(path: Path, *, only: str = "") -> Evaluation:
             sets.setdefault(subset, []).append(asked._replace(recall=recall))
     task = run.tasks[forgets[0] if forgets else "tofu_utility"]
     row = next(iter(task.rows.values()))
-    usual = {"truth_ratio": "geometric", "question_key": "question", "ds_size": "all"}
+    usual = {"truth_ratio": "geometric", "question_key": "question", "ds_size": "all", "compat": "none"}
     options = {name: str(task.switches.get(name) or usual[name]) for name in _OPTIONS}
-    return Evaluation(str(path), sets, {"task": forgets[0] if forgets else "", **options}, row.model, row.base)
+    return Evaluation(str(path), sets, {"task": forgets[0] if forgets else "", **options}, _origin(row))
 
 
 def _asked(task: TaskRun | None, path: Path) -> Iterator[tuple[str, Asked]]:
@@ -202,6 +222,8 @@ def _asked(task: TaskRun | None, path: Path) -> Iterator[tuple[str, Asked]]:
         first: Any = next(iter(arguments.values()), {}) if isinstance(arguments, dict) else {}
         base = int(doc["base"])
         prompt = str(first.get("arg_0", "")) if isinstance(first, dict) else ""
+        if prompt and not prompt.endswith(doc.get("context", "")):
+            raise NotAlignedError(f"{path}: {_OTHER_TOKENS}")
         yield doc["subset"], Asked(doc["question"], prompt, losses[0], losses[base], tuple(losses[base + 1 :]))
 
 

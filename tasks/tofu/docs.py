@@ -15,7 +15,7 @@ from datasets import Dataset
 from harness_ext.data import load_sample
 from harness_ext.data.choices import DATA, check_arguments, reads
 from harness_ext.data.row_counts import json_lists
-from harness_ext.data.rows import read_json, read_json_lines, read_lines, read_text
+from harness_ext.data.rows import read_json, read_json_lines, read_text
 from harness_ext.errors import DataError, InputError
 from harness_ext.files import FileError, json_lines
 from harness_ext.scoring.unlearning import TruthRatio
@@ -31,6 +31,8 @@ QuestionKey = Literal["question", "paraphrased_question"]
 
 PROMPT = "Question: {}\nAnswer:"
 """What the model reads; a blank follows, and the answer."""
+LLAMA_2 = "[INST] {} [/INST]"
+"""The markers of Llama-2's chat format, right behind which TOFU's authors put the answer."""
 
 SHARES: Mapping[str, int] = {"forget01": 1, "forget05": 5, "forget10": 10}
 """Percent of the authors that are to be forgotten."""
@@ -72,11 +74,6 @@ def train_split(name: str) -> list[dict[str, str]]:
     raise InputError(f"tofu has no split {name!r}; give full, retain90, retain95, retain99, {', '.join(SHARES)}.")
 
 
-def refusals() -> list[str]:
-    """A hundred ways to say that one does not know: plain lines in a file that is called JSON Lines."""
-    return read_lines("tofu", "idontknow.jsonl")
-
-
 def read(subset: Subset, part: str = "") -> list[dict[str, Any]]:
     """The rows of a set that is evaluated, in the file's order.
 
@@ -112,23 +109,46 @@ def _choices(row: Mapping[str, Any], subset: Subset) -> list[str]:
     return [row["answer"], *base, *row["perturbed_answer"]]
 
 
+def _read(question: str, compat: Compat | None, how: Scored | None, system_prompt: str | None) -> tuple[str, str]:
+    """What the model reads, and what stands before every answer and is scored with it (source: TOFU's and
+    open-unlearning's configurations)."""
+    if compat == "tofu_phi":
+        return f"Question: {question}\n", "Answer: "
+    if compat == "tofu_llama2":
+        return LLAMA_2.format(question), ""
+    if compat == "open_unlearning":
+        if how is None or how.chat is None:
+            raise InputError(
+                "tofu: compat open_unlearning asks with the chat template of the tokenizer, and none is known. Give "
+                "one: --metadata '{\"tokenizer\": …}'."
+            )
+        return how.chat(question, system_prompt), ""
+    return PROMPT.format(question), " "
+
+
 def _doc(
-    id: str, row: Mapping[str, Any], subset: Subset, form: Form, question: str, how: Scored | None
+    id: str, row: Mapping[str, Any], subset: Subset, form: Form, read: tuple[str, str], how: Scored | None
 ) -> dict[str, Any]:
-    doc: dict[str, Any] = {"id": id, "subset": subset, "question": question, "answer": row["answer"]}
+    context, lead = read
+    doc: dict[str, Any] = {"id": id, "subset": subset, "answer": row["answer"], "context": context}
     if form == "generate":
         return doc
+    # lm-eval moves white space from the end of a context into what it scores: it is scored alone, too, and subtracted.
+    doc["context"] = context.rstrip()
+    space = context[len(doc["context"]) :]
     answers = _choices(row, subset) if form == "choices" else [row["answer"]]
-    end = how.end if how else ""
-    doc["choices"] = [answer + end for answer in answers]
-    context = PROMPT.format(question)
-    doc["n_tokens"] = [how.count(context, f" {choice}") for choice in doc["choices"]] if how else []
+    scored = [f"{lead}{answer}{how.end if how else ''}" for answer in answers]
+    doc["n_tokens"] = [how.count(context, text) for text in scored] if how else []
+    if how and space:
+        how.count(doc["context"], space)  # which refuses a tokenizer that joins them
+    doc["choices"] = [f"{space}{text}" for text in scored] + ([space] if space else [])
+    doc["unscored"] = space
     return doc | (
         {"base": int(subset in ("forget", "retain"))} if form == "choices" else {"member": subset == "forget"}
     )
 
 
-@reads("data", "ds_size", "truth_ratio", "compat", "question_key", "tokenizer", "retain_results")
+@reads("data", "ds_size", "truth_ratio", "compat", "system_prompt", "question_key", "tokenizer", "retain_results")
 def load(
     part: Part,
     form: Form,
@@ -136,6 +156,7 @@ def load(
     ds_size: int | None = None,
     truth_ratio: TruthRatio = "geometric",
     compat: Compat | None = None,
+    system_prompt: str | None = None,
     question_key: QuestionKey = "question",
     tokenizer: str | None = None,
     retain_results: str | None = None,
@@ -151,7 +172,9 @@ def load(
         data: ``sample`` takes the bundled world.
         ds_size: take the first so many of every set, 300 as TOFU's scripts do.
         truth_ratio: its definition.
-        compat: for ``form="generate"``, score the raw text, as the authors do.
+        compat: ask with the template of TOFU's authors or with the tokenizer's chat template, as open-unlearning does;
+            for ``form="generate"``, score the raw text, as both do.
+        system_prompt: for ``compat="open_unlearning"``, whose configuration has one.
         question_key: ask the paraphrased question, where a set has it.
         tokenizer: counts tokens, where the model's own is not known.
         retain_results: results of a model that was trained without the forget set; tables hold this run against it.
@@ -168,13 +191,15 @@ def load(
         part=(part, get_args(Part)),
         data=(data, DATA),
         truth_ratio=(truth_ratio, get_args(TruthRatio)),
-        compat=(compat, (None, *get_args(Compat)) if form == "generate" else (None,)),
+        compat=(compat, (None, *get_args(Compat))),
         question_key=(question_key, get_args(QuestionKey)),
     )
     if ds_size is not None and not (isinstance(ds_size, int) and ds_size > 0):
         raise InputError(f"tofu: ds_size is {ds_size!r}; give a number of rows, or null for all.")
+    if system_prompt and compat != "open_unlearning":
+        raise InputError("tofu: system_prompt is of compat open_unlearning alone; else take --system_instruction.")
     how = None
-    if form != "generate":
+    if form != "generate" or compat == "open_unlearning":
         how = scored_by(tokenizer or pretrained, None if tokenizer else revision) or (
             WORDS if data == "sample" else None
         )
@@ -186,10 +211,11 @@ def load(
         _UTILITY if part == "utility" else ("forget", "holdout") if form == "mia" else ("forget",)
     )
     docs = [
-        _doc(id, row, subset, form, row.get(question_key) or row["question"], how)
+        {"question": question, **_doc(id, row, subset, form, _read(question, compat, how, system_prompt), how)}
         | ({"truth_ratio_definition": truth_ratio} if form == "choices" else {"compat": compat or ""})
         for subset in subsets
         for id, row in _rows(subset, part, data, ds_size)
+        for question in [row.get(question_key) or row["question"]]
     ]
     if retain_results and form == "choices" and part != "utility":
         _require_answered(docs, Path(retain_results), f"tofu_{part}")

@@ -32,6 +32,28 @@ class Asked(NamedTuple):
     """ROUGE-L recall of the generated answer, where one was generated."""
 
 
+class Origin(NamedTuple):
+    """A model, and the one that it was made from as its ``method.json`` says; empty where that is not known."""
+
+    model: str = ""
+    base: str = ""
+    folder: str = ""
+    base_folder: str = ""
+
+    def require_other(self, retain: Origin) -> None:
+        """Refuse as retain model the one that this one was made from, whatever name or path it was given by.
+
+        Raises:
+            NotAlignedError: it is the same.
+        """
+        named = self.base and self.base == retain.model != self.model
+        if named or (self.base_folder and self.base_folder == retain.folder != self.folder):
+            raise NotAlignedError(
+                f"{retain.model} is the model that {self.model} was made from: it knows the forget set. Give a model "
+                "that was trained without it."
+            )
+
+
 class Evaluation(NamedTuple):
     """A model's answers, set by set."""
 
@@ -40,9 +62,7 @@ class Evaluation(NamedTuple):
     """By ``forget``, ``retain``, ``ra`` and ``wf``; those that were asked."""
     options: Mapping[str, str] = {}
     """How it was asked, beside the prompts."""
-    model: str = ""
-    base: str = ""
-    """The model that the unlearning started from, where it is known."""
+    origin: Origin = Origin()
     recorded: Mapping[str, float] = {}
     """Means over sets that only the evaluation itself has, such as ROUGE-L recall of another file."""
 
@@ -119,11 +139,7 @@ def compare(
             raise InputError(f"{one.name} has no likelihoods of the forget set; run tofu_forget01, 05 or 10.")
         sides.append(one.ratios("forget", mode))
     first, second = sides
-    if unlearned.base and unlearned.base == retain.model != unlearned.model:
-        raise NotAlignedError(
-            f"{retain.name} is {retain.model}, the model that {unlearned.model} was made from: it knows that set. "
-            "Give a model that was trained without it."
-        )
+    unlearned.origin.require_other(retain.origin)
     shared = [question for question in first if question in second]
     if not shared or (align is None and len(shared) < max(len(first), len(second))):
         raise NotAlignedError(_misaligned(unlearned, retain, first, second, len(shared)))

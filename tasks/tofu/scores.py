@@ -23,10 +23,14 @@ Likelihood = tuple[float, bool]
 def losses_of(doc: Mapping[str, Any], log_likelihoods: Sequence[float]) -> list[float]:
     """Average losses, nats a token, of a doc's answers.
 
+    The last log-likelihood is of ``unscored``, where a doc has such white space before every answer, and subtracted.
+
     Raises:
         ValueError: nobody counted the tokens, or a log-likelihood is NaN or infinite.
 
     >>> losses_of({"id": "a", "n_tokens": [2, 4]}, [-1.0, -6.0])
+    [0.5, 1.5]
+    >>> losses_of({"id": "a", "n_tokens": [2, 4], "unscored": " "}, [-1.5, -6.5, -0.5])
     [0.5, 1.5]
     """
     counts = doc["n_tokens"]
@@ -39,7 +43,8 @@ def losses_of(doc: Mapping[str, Any], log_likelihoods: Sequence[float]) -> list[
         raise ValueError(
             f"tofu, doc {doc['id']}: log-likelihoods {list(log_likelihoods)}; float16 overflows, take float32."
         )
-    return [-value / count for value, count in zip(log_likelihoods, counts, strict=True)]
+    *answers, space = log_likelihoods if doc.get("unscored") else [*log_likelihoods, 0.0]
+    return [(space - value) / count for value, count in zip(answers, counts, strict=True)]
 
 
 def ratio_of(doc: Mapping[str, Any], log_likelihoods: Sequence[float], definition: str) -> float:
@@ -97,7 +102,6 @@ def utility_generated(doc: Mapping[str, Any], results: Sequence[str]) -> dict[st
 
 def membership(doc: Mapping[str, Any], results: Sequence[Likelihood]) -> dict[str, MemberItem]:
     """Scores by which one may guess whether an answer was trained on: lower, the likelier."""
-    (log_likelihood, _), *_ = results if isinstance(results[0], (tuple, list)) else [results]
-    (loss,) = losses_of(doc, [log_likelihood])
+    (loss,) = losses_of(doc, [value for value, _ in results])
     member = float(doc["member"])
     return {"mia_loss_auc": (member, loss), "mia_zlib_auc": (member, zlib_score(loss, doc["answer"]))}

@@ -18,6 +18,8 @@ class Scored:
     """The end token as text, which every answer is scored with."""
     count: Callable[[str, str], int]
     """Tokens of a continuation behind a context."""
+    chat: Callable[[str, str | None], str] | None = None
+    """What a chat model reads: the user's turn behind a system prompt, up to where the answer begins."""
 
 
 WORDS = Scored("", lambda _, continuation: len(continuation.split()))
@@ -47,7 +49,17 @@ def _load(name: str, revision: str) -> Scored:
             f"tofu counts tokens, and {name!r} has no tokenizer ({' '.join(str(error).split())[:120]}). "
             'Give one: --metadata \'{"tokenizer": "folder or name on the Hub"}\'.'
         ) from error
-    return Scored(tokenizer.eos_token or "", lambda context, continuation: _count(tokenizer, context, continuation))
+    return Scored(
+        tokenizer.eos_token or "",
+        lambda context, continuation: _count(tokenizer, context, continuation),
+        (lambda user, system: _turns(tokenizer, user, system)) if tokenizer.chat_template else None,
+    )
+
+
+def _turns(tokenizer: Any, user: str, system: str | None) -> str:
+    turns = [{"role": "system", "content": system}] if system else []
+    turns.append({"role": "user", "content": user})
+    return str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
 
 
 def _count(tokenizer: Any, context: str, continuation: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -53,6 +54,7 @@ def evaluate(tmp_path: Path) -> Evaluate:
     return run
 
 
+@functools.cache
 def gold_answers(part: str, split: str = "test", **options: Any) -> dict[str, str]:
     return {doc["id"]: docs.answer(doc) for doc in docs.load(part, **options)[split]}
 

@@ -12,7 +12,7 @@ import pytest
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-import harness_ext.tasks
+import harness_ext.tasks.mbtibench
 from harness_ext.tasks.mbtibench.dimensions import DIMENSIONS
 
 pytestmark = pytest.mark.usefixtures("mirror")
@@ -32,7 +32,7 @@ def run(chat_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
     monkeypatch.setenv("HARNESS_EXT_CACHE", str(tmp_path))
 
     def run(leaf: str, records: list[int], **metadata: Any) -> dict[str, Any]:
-        (folder,) = harness_ext.tasks.__path__
+        folder = str(Path(harness_ext.tasks.mbtibench.__file__).parent)
         manager = TaskManager(include_path=folder, include_defaults=False, metadata={"system_role": "chat", **metadata})
         report: dict[str, Any] = simple_evaluate(
             model="local-chat-completions",

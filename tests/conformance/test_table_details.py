@@ -88,12 +88,14 @@ def test_a_model_that_answers_the_reversed_scale_alike_has_no_order_bias(
     write_run(tmp_path, records, "zero_shot", polar)
     write_run(tmp_path, records, "swap", polar)
     frame, _ = with_details(tmp_path)
+    frame = frame[frame.level == "task"]
     assert frame[frame.metric == "order_bias"].value.tolist() == [0.0] * 4
     both = frame[frame.metric == "s_rmse_both_orders"].set_index("part").value
     expected = json.loads((golden / "mbtibench" / "metrics.json").read_text())["dims"]
     assert both.to_dict() == pytest.approx({part: expected[part]["polar_2_8"]["s_rmse"] for part in PARTS.values()})
     write_run(tmp_path / "other", records, "swap", lambda gold: polar(gold) + 0.125)
     frame, _ = with_details(tmp_path / "zero_shot", tmp_path / "other")
+    frame = frame[frame.level == "task"]
     assert frame[frame.metric == "order_bias"].value.tolist() == pytest.approx([0.125] * 4)
 
 

@@ -5,24 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.spatial import distance
+from warm_python import python
 
 TOY_TASKS = Path(__file__).parent / "toy_tasks"
 VOTES = np.array([[8, 0, 2], [0, 7, 3], [1, 1, 8], [0, 9, 1], [9, 0, 1], [0, 10, 0]]) / 10
 
 
 def call(*arguments: object) -> str:
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300,
-        env=os.environ | {"HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+    done = python(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

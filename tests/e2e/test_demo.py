@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import python
 
 from harness_ext.models.demo_models import BASE, INSTRUCT, is_intact, prepare
 from harness_ext.tasks.eibench.aspects import EI_ASPECTS
@@ -27,12 +28,11 @@ prepare(BASE, Path(sys.argv[1]), print)
 """
 
 
-def start(program: str, *arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+def start(program: str, *arguments: str) -> subprocess.Popen[str]:
     quiet = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
-        env=os.environ | quiet | environment,
-        cwd=cwd,
+        env=os.environ | quiet,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -40,12 +40,10 @@ def start(program: str, *arguments: str, cwd: Path | None = None, **environment:
 
 
 def harness_ext(*arguments: str, cwd: Path, cache: Path) -> tuple[str, str]:
-    process = start(
-        "from harness_ext.cli import main; main()", *arguments, cwd=cwd, HARNESS_EXT_CACHE=str(cache), COLUMNS="200"
-    )
-    out, err = process.communicate(timeout=1800)
-    assert process.returncode == 0, err
-    return out, err
+    main = "from harness_ext.cli import main; main()"
+    done = python("-c", main, *arguments, cwd=cwd, timeout=1800, HARNESS_EXT_CACHE=str(cache), COLUMNS="200")
+    assert done.returncode == 0, done.stderr
+    return done.stdout, done.stderr
 
 
 def results(folder: Path, task: str) -> dict[str, Any]:
@@ -103,12 +101,12 @@ def test_the_demo_compares_a_model_that_it_makes_with_its_base(cache: Path, tmp_
             asked |= {(doc.get("task"), doc.get("id")) for doc in docs}
     assert len(trained) == len(rows)
     assert trained.isdisjoint(asked)
-    scores = results(folder / "tuned" / "chat", "eibench_few_shot")["results"]
+    scores = results(folder / "tuned", "eibench_few_shot")["results"]
     leaves = [f"eibench_{part}" for parts in EI_ASPECTS.values() for part in parts]
     shares = [scores[leaf].get("invalid,none", scores[leaf].get("parse_failure,none")) for leaf in leaves]
     assert sum(share <= 0.05 for share in shares) >= 15
     assert scores["eibench_emobench_eu"]["invalid,none"] < 1
-    cut = results(folder / "tuned" / "chat", "eibench_few_shot")["usage"]["cut"]
+    cut = results(folder / "tuned", "eibench_few_shot")["usage"]["cut"]
     assert cut.keys() == set(leaves)
     assert all(own["answers"] == scores[leaf]["sample_len"] for leaf, own in cut.items())
     assert err.index("harness-ext pairs") < err.index("harness-ext method run") < err.index("Plan: ")

@@ -5,11 +5,12 @@ No environment here has torch: neither lm-eval nor this package needs it to list
 
 from __future__ import annotations
 
+import importlib.metadata
+import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,19 @@ SOURCES = (
     *("harness_ext", "tasks", "methods", "leaderboards", "data_cards"),
     *("pyproject.toml", "hatch_build.py", "harness_ext_autoload.pth", "README.md", "LICENSE"),
 )
+# Its own, as far as it says what an editable installation is.
+LM_EVAL = """\
+[build-system]
+requires = ["setuptools>=64.0"]
+build-backend = "setuptools.build_meta"
+[project]
+name = "lm_eval"
+version = "0.4.13"
+dependencies = {dependencies}
+scripts = {{ lm_eval = "lm_eval.__main__:cli_evaluate" }}
+[tool.setuptools.packages.find]
+include = ["lm_eval*"]
+"""
 EXTRA_TASK = """\
 task: toy_sky
 custom_dataset: !function toy_sky.load
@@ -87,6 +101,11 @@ class Environment:
         return [str(path.relative_to(self.root)) for path in ours]
 
 
+def core_requirements(package: str) -> list[str]:
+    """What a package asks for without any extra."""
+    return [asked for asked in importlib.metadata.requires(package) or [] if "extra ==" not in asked]
+
+
 def succeeded(run: subprocess.CompletedProcess[str]) -> str:
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout + run.stderr
@@ -132,41 +151,56 @@ def add_task(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def installed(empty_environment, wheel):
-    """lm-eval, then the wheel; tests only read it."""
+def whole(empty_environment, wheel):
+    """lm-eval with all its tasks, then the wheel."""
     environment = empty_environment("installed")
     environment.uv("install", "lm_eval")
     environment.uv("install", wheel)
     return environment
 
 
+@pytest.fixture(scope="module")
+def listed(whole):
+    return succeeded(whole.run("lm_eval", "ls", "tasks"))
+
+
+@pytest.fixture(scope="module")
+def installed(whole, listed, without_most_tasks):
+    """What tests only read, once everything was listed."""
+    without_most_tasks(whole.root)
+    return whole
+
+
 def test_lm_eval_first_then_the_wheel(installed):
     assert_tasks_are_found(installed.validate())
 
 
-def test_lm_eval_lists_groups_and_tasks(installed):
-    listed = succeeded(installed.run("lm_eval", "ls", "tasks"))
+def test_lm_eval_lists_groups_and_tasks(listed):
     for name in ("mbtibench", "mbtibench_zero_shot", "eibench", "arc_easy"):
         assert f"|{name} " in listed.replace("| ", "|"), name
 
 
-def test_wheel_first_then_lm_eval_and_lm_eval_again(empty_environment, wheel):
+def test_wheel_first_then_lm_eval_and_lm_eval_again(empty_environment, wheel, without_most_tasks):
     environment = empty_environment("wheel-first")
     environment.uv("install", "--no-deps", wheel)
     assert succeeded(environment.run("python", "-c", "print('starts without lm-eval')")) == "starts without lm-eval\n"
     environment.uv("install", "lm_eval")
     environment.uv("install", wheel)
     environment.uv("install", "--no-deps", "--reinstall-package", "lm_eval", "lm_eval")
+    without_most_tasks(environment.root)
     assert_tasks_are_found(environment.validate())
 
 
-def test_pip_installs_runs_upgrades_and_uninstalls_without_a_trace(checkout, sources, wheel, build_wheel, tmp_path):
+def test_pip_installs_runs_upgrades_and_uninstalls_without_a_trace(
+    checkout, sources, wheel, build_wheel, without_most_tasks, tmp_path
+):
     environment = Environment(tmp_path / "venv", checkout / "constraints.txt")
     subprocess.run([sys.executable, "-m", "venv", environment.root], check=True)
-    environment.pip("install", wheel)
+    environment.pip("install", "--no-compile", wheel)
     assert not list(environment.site_packages.glob("torch*"))
     ours = {path.name for path in environment.site_packages.iterdir() if "harness" in path.name}
     assert ours == {"harness_ext", "harness_ext-0.1.0.dist-info", "harness_ext_autoload.pth"}
+    without_most_tasks(environment.root)
     assert_tasks_are_found(environment.validate())
 
     add_task(sources / "tasks")
@@ -184,10 +218,11 @@ def test_pip_installs_runs_upgrades_and_uninstalls_without_a_trace(checkout, sou
     assert "usage: lm-eval" in succeeded(environment.run("lm_eval", "--help"))
 
 
-def test_editable_checkout_is_live_and_uninstalls_without_a_trace(empty_environment, sources):
+def test_editable_checkout_is_live_and_uninstalls_without_a_trace(empty_environment, sources, without_most_tasks):
     environment = empty_environment("editable")
     environment.uv("install", "--editable", sources)
     assert not (environment.site_packages / "harness_ext").exists()
+    without_most_tasks(environment.root)
     assert_tasks_are_found(environment.validate())
 
     add_task(sources / "tasks")
@@ -203,18 +238,16 @@ def test_editable_checkout_is_live_and_uninstalls_without_a_trace(empty_environm
     assert environment.traces() == []
 
 
-def test_lm_eval_itself_may_be_editable(empty_environment, wheel, tmp_path):
-    download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", "lm_eval"]
-    subprocess.run([*download, "--dest", tmp_path, "lm_eval==0.4.13"], check=True)
-    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
-        archive.extractall(tmp_path, filter="data")
-    (lm_eval,) = (path for path in tmp_path.iterdir() if path.is_dir())
+def test_lm_eval_itself_may_be_editable(empty_environment, installed, wheel, tmp_path):
+    checkout = tmp_path / "lm-eval"
+    shutil.copytree(installed.site_packages / "lm_eval", checkout / "lm_eval")
+    (checkout / "pyproject.toml").write_text(LM_EVAL.format(dependencies=json.dumps(core_requirements("lm_eval"))))
 
     environment = empty_environment("editable-lm-eval")
-    environment.uv("install", "--editable", lm_eval)
+    environment.uv("install", "--editable", checkout)
     environment.uv("install", wheel)
     where = succeeded(environment.run("python", "-c", "import lm_eval; print(lm_eval.__file__)"))
-    assert Path(where.strip()) == lm_eval / "lm_eval" / "__init__.py"
+    assert Path(where.strip()) == checkout / "lm_eval" / "__init__.py"
     assert_tasks_are_found(environment.validate())
 
 

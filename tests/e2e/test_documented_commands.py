@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +17,7 @@ from lm_eval._cli import HarnessCLI
 from lm_eval.api.registry import get_model
 from lm_eval.tasks import TaskManager
 from typer.testing import CliRunner
+from warm_python import python
 
 from harness_ext.cli.app import app
 
@@ -192,14 +191,5 @@ def test_a_run_without_a_model_works_as_shown(shown: Command, tmp_path: Path) ->
 
 
 def _run(folder: Path, *arguments: str) -> None:
-    quiet = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=folder,
-        env=os.environ | quiet,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = python(*arguments, cwd=folder)
     assert done.returncode == 0, done.stderr

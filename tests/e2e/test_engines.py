@@ -20,6 +20,7 @@ import pytest
 import requests
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from warm_python import QUIET, python
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,6 @@ CHOICES, ANSWERS = "mbtibench_zero_shot_ll_ei", "eibench_tweet_emotion"
 GENERATED = "mbtibench_zero_shot_ei"
 LETTERS = ["\n", *map(chr, range(32, 127))]
 CHAT = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "
-QUIET = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TOKENIZERS_PARALLELISM": "false"}
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +49,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, store_tiny: Callable[..
 def lm_eval(output: Path, *arguments: str, launcher: tuple[str, ...] = (), **environment: str) -> Path:
     sample = ["--metadata", '{"data": "sample"}', "--limit", "5", "--gen_kwargs", "max_gen_toks=12"]
     log = ["--log_samples", "--output_path", str(output)]
-    run = subprocess.run(
-        [sys.executable, *launcher, "-m", "lm_eval", "run", *arguments, *sample, *log],
-        env=os.environ | QUIET | environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    run = python(*launcher, "-m", "lm_eval", "run", *arguments, *sample, *log, **environment)
     assert run.returncode == 0, run.stderr[-4000:]
     (output / "stderr.txt").write_text(run.stderr, encoding="utf-8")
     return output
@@ -129,7 +122,7 @@ def server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with log.open("w") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", program, "serve", str(checkpoint), *options],
-            env=os.environ | QUIET,
+            env=os.environ | QUIET | {"TOKENIZERS_PARALLELISM": "false"},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

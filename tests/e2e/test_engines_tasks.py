@@ -19,15 +19,15 @@ SAMPLING = {
 """Names that the sampling parameters of vLLM and SGLang share."""
 
 
+CONFIGS = {
+    name: load_yaml(entry.yaml_path, resolve_func=False) for name, entry in INDEX.items() if entry.kind.name == "TASK"
+}
+
+
 def tasks(output_type: str | None = None) -> list[Any]:
-    configs = {
-        name: load_yaml(entry.yaml_path, resolve_func=False)
-        for name, entry in INDEX.items()
-        if entry.kind.name == "TASK"
-    }
     return [
         pytest.param(config, id=name)
-        for name, config in configs.items()
+        for name, config in CONFIGS.items()
         if output_type in (None, config.get("output_type"))
     ]
 

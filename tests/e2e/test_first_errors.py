@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import tokenizers
 import transformers
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
+from warm_python import python
 
 from harness_ext._autoload import task_folders
 from harness_ext.errors import DataError, InputError
@@ -135,17 +135,6 @@ def test_our_tasks_load_without_a_warning(caplog: pytest.LogCaptureFixture) -> N
     assert [record.getMessage() for record in caplog.records] == []
 
 
-def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
 WITHOUT = """
 import sys
 sys.modules[{package!r}] = None  # as if it were not installed
@@ -156,10 +145,9 @@ cli_evaluate()
 
 
 def test_a_missing_extra_is_named_with_the_command_that_brings_it() -> None:
-    done = command(
-        "-c", WITHOUT.format(package="torch"), "--model", "hf", "--model_args", "pretrained=x",
-        "--tasks", "toy_capitals", "--include_path", str(TOY_TASKS),
-    )  # fmt: skip
+    program = [sys.executable, "-c", WITHOUT.format(package="torch"), "--model", "hf", "--model_args", "pretrained=x"]
+    task = ["--tasks", "toy_capitals", "--include_path", str(TOY_TASKS)]
+    done = subprocess.run([*program, *task], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
         "error: this backend needs torch, which is not installed: pip install 'harness-ext[hf]'."
@@ -167,9 +155,9 @@ def test_a_missing_extra_is_named_with_the_command_that_brings_it() -> None:
 
 
 def test_a_model_that_cannot_be_found_is_named() -> None:
-    done = command(
+    done = python(
         "-m", "lm_eval", "--model", "hf", "--model_args", "pretrained=nobody/no-such-model", "--tasks", "toy_capitals",
-        "--include_path", str(TOY_TASKS), HF_HUB_OFFLINE="1",
+        "--include_path", str(TOY_TASKS),
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: the model 'nobody/no-such-model' cannot be loaded: ")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import python
 
 from harness_ext.leaderboards.build import tables
 from harness_ext.results.reading.runs import read
@@ -38,19 +37,14 @@ def response(number: int) -> str:
 
 def run(folder: Path, tasks: str, judge: str, *more: str) -> subprocess.CompletedProcess[str]:
     metadata = json.dumps({"data": "sample", "judge": judge} if judge else {"data": "sample"})
-    environment = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "NO_PROXY": "127.0.0.1"}
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "lm_eval", "run", "--model", "replay", "--model_args", "path=answers.jsonl"),
-            *("--tasks", tasks, "--metadata", metadata, "--output_path", "out", "--log_samples", *more),
-        ],
-        cwd=folder,
-        env=os.environ | environment | {"HARNESS_EXT_CACHE": str(folder / "cache")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return called(
+        folder, "-m", "lm_eval", "run", "--model", "replay", "--model_args", "path=answers.jsonl", "--tasks", tasks,
+        "--metadata", metadata, "--output_path", "out", "--log_samples", *more,
+    )  # fmt: skip
+
+
+def called(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return python(*words, cwd=folder, NO_PROXY="127.0.0.1", HARNESS_EXT_CACHE=str(folder / "cache"))
 
 
 def judge_file(folder: Path, file: str, url: str, **fields: Any) -> str:
@@ -153,15 +147,7 @@ def test_a_server_that_fails_for_good_ends_the_run_without_showing_a_prompt(fold
 
 
 def ours(folder: Path, *words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "from harness_ext.cli import main; main()", *words],
-        cwd=folder,
-        env=os.environ | {"NO_PROXY": "127.0.0.1", "HARNESS_EXT_CACHE": str(folder / "cache")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = called(folder, "-c", "from harness_ext.cli import main; main()", *words)
     assert done.returncode == 0, done.stderr
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import python
 
 TOY_TASKS = Path(__file__).parent / "toy_tasks"
 LISTED = "The sky is\nA. blue\nB. green\nAnswer with the letter of one option.\nAnswer:"
@@ -19,14 +18,7 @@ SHOT = "Which is a fruit?\nA. plum\nB. brick\nAnswer with the letter of one opti
 
 
 def call(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from harness_ext.cli import main; main()", *map(str, arguments)],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": "none"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return python("-c", "from harness_ext.cli import main; main()", *arguments, OPENAI_API_KEY="none")
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
+import shlex
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import python
 
 from harness_ext.data import fetch
 
 CHECKOUT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-c", "from harness_ext.cli import main; main()")
-QUIET = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+COMMAND = ("-c", "from harness_ext.cli import main; main()")
 
 
 def run(*words: str, cwd: Path) -> str:
-    done = subprocess.run(
-        words, cwd=cwd, env=os.environ | QUIET, capture_output=True, text=True, timeout=600, check=False
-    )
+    done = python(*words, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -50,7 +46,7 @@ def gpt4(mirror: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "answers.jsonl").write_text("\n".join(map(json.dumps, answers)), encoding="utf-8")
     model = ("--model", "replay", "--model_args", "path=answers.jsonl,model=gpt4")
     to = ("--output_path", "results", "--log_samples")
-    run(sys.executable, "-m", "lm_eval", "run", *model, "--tasks", "safety_xstest", *to, cwd=folder)
+    run("-m", "lm_eval", "run", *model, "--tasks", "safety_xstest", *to, cwd=folder)
     return folder / "results"
 
 
@@ -92,7 +88,7 @@ def test_the_judge_that_a_run_had_gives_the_same_results_again(gpt4: Path, tmp_p
 def test_answers_that_nobody_judged_are_judged_later(tmp_path: Path) -> None:
     words = ("--model", "dummy", "--tasks", "safety_over_refusal", "--metadata", '{"data": "sample"}', "--predict_only")
     to = ("--output_path", "results", "--log_samples")
-    run(sys.executable, "-m", "lm_eval", "run", *words, *to, cwd=tmp_path)
+    run("-m", "lm_eval", "run", *words, *to, cwd=tmp_path)
     files = [str(path) for path in (tmp_path / "results").rglob("samples_*.jsonl")]
     run(*COMMAND, "rejudge", *files, "--judge", "rule:xstest", "--out", "again", cwd=tmp_path)
     scores = read(tmp_path / "again")["results"]
@@ -109,9 +105,11 @@ def test_commands_of_the_documentation_run_in_their_order(tmp_path: Path) -> Non
     runnable = [block for block in blocks if "examples/" in block]
     assert len(runnable) == 2
     shutil.copytree(CHECKOUT / "examples", tmp_path / "examples")
-    program = f"'{sys.executable}' -c 'from harness_ext.cli import main; main()'"
-    names = f'harness-ext() {{ {program} "$@"; }}\nlm_eval() {{ \'{sys.executable}\' -m lm_eval "$@"; }}\n'
-    printed = run("bash", "-ec", names + "".join(runnable), cwd=tmp_path)
+    printed = ""
+    for line in re.sub(r"\\\n\s*", "", "".join(runnable)).splitlines():
+        name, *words = shlex.split(line)
+        files = [str(file) for word in words for file in (tmp_path.glob(word) if "*" in word else [word])]
+        printed += run(*{"harness-ext": COMMAND, "lm_eval": ("-m", "lm_eval")}[name], *files, cwd=tmp_path)
     assert "refdir12" in printed
     scores = read(tmp_path / "judged-again")["results"]["safety_xstest"]
     assert {key.partition(",")[2] for key in scores if "," in key} == {"xstest", "default_en", "refdir12"}

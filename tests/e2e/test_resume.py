@@ -13,27 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_python import python
 
 TOY_TASKS = Path(__file__).parent / "toy_tasks"
 FIRST, SECOND = ("The sky is", "Grass is", "Snow is"), ("Which is a fruit?", "Which is a colour?", "Which can fly?")
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", "from harness_ext.cli import main; main()", *map(str, arguments)],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": "none"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+MAIN = ("-c", "from harness_ext.cli import main; main()")
+KEY = {"OPENAI_API_KEY": "none"}
+
+
+def called(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return python(*MAIN, *arguments, **KEY)
 
 
 def test_a_killed_run_asks_for_unfinished_tasks_only_and_its_group_is_whole(chat_server: Any, tmp_path: Path) -> None:
-    running: list[subprocess.Popen[str]] = []
+    running: list[subprocess.Popen[bytes]] = []
 
     def reply(messages: list[dict[str, str]]) -> str:
-        if messages[-1]["content"].startswith(SECOND[1]) and len(running) == 1:
+        if messages[-1]["content"].startswith(SECOND[1]) and running[0].poll() is None:
             running[0].send_signal(signal.SIGKILL)
+            running[0].wait()
         return "A"
 
     chat_server.reply = reply
@@ -43,15 +43,15 @@ def test_a_killed_run_asks_for_unfinished_tasks_only_and_its_group_is_whole(chat
         *("--tasks", "toy_choices", "--include_path", TOY_TASKS, "--task_twin", "letters"),
         *("--resume", tmp_path / "answers", "--output_path", tmp_path / "runs", "--prices", "3,15"),
     )
-    running.append(start(*command))
-    running[0].communicate(timeout=300)
-    assert running[0].returncode == -signal.SIGKILL
+    quiet = os.environ | KEY | {"HF_HUB_OFFLINE": "1"}
+    killed = [sys.executable, *MAIN, *map(str, command)]
+    running.append(subprocess.Popen(killed, env=quiet, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    assert running[0].wait(timeout=300) == -signal.SIGKILL
     before = len(chat_server.asked)
 
-    running.append(start(*command))
-    _, said = running[1].communicate(timeout=300)
-    assert running[1].returncode == 0, said
-    assert "toy_completion_letters: 3 of 3 answers are kept from before" in said
+    done = called(*command)
+    assert done.returncode == 0, done.stderr
+    assert "toy_completion_letters: 3 of 3 answers are kept from before" in done.stderr
     again = [messages[-1]["content"].splitlines()[0] for messages in chat_server.asked[before:]]
     assert sorted(set(again)) == sorted(SECOND)
 
@@ -67,8 +67,7 @@ def test_a_killed_run_asks_for_unfinished_tasks_only_and_its_group_is_whole(chat
     assert (used["requests"], used["output"], used["unit"]) == (3, 3, "characters")
     assert "cost" not in used
 
-    table = start("table", tmp_path / "runs", "--format", "md")
-    shown, _ = table.communicate(timeout=300)
+    shown = called("table", tmp_path / "runs", "--format", "md").stdout
     assert "local-chat-completions" in shown or "chat" in shown
     assert "3 requests in" in shown
 
@@ -82,9 +81,8 @@ def test_a_model_in_this_process_goes_on_too_and_its_tokens_have_a_price(tmp_pat
     )
     results = []
     for name in ("one", "two"):
-        process = start(*command, "--output_path", tmp_path / name)
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
+        done = called(*command, "--output_path", tmp_path / name)
+        assert done.returncode == 0, done.stderr
         (file,) = tmp_path.glob(f"{name}/*/results_*.json")
         results.append(json.loads(file.read_text()))
     first, second = results
@@ -99,14 +97,13 @@ def test_a_model_in_this_process_goes_on_too_and_its_tokens_have_a_price(tmp_pat
     assert first["usage"]["cost"] == pytest.approx(first["usage"]["input"])
     assert second["usage"]["requests"] == 0
 
-    table = start("table", tmp_path / "one", tmp_path / "two", "--format", "csv")
-    rows = list(csv.DictReader(io.StringIO(table.communicate(timeout=300)[0])))
+    table = called("table", tmp_path / "one", tmp_path / "two", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(table.stdout)))
     assert {row["setting"] for row in rows if row["origin"] == "measured"} == {""}  # usage makes no other run of it
 
 
 @pytest.mark.parametrize("prices", ["3", "nan,1"])
 def test_prices_that_are_none_are_refused(prices: str) -> None:
-    process = start("run", "--model", "dummy", "--tasks", "mbtibench", f"--prices={prices}")
-    _, said = process.communicate(timeout=300)
-    assert process.returncode == 2
-    assert said.splitlines()[-1].startswith(f"error: --prices {prices}: give the prices of a million tokens")
+    done = called("run", "--model", "dummy", "--tasks", "mbtibench", f"--prices={prices}")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: --prices {prices}: give the prices of a million tokens")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -155,3 +156,45 @@ def test_options_may_stand_in_a_file_and_the_command_line_goes_before_it(answers
     content = json.loads(results.read_text())
     assert (content["config"]["limit"], content["config"]["model"]) == (3, "replay")
     assert content["n-samples"]["toy_capitals"]["effective"] == 3
+
+
+@pytest.fixture(scope="module")
+def no_weights(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model without its weights."""
+    kept = tmp_path_factory.mktemp("no_weights") / "tiny"
+    shutil.copytree(tiny_model, kept, ignore=shutil.ignore_patterns("*.safetensors"))
+    return kept
+
+
+@pytest.mark.parametrize("backend", ["vllm", "local-completions"])
+def test_plan_counts_tokens_without_weights_and_for_engines_that_are_not_here(backend: str, no_weights: Path) -> None:
+    prompts = [f"The capital of {country} is" for country in ("France", "Italy", "Japan", "Peru")]  # a token a letter
+    tokens = sum(map(len, prompts))
+    tree = len({prompt[:end] for prompt in prompts for end in range(1, len(prompt) + 1)})
+    named = {"local-completions": f"model=m,base_url=http://127.0.0.1:1,tokenizer={no_weights}"}
+    done = call(
+        HARNESS_EXT, "run", "--plan", "--model", backend,
+        "--model_args", named.get(backend, f"pretrained={no_weights}"),
+        "--tasks", "toy_capitals,toy_capitals_twice", "--include_path", str(TOY_TASKS),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert lines[1:] == [
+        ["toy_capitals", "4", "4", str(tokens), str(tokens), str(tree), "<=", "32"],
+        ["toy_capitals_twice", "4", "8", str(2 * tokens), str(tokens), str(tree), "<=", "64"],
+        ["all", "8", "12", str(3 * tokens), str(tokens), str(tree), "<=", "96"],
+    ]
+
+
+def test_plan_adds_a_group_up_and_names_what_it_lacks(no_weights: Path) -> None:
+    tasks = ["--tasks", "toy_choices", "--include_path", str(TOY_TASKS)]
+    done = call(HARNESS_EXT, "run", "--plan", "--model", "hf", "--model_args", f"pretrained={no_weights}", *tasks)
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.startswith("  toy_")}
+    numbers = {name: [int(cell.replace(",", "")) for cell in row[:-1]] for name, row in rows.items()}
+    parts, group = [numbers["toy_completion"], numbers["toy_letters"]], numbers["toy_choices"]
+    assert group[:3] == [sum(column) for column in zip(*parts, strict=True)][:3]
+    assert max(part[4] for part in parts) < group[4] <= sum(part[4] for part in parts)
+    assert all(tree < distinct <= asked for _, _, asked, distinct, tree in numbers.values())
+    without = call(HARNESS_EXT, "run", "--plan", "--model", "dummy", *tasks)
+    assert without.returncode == 2
+    assert "dummy has no tokenizer. Give pretrained=FOLDER for one." in without.stderr.splitlines()[-1]

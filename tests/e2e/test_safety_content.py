@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from warm_python import python
 
 PROMPT = "CANARYPROMPT"
 ANSWER = "CANARYANSWER"
@@ -28,16 +26,9 @@ metadata: {{version: 1.0, bench: safety, source: xstest, language: en}}
 """
 
 
-def call(*arguments: str | Path, home: Path) -> str:
+def call(*arguments: str | Path) -> str:
     """Run a command; everything that it printed, on either stream."""
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        env=os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "HF_HOME": str(home)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+    done = python(*arguments)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout + done.stderr
 
@@ -47,8 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("canary")
 
 
-def ours(folder: Path, *arguments: str | Path) -> str:
-    return call("-c", "from harness_ext.cli import main; main()", *arguments, home=folder / "hf")
+def ours(*arguments: str | Path) -> str:
+    return call("-c", "from harness_ext.cli import main; main()", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +67,7 @@ def printed_by_runs(folder: Path, checkout: Path) -> str:
         printed += call(
             "-m", "lm_eval", "run", "--model", "replay", "--tasks", "safety_canary", "--log_samples",
             "--model_args", f"path={folder / model}.jsonl,model={model}", "--include_path", folder,
-            "--output_path", folder / "results", home=folder / "hf",
+            "--output_path", folder / "results",
         )  # fmt: skip
     return printed
 
@@ -90,7 +81,7 @@ def test_a_run_prints_no_request_and_no_answer(printed_by_runs: str, folder: Pat
 
 @pytest.mark.parametrize("form", ["md", "csv", "tex", "html"])
 def test_no_format_of_the_table_holds_them(form: str, printed_by_runs: str, folder: Path) -> None:
-    printed = ours(folder, "table", folder / "results", "--output", folder / f"table.{form}")
+    printed = ours("table", folder / "results", "--output", folder / f"table.{form}")
     text = printed + (folder / f"table.{form}").read_text()
     assert "default_en" in text.replace("\\", "")
     assert PROMPT not in text
@@ -101,7 +92,7 @@ def test_no_format_of_the_table_holds_them(form: str, printed_by_runs: str, fold
 def test_no_command_prints_them(command: list[str], printed_by_runs: str, folder: Path) -> None:
     name, *flags = command
     paths = [folder / "results"] if name == "table" else [folder / "results" / model for model in MODELS]
-    printed = ours(folder, name, *paths, *flags)
+    printed = ours(name, *paths, *flags)
     assert "over_refusal" in printed
     assert PROMPT not in printed
     assert ANSWER not in printed
@@ -109,13 +100,13 @@ def test_no_command_prints_them(command: list[str], printed_by_runs: str, folder
 
 def test_judging_again_prints_none(printed_by_runs: str, folder: Path) -> None:
     (samples,) = (folder / "results" / "one").glob("samples_*")
-    printed = ours(folder, "rejudge", samples, "--judge", "rule:qi29", "--out", folder / "again")
+    printed = ours("rejudge", samples, "--judge", "rule:qi29", "--out", folder / "again")
     assert PROMPT not in printed
     assert ANSWER not in printed
 
 
 def test_only_the_flag_puts_them_on_the_page_and_there_escaped(printed_by_runs: str, folder: Path) -> None:
-    ours(folder, "table", folder / "results", "--show-samples", "--output", folder / "open.html")
+    ours("table", folder / "results", "--show-samples", "--output", folder / "open.html")
     page = (folder / "open.html").read_text()
     assert PROMPT in page and ANSWER in page
     assert MARKUP not in page

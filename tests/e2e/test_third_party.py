@@ -82,7 +82,11 @@ class Guest:
 
 @pytest.fixture(scope="module")
 def guest(
-    checkout: Path, wheel: Path, build_wheel: Callable[[Path, Path], Path], tmp_path_factory: pytest.TempPathFactory
+    checkout: Path,
+    wheel: Path,
+    build_wheel: Callable[[Path, Path], Path],
+    without_most_tasks: Callable[[Path], None],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Guest:
     folder = tmp_path_factory.mktemp("guest")
     theirs = build_wheel(SOURCE, folder / "dist")
@@ -91,6 +95,7 @@ def guest(
     subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, environment], check=True)
     install = [*uv, "pip", "install", "--quiet", "--python", environment / "bin" / "python"]
     subprocess.run([*install, "--constraints", checkout / "constraints.txt", wheel, theirs], check=True)
+    without_most_tasks(environment)
     return Guest(environment, folder)
 
 

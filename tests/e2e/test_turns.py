@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -19,6 +18,7 @@ import torch
 import transformers
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
+from warm_python import python
 
 from harness_ext.errors import InputError
 
@@ -64,13 +64,11 @@ def command(
     *arguments: str, output: Path | None = None, program: tuple[str, ...] = ("-m", "lm_eval")
 ) -> tuple[str, ...]:
     kept = () if output is None else ("--output_path", str(output), "--log_samples")
-    return (sys.executable, *program, "run", "--include_path", str(EXAMPLE), "--tasks", TASK, *arguments, *kept)
+    return (*program, "run", "--include_path", str(EXAMPLE), "--tasks", TASK, *arguments, *kept)
 
 
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        arguments, env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False
-    )
+def started(arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def transcripts(output: Path) -> dict[str, list[str]]:
@@ -133,7 +131,7 @@ def test_models_without_a_template_are_played_too(backend: str, tiny: Path) -> N
 
 
 def chat(url: str, concurrent: int = 1) -> tuple[str, ...]:
-    model_args = f"model=scripted,base_url={url},num_concurrent={concurrent},max_retries=1,timeout=2"
+    model_args = f"model=scripted,base_url={url},num_concurrent={concurrent},max_retries=1,timeout=60"
     return ("--model", "local-chat-completions", "--model_args", model_args, "--apply_chat_template")
 
 
@@ -148,7 +146,7 @@ def test_a_killed_run_over_a_server_asks_again_only_what_was_in_flight(
     chat_server.reply = told
     whole = played("local-chat-completions", model="scripted", base_url=chat_server.url)
     chat_server.asked.clear()
-    process = subprocess.Popen(command(*chat(chat_server.url)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = started(command(*chat(chat_server.url)))
 
     def kill_once(messages: list[dict[str, str]]) -> str:
         if len(chat_server.asked) == 6 and process.poll() is None:
@@ -160,7 +158,7 @@ def test_a_killed_run_over_a_server_asks_again_only_what_was_in_flight(
     assert process.wait(timeout=300) == -signal.SIGKILL
     assert len(list(cache.glob("answers-*.sqlite"))) == 1
 
-    done = run(*command(*chat(chat_server.url), output=tmp_path / "resumed"))
+    done = python(*command(*chat(chat_server.url), output=tmp_path / "resumed"))
     assert done.returncode == 0, done.stderr
     assert transcripts(tmp_path / "resumed") == whole
     assert len(chat_server.asked) <= CALLS + 1
@@ -170,7 +168,7 @@ def test_a_killed_run_over_a_server_asks_again_only_what_was_in_flight(
 
 def test_a_killed_run_of_a_model_goes_on_with_the_answers_it_had(tiny: Path, tmp_path: Path, cache: Path) -> None:
     model = ("--model", "hf", "--model_args", f"pretrained={tiny},dtype=float32", "--device", "cpu")
-    longer = "max_gen_toks=512,min_new_tokens=512"
+    longer = "max_gen_toks=192,min_new_tokens=192"
     settings = ("--gen_kwargs", longer, "--apply_chat_template", "--batch_size", "1")
 
     def kept() -> int:
@@ -183,7 +181,7 @@ def test_a_killed_run_of_a_model_goes_on_with_the_answers_it_had(tiny: Path, tmp
         except sqlite3.OperationalError:  # it is being made
             return 0
 
-    process = subprocess.Popen(command(*model, *settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = started(command(*model, *settings))
     while kept() < 5 and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
@@ -191,7 +189,7 @@ def test_a_killed_run_of_a_model_goes_on_with_the_answers_it_had(tiny: Path, tmp
     had = kept()
     assert 5 <= had < CALLS
 
-    done = run(*command(*model, *settings, output=tmp_path / "resumed"))
+    done = python(*command(*model, *settings, output=tmp_path / "resumed"))
     assert done.returncode == 0, done.stderr
     assert "4 of 4 answers are there from a run that did not finish" in done.stderr
     assert f"{had - 4} of 4 answers are there from a run that did not finish" in done.stderr
@@ -248,11 +246,11 @@ def test_a_server_that_is_not_there_is_one_error(chat_server: Any) -> None:
 def test_without_the_hook_a_dialogue_is_refused_and_our_command_plays_it(tmp_path: Path) -> None:
     replay = ("--model", "replay", "--model_args", f"path={EXAMPLE / 'answers.jsonl'}")
     plain = ("--model", "dummy")
-    refused = run(*command(*plain, output=tmp_path / "refused"), HARNESS_EXT_AUTOLOAD="0")
+    refused = python(*command(*plain, output=tmp_path / "refused"), HARNESS_EXT_AUTOLOAD="0")
     assert refused.returncode != 0
     assert "take_turn" in refused.stderr
     assert not (tmp_path / "refused").exists()
     ours = ("-c", "from harness_ext.cli import main; main()")
-    done = run(*command(*replay, output=tmp_path / "ours", program=ours), HARNESS_EXT_AUTOLOAD="0")
+    done = python(*command(*replay, output=tmp_path / "ours", program=ours), HARNESS_EXT_AUTOLOAD="0")
     assert done.returncode == 0, done.stderr
     assert transcripts(tmp_path / "ours")["primes"] == ["2, 3, 5", "The sum is 10."]

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from warm_python import python
 
 pytestmark = pytest.mark.slow
 
@@ -34,11 +33,10 @@ def steps() -> list[Step]:
 
 def typed(command: str, folder: Path) -> str:
     words = shlex.split(command)
-    program = [sys.executable, *_PROGRAMS[words[0]]] if words[0] in _PROGRAMS else [words[0]]
-    done = subprocess.run(
-        [*program, *words[1:]], cwd=folder, env=os.environ | {"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True,
-        check=False, timeout=300,
-    )  # fmt: skip
+    if words[0] in _PROGRAMS:
+        done = python(*_PROGRAMS[words[0]], *words[1:], cwd=folder)
+    else:
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 

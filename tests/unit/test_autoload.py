@@ -230,6 +230,15 @@ def test_adapted_modules_keep_what_tools_ask_of_a_module():
     assert json_from(run_python(code)) == [True, "SourceFileLoader", True, names]
 
 
+def test_git_does_not_complain_where_a_run_is_in_no_repository(tmp_path, monkeypatch, capfd):
+    from lm_eval.loggers import utils
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert utils.get_git_commit_hash() is None
+    assert capfd.readouterr().err == ""
+
+
 @pytest.fixture
 def scanned(monkeypatch, plugin):
     """Start a ``TaskManager`` in this process and return the folders it was going to scan."""

@@ -34,6 +34,7 @@ from harness_ext.models.dialogues.turns import (
 from harness_ext.models.runs.answers import leaves
 from harness_ext.models.runs.asking import connection_errors, reason, server
 from harness_ext.models.runs.cache import digest
+from harness_ext.scoring.answers import MARKERS, answer_of
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,11 @@ class Dialogue:
     opening: Messages
     """Messages up to and with the first user message, as lm-eval built them."""
     answers: list[str] = field(default_factory=list)
+
+    @property
+    def history(self) -> list[str]:
+        """The answers as later turns see them: without reasoning, and empty where it has no end."""
+        return [answer_of(text, self.request.doc.get(MARKERS)).text for text in self.answers]
 
 
 @dataclass(frozen=True)
@@ -197,7 +203,7 @@ class Player:
         kwargs = dialogue.turns[turn].kwargs(request.args[1])
         if not self._layout.apply_chat_template:
             kwargs = with_stop(kwargs, NEXT_USER)
-        prompt = self._prompt(conversation(dialogue.opening, dialogue.turns, dialogue.answers))
+        prompt = self._prompt(conversation(dialogue.opening, dialogue.turns, dialogue.history))
         place = [request.task_name, request.doc_id, dialogue.repeat, turn]
         return TurnRequest(
             "generate_until",

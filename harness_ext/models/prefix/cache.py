@@ -19,6 +19,8 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer, DynamicSlidingWindowLayer
 
 TOKENS, SHARED = 12, 7
+ROOM = 64
+"""Tokens of a batch for which room is made at a time: the more, the less is copied and the more stands empty."""
 TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 """Largest deviation in standard deviations of the logits; a wrong cache is off by about one."""
 COARSE_TOLERANCE = 0.1
@@ -135,6 +137,20 @@ def join(caches: Sequence[Cache]) -> tuple[Cache, list[int]]:
     return _with_layers(caches[0], layers), [longest - length for length in lengths]
 
 
+def gathered(sources: Sequence[tuple[Cache, int, int]]) -> Cache:
+    """Sequences as one batch to be decoded, padded on the left, with room for what comes.
+
+    Args:
+        sources: for each row a plain cache or one made here, the row in it, and its length without padding.
+    """
+    longest = max(length for _, _, length in sources)
+    layers = [
+        _Roomy([(cache.layers[place], row, length) for cache, row, length in sources], longest)
+        for place in range(len(sources[0][0].layers))
+    ]
+    return _with_layers(sources[0][0], layers)
+
+
 def nbytes(cache: Cache) -> int:
     """Bytes of all tensors of a cache."""
     return sum(_tensor_bytes(layer) for layer in cache.layers)
@@ -173,6 +189,74 @@ class _Glance(CacheLayerMixin):  # type: ignore[misc]
     get_max_cache_shape = get_max_length  # its name before transformers 5.20
 
 
+class _Roomy(CacheLayerMixin):  # type: ignore[misc]
+    """A layer of a batch that is decoded: what is new is written behind what is there, without copying it each time.
+
+    A sliding window moves along; what it has left behind goes when new room is made.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Any, int, int]], longest: int) -> None:
+        super().__init__()
+        first = parts[0][0]
+        self.is_sliding, self._window = first.is_sliding, _window(first)
+        self.is_initialized = True
+        self._length = longest
+        shape = (len(parts), first.keys.shape[1], self._kept(), first.keys.shape[-1])
+        self.keys, self.values = (
+            first.keys.new_zeros(shape),
+            first.values.new_zeros((*shape[:3], first.values.shape[-1])),
+        )
+        self._make_room()
+        for line, (layer, row, length) in enumerate(parts):
+            kept = min(length, self._window or length)
+            self.keys[line, :, -kept:] = layer.keys[row, :, -kept:]
+            self.values[line, :, -kept:] = layer.values[row, :, -kept:]
+
+    def _kept(self) -> int:
+        return min(self._length, self._window or self._length)
+
+    def _make_room(self) -> None:
+        """Move what is kept into a larger tensor, of which ``keys`` and ``values`` show the part that is used."""
+        self._rooms = [torch.nn.functional.pad(states, (0, 0, 0, ROOM)) for states in (self.keys, self.values)]
+        self._first, self._stop = 0, self.keys.shape[-2]
+        self._show()
+
+    def _show(self) -> None:
+        self.keys, self.values = (room[:, :, self._first : self._stop] for room in self._rooms)
+
+    def lazy_initialization(self, key_states: Any, value_states: Any) -> None:
+        """Nothing to do: the past is there from the start."""
+
+    def update(self, key_states: Any, value_states: Any, *_: Any, **__: Any) -> tuple[Any, Any]:
+        """The past followed by the new states, which are kept."""
+        count = key_states.shape[-2]
+        if self._stop + count > self._rooms[0].shape[-2]:
+            self._make_room()
+        for room, states in zip(self._rooms, (key_states, value_states), strict=True):
+            room[:, :, self._stop : self._stop + count] = states
+        self._stop += count
+        self._show()
+        seen = self.keys, self.values
+        self._length += count
+        self._first = self._stop - self._kept()
+        self._show()
+        return seen
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """How many keys a query sees, and the position of the first."""
+        return self._kept() + query_length, self._length - self._kept()
+
+    def get_seq_length(self) -> int:
+        """Tokens so far, padding included."""
+        return self._length
+
+    def get_max_length(self) -> int:
+        """There is no end."""
+        return -1
+
+    get_max_cache_shape = get_max_length  # its name before transformers 5.20
+
+
 def _is_plain(cache: Cache) -> bool:
     return all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in cache.layers)
 
@@ -193,6 +277,8 @@ def _expanded(layer: Any, rows: int) -> Any:
 
 def _window(layer: Any) -> int | None:
     """Number of past tokens that a sliding-window layer keeps; None: all."""
+    if isinstance(layer, _Roomy):
+        return layer._window
     return layer.sliding_window - 1 if isinstance(layer, DynamicSlidingWindowLayer) else None
 
 
@@ -202,7 +288,9 @@ def _padded(states: Any, width: int) -> Any:
 
 def _tensor_bytes(layer: Any) -> int:
     tensors: list[Any] = []
-    for value in vars(layer).values():
+    for name, value in vars(layer).items():
+        if name in ("keys", "values") and isinstance(layer, _Roomy):
+            continue  # they show parts of its rooms
         tensors += [value] if torch.is_tensor(value) else value if isinstance(value, (list, tuple)) else []
         if isinstance(value, dict):
             tensors += value.values()
@@ -247,7 +335,7 @@ def _require_caches(model: Any) -> None:
 
 def _compared(model: Any, tokens: Any) -> Traits:
     whole = model(input_ids=tokens, use_cache=False).logits.float()
-    tolerance = TOLERANCE.get(model.dtype, COARSE_TOLERANCE)
+    tolerance = max(TOLERANCE.get(dtype, COARSE_TOLERANCE) for dtype in {one.dtype for one in model.parameters()})
 
     def deviation(logits: Any, first: int) -> float:
         expected = whole[0, first : first + logits.shape[0]]

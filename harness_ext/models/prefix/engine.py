@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from accelerate.utils import convert_file_size_to_int
 
 from harness_ext.errors import InputError
 from harness_ext.models.prefix.cache import Traits
-from harness_ext.models.prefix.head import Head
+from harness_ext.models.prefix.head import GAIN, Head
 
 _MIB = 1 << 20
 
@@ -107,13 +108,24 @@ class Engine:
     @property
     def position_bytes(self) -> int:
         """Bytes of the logits of one position, as the model gives them and in single precision."""
-        return 8 * int(self.model.config.get_text_config(decoder=True).vocab_size)
+        return 8 * self.vocabulary
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that the model knows."""
+        return int(self.model.config.get_text_config(decoder=True).vocab_size)
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """What every forward pass runs in."""
         with torch.no_grad(), self.autocast(), self.head.rounded():
             yield
+
+    @contextmanager
+    def choosing(self) -> Iterator[list[Any]]:
+        """What a forward pass runs in of which only the most likely tokens are wanted; see `Head.choosing`."""
+        with torch.no_grad(), self.autocast(), self.head.choosing(self.model) as chosen:
+            yield chosen
 
     def logits(self, real: int, **arguments: Any) -> Any:
         """Logits of one call of the model, ``real`` of whose input tokens are no padding."""
@@ -127,3 +139,40 @@ class Engine:
         """Whether the model can be told which positions to compute logits for."""
         base = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         return "logits_to_keep" in inspect.signature(base.forward).parameters
+
+
+def rows_by_trying(engine: Engine, most: int) -> int:
+    """How many rows, up to ``most``, a step of decoding takes best: fewer where more make no row cheaper.
+
+    1, 2, 4, … rows are tried, as far as the memory goes.
+    """
+    seconds: dict[int, float] = {}
+    rows = 1
+    while rows <= most:
+        ids = torch.ones((rows, 1), dtype=torch.long, device=engine.device)
+        given = {"input_ids": ids} if engine.traits else {"input_ids": ids, "decoder_input_ids": ids}
+        try:
+            seconds[rows] = min(_seconds(engine, given) for _ in range(2))
+        except torch.OutOfMemoryError:
+            break
+        rows *= 2
+    return cheapest(seconds)
+
+
+def cheapest(seconds: Mapping[int, float]) -> int:
+    """The smallest number of rows that take about as little time each as any.
+
+    >>> cheapest({1: 1.0, 2: 2.6, 4: 2.0, 8: 3.9, 16: 8.0})
+    4
+    """
+    least = min((taken / rows for rows, taken in seconds.items()), default=0.0)
+    return min((rows for rows, taken in seconds.items() if GAIN * taken / rows <= least), default=1)
+
+
+def _seconds(engine: Engine, given: dict[str, Any]) -> float:
+    on_cpu = torch.device(engine.device).type == "cpu"
+    clock = time.process_time if on_cpu else time.perf_counter  # what other processes do is not seen in the first
+    began = clock()
+    with engine.running():
+        engine.model(**given, use_cache=False).logits[:1].argmax().item()  # waits until it is there
+    return clock() - began

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,12 @@ from tqdm import tqdm
 
 from harness_ext.errors import InputError
 from harness_ext.models.hf import PairEncoder, share_documents
+from harness_ext.models.prefix.body import cast_body
 from harness_ext.models.prefix.cache import Traits, Unsuitable, probe
-from harness_ext.models.prefix.decode import SHARE, Decoding, History, SharedDecoding, decode_with_encoder, is_greedy
-from harness_ext.models.prefix.engine import Engine, budget, default_budget, limits_on
+from harness_ext.models.prefix.decode import SHARE, History, SharedDecoding, decode_with_encoder, is_greedy
+from harness_ext.models.prefix.engine import Engine, budget, default_budget, limits_on, rows_by_trying
 from harness_ext.models.prefix.head import Head, head_of
+from harness_ext.models.prefix.rows import Decoding
 from harness_ext.models.prefix.score import Answer, Scoring, Tally, TokenScore, score_with_encoder
 from harness_ext.models.prefix.token_scores import TokenScoresFile
 from harness_ext.models.prefix.tree import arrange
@@ -45,6 +47,7 @@ _ANSWERS = {"loglikelihood": tuple[float, bool], "loglikelihood_rolling": float,
 """Forms of stored answers."""
 
 _AUTO_CONTEXTS = 64
+"""The most that ``batch_size=auto`` tries, if nothing else is said."""
 
 
 @dataclass
@@ -71,6 +74,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
             settings takes them from there.
         token_scores: a folder, to which the score of every token of every continuation is written
             (:mod:`harness_ext.models.prefix.token_scores`).
+        body_dtype: ``bfloat16`` or ``float16``: precision of everything but the head, with ``dtype=float32``.
         **hf_arguments: see ``hf``. ``batch_size`` is the number of prompts *without a common beginning* that are run
             together; prompts that share one are always run together as memory allows.
 
@@ -85,6 +89,7 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         kv_budget: int | str | None = None,
         resume: str | None = None,
         token_scores: str | None = None,
+        body_dtype: str | None = None,
         **hf_arguments: Any,
     ) -> None:
         if token_scores and resume:
@@ -94,9 +99,14 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         self._cache_bytes = None if kv_budget is None else budget(kv_budget)
         super().__init__(pretrained, **hf_arguments)
         share_documents(self)
+        self._body_dtype = body_dtype
+        if body_dtype is not None:
+            cast_body(self.model, body_dtype)
         self.spent = Spent()
         self._found: Traits | Unsuitable | None = None
         self._head: Head | None = None
+        self._contexts: int | None = None
+        """Prompts without a common beginning that are run together, once that is known."""
         self._history: History | None = None
         self._token_scores: TokenScoresFile | None = None
         if token_scores:
@@ -161,7 +171,8 @@ class PrefixLM(HFLM):  # type: ignore[misc]
 
     def identity(self) -> dict[str, Any]:
         """What stored answers of this model depend on besides the request."""
-        return {**identity_of(self, "hf-prefix"), "scoring": SCORING_VERSION}
+        body = {"body_dtype": self._body_dtype} if self._body_dtype else {}
+        return {**identity_of(self, "hf-prefix"), "scoring": SCORING_VERSION, **body}
 
     # -- log-likelihoods
 
@@ -474,17 +485,22 @@ class PrefixLM(HFLM):  # type: ignore[misc]
         if self._cache_bytes is None:
             self._cache_bytes = default_budget(self.device)
         if self._head is None:
-            self._head = head_of(self.model)
-        contexts = (self.max_batch_size or _AUTO_CONTEXTS) if self.batch_size == "auto" else int(self.batch_size)
-        return Engine(
+            self._head = Head() if self.mixed_precision_dtype else head_of(self.model)
+        if self.batch_size != "auto":
+            self._contexts = int(self.batch_size)
+        engine = Engine(
             model=self.model,
             tokenizer=self.tokenizer,
             device=self.device,
-            limits=limits_on(self.device, contexts=contexts, cache_bytes=self._cache_bytes),
+            limits=limits_on(self.device, contexts=self._contexts or 1, cache_bytes=self._cache_bytes),
             autocast=self._autocast,
             traits=self._found if isinstance(self._found, Traits) else None,
             head=self._head,
         )
+        if self._contexts is None:
+            self._contexts = rows_by_trying(engine, self.max_batch_size or _AUTO_CONTEXTS)
+            engine = replace(engine, limits=replace(engine.limits, contexts=self._contexts))
+        return engine
 
     def _count(self, engine: Engine, tree: int, plain: int) -> None:
         self.spent.calls += engine.work.calls

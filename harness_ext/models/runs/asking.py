@@ -32,6 +32,7 @@ def evaluate(original: Callable[..., Any], lm: Any, task_dict: Any, **options: A
     _require_template(backend, bool(options.get("apply_chat_template")))
     if _chats(backend):
         _require_texts(backend, tasks)
+    _require_eyes(backend, tasks)
     try:
         return original(lm=lm, task_dict=task_dict, **options)
     except HarnessExtError:
@@ -78,6 +79,33 @@ def _require_texts(backend: Any, tasks: Sequence[Task]) -> None:
             f"need them. Run {others} there (`harness-ext tasks` says which answer with text), or these with hf or a "
             "completion server that returns log-probabilities of the prompt, such as vLLM's."
         )
+
+
+def _require_eyes(backend: Any, tasks: Sequence[Task]) -> None:
+    """A backend that reads pictures, and all pictures of each doc: lm-eval would drop what is too much in silence."""
+    seeing = [task for task in tasks if getattr(task, "MULTIMODAL", False) and task.config.doc_to_image is not None]
+    if not seeing:
+        return
+    names = ", ".join(str(task.task_name) for task in seeing[:3])
+    if not getattr(backend, "MULTIMODAL", False):
+        raise InputError(
+            f"{type(backend).__name__} reads no pictures, which {names} need: use hf-multimodal, vllm-vlm, replay, or "
+            "local-chat-completions with --apply_chat_template."
+        )
+    is_server = any(kind.__name__ == "TemplateAPI" for kind in type(backend).__mro__)
+    if is_server and not _chats(backend):
+        raise InputError(
+            f"{server(backend)} is a completion server, which gets no pictures, and {names} need them: use "
+            "local-chat-completions with --apply_chat_template."
+        )
+    most = getattr(backend, "max_images", None)
+    for task in seeing if isinstance(most, int) else ():
+        shown = max((len(task.doc_to_image(doc) or ()) for doc in task.eval_docs), default=0)
+        if shown > most:
+            raise InputError(
+                f"{task.task_name} shows {shown} pictures at a time and {type(backend).__name__} would send {most} of "
+                f"them: add max_images={shown} to --model_args."
+            )
 
 
 def _chats(backend: Any) -> bool:

@@ -7,10 +7,12 @@ is known; lm-eval's own tasks, and any other whose loader does not say so, may r
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from lm_eval.api.registry import get_model
 from lm_eval.tasks._yaml_loader import load_yaml
 from lm_eval.utils import simple_parse_args_string
 
@@ -21,12 +23,18 @@ def check(given: Mapping[str, Any]) -> None:
     """Look at the arguments of ``simple_evaluate`` before anything is loaded.
 
     Raises:
-        InputError: there is a key of ``metadata`` that no task reads.
+        InputError: there is a key of ``metadata`` that no task reads, or the backend keeps no scores of single tokens,
+            which are asked for: an API would leave the argument unread.
     """
     manager = given.get("task_manager")
     model_args = given.get("model_args") or {}
     if isinstance(model_args, str):
         model_args = simple_parse_args_string(model_args)
+    backend = given.get("model")
+    if model_args.get("token_scores") and isinstance(backend, str) and not _takes(backend, "token_scores"):
+        raise InputError(
+            f"{backend} keeps no scores of single tokens; take --model hf-prefix, or leave out token_scores."
+        )
     asked = (getattr(manager, "metadata", None) or {}) | (given.get("metadata") or {})
     refuse_unread(asked.keys() - model_args.keys(), list(loaders(given.get("tasks"), _index(manager))))
 
@@ -49,6 +57,10 @@ def refuse_unread(asked: Collection[str], loaders: Collection[Any]) -> None:
         near = difflib.get_close_matches(key.lower(), known, n=1)
         way_out = f"did you mean {near[0]!r}?" if near else f"they read {', '.join(map(repr, sorted(known)))}."
         raise InputError(f"no task of this run reads {key!r} of --metadata; {way_out}")
+
+
+def _takes(backend: str, argument: str) -> bool:
+    return argument in inspect.signature(get_model(backend).__init__).parameters
 
 
 def _index(manager: Any) -> Mapping[str, Any]:

@@ -119,7 +119,7 @@ def write(together: Sequence[Said], judge: JudgedBy, folder: Path, about: Mappin
             numbers.append(found)
     content["date"] = time.time()
     content["rejudged"] = {"judge": dict(judge.description), "sources": [_source(own) for own in every], **about}
-    return Written(*_save(folder / _folder(content, every[0]), texts, dumps(content, indent=2)), numbers, notes)
+    return Written(*save(folder / _folder(content, every[0]), texts, dumps(content, indent=2)), numbers, notes)
 
 
 def _started(together: Sequence[Answers]) -> tuple[dict[str, Any], Run | None, list[str]]:
@@ -206,7 +206,7 @@ def _score(content: dict[str, Any], own: Answers, metrics: Mapping[str, Metric],
         others = _others(scores, name)
         directions.setdefault(name, metric.higher_is_better)
         scores[f"{name},{judge.name}"] = value
-        scores[f"{name}_stderr,{judge.name}"] = _stderr(metric.items) if metric.recorded == "mean" else "N/A"
+        scores[f"{name}_stderr,{judge.name}"] = stderr_of(metric.items) if metric.recorded == "mean" else "N/A"
         yield Number(own.task, name, sum(map(_defined, metric.items)), value, others)
 
 
@@ -252,7 +252,7 @@ def _others(scores: Mapping[str, Any], metric: str) -> dict[str, float]:
     return {name: value for (own, _, name), value in found if own == metric and isinstance(value, int | float)}
 
 
-def _stderr(values: Sequence[float]) -> float | str:
+def stderr_of(values: Sequence[float]) -> float | str:
     """Of a mean, as lm-eval computes it."""
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else "N/A"
 
@@ -269,7 +269,7 @@ def _folder(content: Mapping[str, Any], own: Answers) -> str:
     return name if name.strip(".") else own.path.resolve().parent.name  # .. would lead out of --out
 
 
-def _save(folder: Path, samples: Mapping[str, str], results: str) -> tuple[Path, list[Path]]:
+def save(folder: Path, samples: Mapping[str, str], results: str) -> tuple[Path, list[Path]]:
     """Write each file whole or not at all; the results come last, because they say that all is there.
 
     Nothing is overwritten: the date in the names is that of this moment.

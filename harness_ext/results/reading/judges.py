@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from harness_ext.scoring.refusal_rules import AGREEMENT, RULES, version
 from harness_ext.scoring.safety import FULL_REFUSAL_METRICS, HARM_METRICS, REFUSAL_METRICS
 
-JUDGED_METRICS = frozenset({*REFUSAL_METRICS, *FULL_REFUSAL_METRICS, *HARM_METRICS})
+_RATED_METRICS = ("judge_score", "judge_score_t1", "judge_score_t2", "judge_invalid", "judge_missing")
+JUDGED_METRICS = frozenset({*REFUSAL_METRICS, *FULL_REFUSAL_METRICS, *HARM_METRICS, *_RATED_METRICS})
 
 UNMEASURED = "unmeasured"
 

@@ -129,6 +129,7 @@ class _Run:
         self.groups = groups_of(content)
         self._told: dict[str, Row] = {}
         self._switches: dict[str, Mapping[str, Any]] = {}
+        self._records: dict[str, list[tuple[str, str]]] = {}
 
     def row(self, task: str, metric: str, name: str, value: object, stderr: object) -> Row:
         """One score. A group takes from its leaves what lm-eval records for leaves only."""
@@ -166,14 +167,10 @@ class _Run:
             for key, usual in declared(bench).usual.items()
             if metadata.get(key) is not None and metadata[key] != usual
         ]
-        records = [
-            [item for item in identity.of_task(self.content, self._key(leaf)) if item[0] != "task_hash"]
-            for leaf in (leaves or [task])
-        ]
         return Row.model_validate(
             {
                 **self.shared,
-                "identity": identity.digest(self.identity, *records),
+                "identity": identity.digest(self.identity, *map(self._record, leaves or [task])),
                 "bench": bench,
                 "variant": variant,
                 "task": plain,
@@ -228,6 +225,13 @@ class _Run:
             config = self._of("configs", task)
             self._switches[task] = identity.switches(self.content, config) if isinstance(config, dict) else {}
         return self._switches[task]
+
+    def _record(self, task: str) -> list[tuple[str, str]]:
+        """What is recorded of a task, which the groups above it are made of, too."""
+        if task not in self._records:
+            told = identity.of_task(self.content, self._key(task))
+            self._records[task] = [item for item in told if item[0] != "task_hash"]
+        return self._records[task]
 
     def _leaves(self, group: str) -> Iterator[str]:
         return leaves_of(group, self.groups)

@@ -221,9 +221,9 @@ class Derived(NamedTuple):
 
     rows: Sequence[Row]
     notes: Sequence[str] = ()
-    drawn: Mapping[tuple[str, str, str, str], Any] = {}
+    drawn: Mapping[tuple[str, ...], Any] = {}
     """What becomes of each when docs are drawn again (:class:`~harness_ext.results.statistics.bootstrap.Drawn`),
-    by run, task, metric and filter: for its difference to the base model."""
+    by run, task, metric, filter and part: for its difference to the base model."""
 
 
 Visit = Callable[[Sequence[Row], Runs], tuple[Sequence[Row | None], Sequence[Row]]]
@@ -323,8 +323,10 @@ def _keep(runs: Runs, content: Mapping[str, Any], rows: Sequence[Row], file: Pat
                 for entry in task.config.get("metric_list") or ()
             ],
         }
-        source = {key: value for key, value in task.switches.items() if key == "source"}
-        runs._tasks[str(file), name] = replace(task, config=kept, rows={}, switches=source)
+        bench = next(iter(task.rows.values())).bench if task.rows else ""
+        needed = ("source", *getattr(module(bench, "derived"), "SWITCHES", ()))
+        switches = {key: value for key, value in task.switches.items() if key in needed}
+        runs._tasks[str(file), name] = replace(task, config=kept, rows={}, switches=switches)
     if tasks:
         groups = groups_of(content)
         for name in groups:

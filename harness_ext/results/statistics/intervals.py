@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
+
+from pydantic_core import to_json
 
 from harness_ext.results.reading.frame import Row
 from harness_ext.results.reading.runs import Run, Runs, TaskRun
@@ -18,6 +21,30 @@ DRAWS = 1_000
 
 Measure = tuple[str, str]
 """A metric and its filter."""
+
+_MOST_KNOWN = 2**22
+"""Values on resamples that are kept for the next runs: 32 MB."""
+
+
+class Known:
+    """Numbers on resamples by all that they follow from: of models asked the same, many answer or fail alike."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, Drawn] = {}
+        self._free = _MOST_KNOWN
+
+    def get(self, key: bytes) -> Drawn | None:
+        """What was found for the same before, if it is still kept."""
+        return self._found.get(key)
+
+    def keep(self, key: bytes, one: Drawn) -> None:
+        """Remember a number for the next runs; where there is no room, all that came before is forgotten."""
+        size = len(one.draws) + sum(map(len, one.left_out.values()))
+        if self._free < size:
+            self._found.clear()
+            self._free = _MOST_KNOWN
+        self._found[key] = one
+        self._free -= size
 
 
 def units_of(scores: Scores) -> Units:
@@ -88,6 +115,7 @@ def run_drawn(
     scores: Callable[[TaskRun], Mapping[str, Scores]] = TaskRun.scores,
     draws: int = DRAWS,
     seed: int = SEED,
+    known: Known | None = None,
 ) -> tuple[dict[tuple[str, str, str], Drawn], list[str]]:
     """Every reported number on resamples, by (task or group, metric, filter), and why some are not.
 
@@ -95,20 +123,33 @@ def run_drawn(
     are resampled independently of one another; tasks about the same documents (four questions about one author)
     together.
 
+    Args:
+        run: whose numbers.
+        scores: where the scored documents of a task are found.
+        draws: number of resamples.
+        seed: of them.
+        known: what runs before this one gave, with as many draws from the same seed.
+
     Raises:
         DataError: a samples file is broken. A missing one is a note.
     """
     found: dict[tuple[str, str, str], Drawn] = {}
     notes: list[str] = []
+    known = known or Known()
     for name, task in run.tasks.items():
         if task.samples is None:
             notes.append(f"{name}: no intervals without a samples file (lm-eval --log_samples).")
             continue
         for filter_, scored in scores(task).items():
             measures = {measure: row for measure, row in task.rows.items() if measure[1] == filter_}
-            statistics = _statistics(task, measures, scored, notes)
-            drawn = draw_all(list(statistics.values()), units_of(scored), draws=draws, seed=seed)
-            found |= {(name, *measure): one for measure, one in zip(statistics, drawn, strict=True)}
+            units = units_of(scored)
+            keys, statistics = _statistics(task, measures, scored, units, known, notes)
+            new = draw_all(list(statistics.values()), units, draws=draws, seed=seed)
+            drawn = {key: one for key in keys.values() if (one := known.get(key))}
+            drawn |= dict(zip(statistics, new, strict=True))
+            found |= {(name, *measure): drawn[key] for measure, key in keys.items()}
+            for key in statistics:
+                known.keep(key, drawn[key])
     for name, group in run.groups.items():
         for measure in group.rows:
             if any((leaf, *measure) not in found for leaf in group.leaves):
@@ -123,25 +164,32 @@ def run_drawn(
 
 
 def _statistics(
-    task: TaskRun, measures: Mapping[Measure, Row], scored: Scores, notes: list[str]
-) -> dict[Measure, Resampled]:
-    """The resampled forms of a task's metrics; metrics that are computed alike from the same items share one."""
-    found: dict[Measure, Resampled] = {}
-    alike: dict[tuple[str, float], list[Measure]] = {}
+    task: TaskRun, measures: Mapping[Measure, Row], scored: Scores, units: Units, known: Known, notes: list[str]
+) -> tuple[dict[Measure, bytes], dict[bytes, Resampled]]:
+    """What each of a task's metrics follows from, and the resampled forms of those that are not known yet."""
+    keys: dict[Measure, bytes] = {}
+    found: dict[bytes, Resampled] = {}
+    of_documents = units.of_documents.tobytes()
     for measure, row in measures.items():
         metric = measure[0]
         items, recorded = scored.items.get(metric), task.aggregations.get(metric, "")
-        same = alike.setdefault((recorded, row.value), []) if is_certain(recorded) else []
-        known = next((other for other in same if scored.items[other[0]] == items), None)
+        name = () if is_certain(recorded) else (metric, row.bench)
+        told = repr((recorded, name, row.value, units.key)).encode("utf-8", "surrogatepass")
+        key = hashlib.sha256(told + of_documents + _written(items)).digest()
         try:
             if items is None:
                 raise NotResampledError(f"{metric},{measure[1]} is not in the samples")
-            found[measure] = (
-                found[known]
-                if known
-                else resampled(metric, items, aggregation=recorded or None, reported=row.value, bench=row.bench)
-            )
-            same.append(measure)
+            if key not in found and not known.get(key):
+                found[key] = resampled(metric, items, aggregation=recorded or None, reported=row.value, bench=row.bench)
+            keys[measure] = key
         except NotResampledError as error:
             notes.append(f"{task.task}, {metric}: no interval. {error}.")
-    return found
+    return keys, found
+
+
+def _written(items: object) -> bytes:
+    """All that is in some items, as bytes: a tenth of the time of ``repr``, which half of a surrogate pair needs."""
+    try:
+        return to_json(items, inf_nan_mode="constants", fallback=repr)
+    except ValueError:
+        return repr(items).encode("utf-8", "surrogatepass")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -79,7 +80,7 @@ class Resampled:
         rows[documents] = self.rows
         return Resampled(rows, self.n_rows + 1, lambda counts: self.of_counts(counts[:, :-1]))
 
-    @property
+    @cached_property
     def point(self) -> float:
         """The metric on every document once."""
         return float(self.of_counts(np.bincount(self.rows, minlength=self.n_rows)[None].astype(float))[0])

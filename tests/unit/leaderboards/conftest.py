@@ -53,7 +53,7 @@ def write_run(tmp_path: Path) -> WriteRun:
             lines.append(
                 {
                     "doc_id": sample.get("doc_id", number),
-                    "doc": sample.get("doc") or {"id": sample.get("id", f"d{number}")},
+                    "doc": {"id": sample.get("id", f"d{number}")} | sample.get("doc", {}),
                     "target": sample.get("gold", ""),
                     "arguments": sample.get("arguments")
                     or {"gen_args_0": {"arg_0": sample.get("prompt", "Prompt"), "arg_1": {"until": []}}},

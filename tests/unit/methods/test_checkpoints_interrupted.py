@@ -9,7 +9,7 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -103,38 +103,31 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_the_same(job: Job, load_
     assert records[0]["tensors"] == records[1]["tensors"]
 
 
-def test_a_merge_killed_at_any_time_ends_as_an_undisturbed_one(save: Save, tmp_path: Path) -> None:
+def test_a_merge_killed_at_any_time_ends_as_an_undisturbed_one(
+    save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folders = [str(save(tmp_path / str(seed), model(seed))) for seed in range(3)]
     config = dare.Config(
         base=folders[0], models=tuple(folders[1:]), weights=(1.0, 1.0), drop=0.5, seed=1, out=str(tmp_path / "out")
     )
-    script = (
-        "import sys, json\n"
-        "from harness_ext.methods import dare\n"
-        "from harness_ext.methods.checkpoints import write as checkpoint_writer\n"
-        "from harness_ext.methods.deltas import merging\n"
-        f"checkpoint_writer.SHARD_BYTES = {SHARD}\n"
-        "print('ready', flush=True)\n"
-        "given = json.loads(sys.argv[1])\n"
-        "dare.apply(dare.Config(**given | {'models': tuple(given['models']), 'weights': tuple(given['weights'])}))\n"
-    )
-    command = [sys.executable, "-c", script, json.dumps(dataclasses.asdict(config))]
-    for milliseconds in (20, 60, 100, 140):
+    monkeypatch.setattr(checkpoint_writer, "SHARD_BYTES", SHARD)
+    ends = []
+    for milliseconds in (5, 20, 60, 100):
         if (tmp_path / "out").exists():
             break
-        process = subprocess.Popen(command, stdout=subprocess.PIPE)
-        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-        try:
-            process.wait(milliseconds / 1000)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        process.wait()
-        process.stdout.close()
+        child = os.fork()
+        if child == 0:
+            try:
+                dare.apply(config)
+            finally:
+                os._exit(0)
+        time.sleep(milliseconds / 1000)
+        os.kill(child, signal.SIGKILL)
+        ends.append(os.waitpid(child, 0)[1])
+    assert signal.SIGKILL in ends
     if not (tmp_path / "out").exists():
-        assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint_writer, "SHARD_BYTES", SHARD)
-        dare.apply(dataclasses.replace(config, out=str(tmp_path / "undisturbed")))
+        dare.apply(config)
+    dare.apply(dataclasses.replace(config, out=str(tmp_path / "undisturbed")))
     assert contents(tmp_path / "out") == contents(tmp_path / "undisturbed")
 
 
@@ -311,3 +304,77 @@ def test_a_line_that_no_run_wrote_ends_the_journal(line: str, job: Job) -> None:
         journal.write(line)
     job.run()
     assert set(Folder(job.out).names) == set(NAMES)
+
+
+@pytest.fixture
+def merged(save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dare.Config:
+    """A merge with one tensor a file."""
+    monkeypatch.setattr(checkpoint_writer, "SHARD_BYTES", SHARD)
+    folders = [str(save(tmp_path / str(seed), model(seed))) for seed in range(2)]
+    return dare.Config(
+        base=folders[0], models=(folders[1],), weights=(1.0,), drop=0.5, seed=1, out=str(tmp_path / "out")
+    )
+
+
+def stopped_at(number: int, config: dare.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a merge whose disk is full when it comes to a file."""
+    write, files = checkpoint_writer._write_shard, []
+
+    def until(path: Path, *arguments: object) -> str:
+        files.append(path)
+        if len(files) > number:
+            raise OSError(28, "No space left on device", str(path))
+        return write(path, *arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_writer, "_write_shard", until)
+        with pytest.raises(InputError, match="No space left"):
+            dare.apply(config)
+
+
+def test_a_merge_reads_each_tensor_for_its_checksum_once_and_only_when_it_comes_to_it(
+    merged: dare.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[tuple[str, str]] = []
+    hashed = Folder.digest
+
+    def digest(self: Folder, name: str) -> str:
+        if name not in self._digests:
+            read.append((self.path.name, name))
+        return hashed(self, name)
+
+    monkeypatch.setattr(Folder, "digest", digest)
+    stopped_at(2, merged, monkeypatch)
+    assert read == [(folder, name) for name in NAMES[:2] for folder in ("0", "1")]
+    read.clear()
+    record = json.loads((dare.apply(merged) / "method.json").read_text())
+    assert sorted(read) == sorted((folder, name) for name in NAMES for folder in ("0", "1"))
+    assert record["base"]["sha256"] == Folder(merged.base).sources()
+
+
+@pytest.mark.parametrize("changed", ["base", "models"])
+def test_a_merge_goes_on_only_with_the_tensors_that_it_began_with(
+    changed: str, merged: dare.Config, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_at(2, merged, monkeypatch)
+    folder = Path(merged.base if changed == "base" else merged.models[0])
+    (seed,) = folder.name
+    other = model(int(seed)) | {NAMES[1]: model(7)[NAMES[1]]}
+    shutil.rmtree(folder)
+    save(folder, other)
+    with pytest.raises(InputError, match="was begun with another config or other inputs"):
+        dare.apply(merged)
+    shutil.rmtree(folder)
+    save(folder, model(int(seed)))  # the same again, at another time
+    assert dare.apply(merged).is_dir()
+
+
+@pytest.mark.parametrize("place", [0, 5])
+def test_nan_in_an_input_is_found_on_the_way_and_leaves_nothing(place: int, merged: dare.Config, save: Save) -> None:
+    folder, values = Path(merged.models[0]), model(1)
+    values[NAMES[place]][3, 4] = float("nan")
+    shutil.rmtree(folder)
+    save(folder, values)
+    with pytest.raises(InputError, match=rf"{NAMES[place]} of .* holds NaN or Inf"):
+        dare.apply(merged)
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["0", "1"]

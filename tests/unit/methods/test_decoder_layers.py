@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,12 @@ import torch
 import transformers
 
 from harness_ext.errors import InputError
+from harness_ext.methods.checkpoints.adapters import open_checkpoint
+from harness_ext.methods.importance import diagonal_fisher
 from harness_ext.methods.irr import hessian
+from harness_ext.methods.layers import fisher
 from harness_ext.methods.layers.decoder import DecoderLayers
+from harness_ext.methods.layers.loading import empty_model, load_model
 
 SIZES = {
     "vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -127,3 +133,32 @@ def test_the_loss_and_the_gradients_behind_layers_run_alone_are_the_models_own(
     torch.testing.assert_close(loss, expected, atol=1e-6, rtol=1e-5)
     for one, other in zip(own, torch.autograd.grad(expected, weights), strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("batches", [3, 4])
+def test_the_fisher_pass_reads_each_layer_once_a_batch_and_scores_as_the_whole_model_does(
+    batches: int, batch: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model_of("llama").save_pretrained(tmp_path)
+    mask = batch["attention_mask"]
+    texts = [batch["input_ids"].roll(rows, 0) for rows in range(batches)]
+    given = [{"input_ids": ids, "attention_mask": mask, "labels": ids.masked_fill(mask == 0, -100)} for ids in texts]
+    read: Counter[str] = Counter()
+    load = fisher.load_weights
+
+    def counted(model: Any, checkpoint: Any, names: list[str], device: torch.device) -> None:
+        read.update(names)
+        load(model, checkpoint, names, device)
+
+    monkeypatch.setattr(fisher, "load_weights", counted)
+    device = torch.device("cpu")
+    layers = DecoderLayers(empty_model(str(tmp_path), device))
+    targets = {index: list(layers.linears(index, ["q_proj", "down_proj"])) for index in range(len(layers))}
+    found = fisher.layerwise_fisher(layers, open_checkpoint(tmp_path), given, targets, device)
+    whole = load_model(str(tmp_path))
+    whole.set_attn_implementation("eager")  # other kinds give padding other states
+    expected = diagonal_fisher(whole, given, ["q_proj", "down_proj"])
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+        assert read[name] == 4

@@ -109,7 +109,7 @@ def test_trimming_keeps_the_earlier_of_equal_magnitudes_in_pieces_of_any_size(
     first = np.argsort(-tau.abs().numpy(), kind="stable")[: int(density * len(values))]
     expected = torch.zeros_like(tau)
     expected[first] = tau[first]
-    pieces = list(deltas.trimmed(tau.split(size), density))
+    pieces = list(deltas.trimmed(tau.split(size), density, len(values)))
     assert torch.equal(torch.cat(pieces), expected)
     assert torch.equal(deltas.trim(tau.numpy(), density), expected)
 

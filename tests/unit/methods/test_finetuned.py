@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from warm_python import python
 
 from harness_ext.errors import InputError
 from harness_ext.methods import gradient_ascent, npo
@@ -228,9 +227,8 @@ def test_a_killed_run_goes_on_to_the_same_bits_its_kept_epochs_included(
     )
     npo.apply(npo.Config(**given))
     out = tmp_path / "cut"
-    command = [sys.executable, "-c", KILLED, str(out), str(after), repr(given)]
-    killed = subprocess.run(command, capture_output=True, check=False)
-    assert killed.returncode == -9, killed.stderr.decode()[-2000:]
+    killed = python("-c", KILLED, out, after, repr(given))
+    assert killed.returncode == -9, killed.stderr[-2000:]
     assert not out.exists()
     assert (tmp_path / "cut-epoch-3").exists() == (after > 9)
     npo.apply(npo.Config(**given | {"out": str(out)}))

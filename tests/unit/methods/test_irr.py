@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from warm_python import python
 
 from harness_ext.errors import InputError
 from harness_ext.methods import irr
@@ -161,12 +160,9 @@ def test_a_killed_run_leaves_nothing_that_loads_and_goes_on_to_the_same_bits(
     irr.apply(whole)
     code = f"from harness_ext.methods import irr\ndef settings(out): return irr.{replace(whole, out='OUT')!r}"
     (tmp_path / "tests_config.py").write_text(code.replace("'OUT'", "out"))
-    (tmp_path / "killed.py").write_text(KILLED)
     out = tmp_path / "out"
-    killed = subprocess.run(
-        [sys.executable, str(tmp_path / "killed.py"), str(out), str(layer), moment], capture_output=True, check=False
-    )
-    assert killed.returncode == -9, killed.stderr.decode()[-2000:]
+    killed = python("-c", KILLED, out, layer, moment, cwd=tmp_path)
+    assert killed.returncode == -9, killed.stderr[-2000:]
     assert not out.exists()
     work = tmp_path / "out.work"
     assert not list(work.rglob("config.json"))

@@ -106,6 +106,16 @@ def test_one_step_of_gradient_difference_is_what_torch_computes_from_two_token_m
     assert max(float((one[name] - other[name]).abs().max()) for name in one) < 1e-6
 
 
+def test_logits_are_computed_only_where_an_answer_is_scored() -> None:
+    model, batch, computed = tiny_llama(), pad(ROWS["retain"]), []
+    every = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
+    expected = torch.nn.functional.cross_entropy(every.transpose(1, 2), batch["labels"][:, 1:], reduction="none").sum(1)
+    model.lm_head.register_forward_hook(lambda _module, _given, logits: computed.append(logits.shape[1]))
+    assert torch.allclose(answer_nll(model, batch), expected, rtol=1e-6)
+    assert torch.allclose(answer_logits(model, batch), every[batch["labels"][:, 1:] != IGNORED], rtol=1e-5)
+    assert computed == [9, 9]  # the longest answer, of 11 tokens
+
+
 def test_a_term_that_a_step_has_nothing_of_is_left_out_of_it() -> None:
     first_only = Objective(
         {"first": 1.0, "rest": 1.0},

@@ -7,8 +7,6 @@ import dataclasses
 import inspect
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
+from warm_python import python
 
 from harness_ext.errors import InputError
 from harness_ext.methods import safepatching
@@ -187,9 +186,8 @@ def test_a_killed_run_leaves_nothing_that_loads_and_goes_on_to_the_same_bits(
     settings = config(trio, tmp_path / "whole")
     safepatching.apply(settings)
     out = tmp_path / "out"
-    command = [sys.executable, "-c", KILLED, str(out), str(after), repr(dataclasses.asdict(settings))]
-    killed = subprocess.run(command, capture_output=True, check=False)
-    assert killed.returncode == -9, killed.stderr.decode()[-2000:]
+    killed = python("-c", KILLED, out, after, repr(dataclasses.asdict(settings)))
+    assert killed.returncode == -9, killed.stderr[-2000:]
     assert not out.exists()
     assert not list((tmp_path / "out.work").rglob("config.json"))
     safepatching.apply(dataclasses.replace(settings, out=str(out)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import torch
 import transformers
 
 from harness_ext.errors import InputError
-from harness_ext.methods import registry
+from harness_ext.methods import dpo, registry
 from harness_ext.methods.losses import IGNORED
 from harness_ext.methods.training import finetuned as recipe
 from harness_ext.methods.training import loop
@@ -152,6 +153,37 @@ def test_rmu_moves_one_layer_towards_the_direction_and_keeps_the_retained_states
         run("rmu", trio, tmp_path / "other", retain_data=str(trio / "calib.jsonl"), trained="all")
 
 
+def test_dpo_in_two_parts_has_the_loss_and_the_gradient_of_the_whole(trio: Path) -> None:
+    tokenizer = load_tokenizer(trio / "aligned")
+    given = [
+        {**row, "alternate": other, "number": number}
+        for number, (row, other) in enumerate(
+            zip(rows(trio, "safe"), token_rows(tokenizer, [("Q?", f"No {n}.") for n in range(11)]), strict=True)
+        )
+    ]
+    batch = {"forget": pad(given)}
+    model = transformers.AutoModelForCausalLM.from_pretrained(trio / "aligned", dtype=torch.float64)
+    before = SimpleNamespace(
+        reference=lambda role, says, of=None: lambda batch: torch.arange(11.0) + 100 * (of is None)
+    )
+    config = SimpleNamespace(beta=0.1, scale="ou")
+    objective = dpo.preferred(before, config)  # type: ignore[arg-type]
+    value = torch.zeros((), dtype=torch.float64)
+    for part in objective.parts():
+        for term, total in part.sums(model, batch).items():
+            value += total.detach() / objective.counts(batch)[term]
+            (total / objective.counts(batch)[term]).backward()
+    parts = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    refused, answered = (answer_nll(model, one) for one in (batch["forget"]["alternate"], batch["forget"]))
+    margin = (torch.arange(11.0) - refused) - (torch.arange(11.0) + 100 - answered)
+    whole = -(2 / 0.1) * torch.nn.functional.logsigmoid(0.1 * margin).mean()
+    whole.backward()
+    assert float(value) == pytest.approx(float(whole), rel=1e-9)
+    for one, parameter in zip(parts, model.parameters(), strict=True):
+        torch.testing.assert_close(one, parameter.grad, rtol=1e-9, atol=1e-12)
+
+
 def test_relearning_sees_its_share_and_brings_answers_back(trio: Path, tmp_path: Path) -> None:
     before = nlls(trio / "taught", trio)["safe"]
     out = run("relearn", trio, tmp_path / "out", share=0.3, lr=1e-3)
@@ -162,9 +194,11 @@ def test_relearning_sees_its_share_and_brings_answers_back(trio: Path, tmp_path:
 
 
 def test_a_partial_step_ends_every_epoch_and_the_record_says_how_many_steps_there_are(
-    trio: Path, tmp_path: Path
+    trio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[int]] = []
+    points: list[loop.Point] = []
+    add = loop.LossCurve.add
 
     def watched(model: Any, batch: Any) -> torch.Tensor:
         seen.append(batch["number"].tolist())
@@ -172,14 +206,21 @@ def test_a_partial_step_ends_every_epoch_and_the_record_says_how_many_steps_ther
 
     config = registry.load("gradient_ascent").config(
         model=str(trio / "aligned"), forget_data=str(trio / "safe.jsonl"), out=str(tmp_path / "out"),
-        epochs=3, batch_size=2, accumulation=2, lr=1e-4,
+        epochs=3, batch_size=2, accumulation=2, lr=1e-12,
     )  # fmt: skip
-    recipe.finetuned("watched", config, {"forget": config.forget_data}, lambda run: per_token("forget", watched))
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.LossCurve, "add", lambda curve, point: (points.append(point), add(curve, point)))
+        recipe.finetuned("watched", config, {"forget": config.forget_data}, lambda run: per_token("forget", watched))
     found = notes(tmp_path / "out")
     assert (found["effective_batch"], found["steps_an_epoch"], found["total_steps"]) == (4, 3, 9)  # 11 rows
     assert [len(batch) for batch in seen] == [2, 2, 2, 2, 2, 1] * 3
     for epoch in range(3):
         assert sorted(number for batch in seen[6 * epoch : 6 * epoch + 6] for number in batch) == list(range(11))
+    model = transformers.AutoModelForCausalLM.from_pretrained(trio / "aligned", dtype=torch.float32).eval()
+    with torch.no_grad():
+        for point, batches in zip(points, zip(seen[::2], seen[1::2], strict=True), strict=True):
+            own = pad([rows(trio, "safe")[number] for batch in batches for number in batch])
+            assert point.loss == pytest.approx(float(answer_nll(model, own).sum()) / answer_tokens(own), rel=1e-5)
 
 
 def test_references_are_computed_in_evaluation_mode_and_leave_random_stream_and_mode_alone(

@@ -62,9 +62,10 @@ def test_tasks_of_other_people_keep_what_lm_eval_does(shown: Any) -> None:
     assert shown("somebody_elses", num_fewshot=3) == {"somebody_elses": "Q"}
 
 
-def test_the_few_shot_group_shows_three_examples_or_as_many_as_asked_for(shown: Any) -> None:
-    for number, prompts in ((3, shown("eibench_few_shot")), (1, shown("eibench_few_shot", num_fewshot=1))):
-        assert len(prompts) == 21
+@pytest.mark.parametrize(("group", "leaves"), [("eibench_few_shot", 21), ("eibench_ll_few_shot", 19)])
+def test_the_few_shot_groups_show_three_examples_or_as_many_as_asked_for(shown: Any, group: str, leaves: int) -> None:
+    for number, prompts in ((3, shown(group)), (1, shown(group, num_fewshot=1))):
+        assert len(prompts) == leaves
         assert {len(re.findall(r"\nOutput:", prompt)) for prompt in prompts.values()} == {number + 1}
 
 

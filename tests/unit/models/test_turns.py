@@ -267,7 +267,7 @@ def test_a_dialogue_that_cannot_be_played_is_refused_before_anything_is_asked(
 
 def test_the_plan_of_a_run_counts_every_turn() -> None:
     plans = []
-    with announced(lambda lm, tasks: plans.extend(task_plans(tasks))):
+    with announced(lambda lm, loaded: plans.extend(task_plans(loaded.get("tasks", loaded)))):
         lm_eval.evaluator.evaluate(lm=Scripted(), task_dict=talk(DOCS, repeats=2), bootstrap_iters=0)
     assert [(plan.docs, plan.requests) for plan in plans] == [(2, 10)]
 

@@ -266,6 +266,12 @@ def truth_ratios(near: Callable[[pd.Series], pd.Series]) -> Callable[[Items], fl
     return of_items
 
 
+def share_of_turns(items: Items) -> float:
+    """As the mean over dialogues of each one's share, weighted with its decided turns."""
+    rows = pd.DataFrame([(hit / own, own) for hit, own in items if own], columns=["share", "decided"])
+    return float(np.average(rows.share, weights=rows.decided)) if len(rows) else math.nan
+
+
 def member_auc(items: Items) -> float:
     rows = pd.DataFrame(items, columns=["member", "score"]).dropna()
     return float(sk.roc_auc_score(rows.member, -rows.score)) if rows.member.nunique() == 2 else math.nan
@@ -316,6 +322,8 @@ REFERENCES: dict[str, Callable[[Items], float]] = {
     "regression:agg_pearson": soft(unless_constant(lambda y, p: 100 * stats.pearsonr(y, p).statistic, 0.0), clip=False),
     "regression:agg_spearman": soft(unless_constant(lambda y, p: 100 * stats.spearmanr(y, p).statistic, 0.0), False),
     "regression:agg_mae": soft(MAE, clip=False),
+    "fidelity:agg_share_of_turns": share_of_turns,
+    "tasks.lcb.scores:agg_share": lambda items: float(pd.Series(items, dtype=float).mean()),
     "generation:agg_bleu_13a": bleu("13a"),
     "generation:agg_bleu_none": bleu("none"),
     "generation:agg_gold_word_ppl": lambda items: math.exp(nats(items)),
@@ -388,6 +396,8 @@ OWN: dict[str, st.SearchStrategy[Any]] = {
         number | nan,
     ),
     **dict.fromkeys(["mean", "median", "perplexity"], number),
+    "agg_share": number | nan,
+    "agg_share_of_turns": st.tuples(count.map(float), count.map(float)),
     "agg_member_auc": st.tuples(st.integers(0, 1), number),
     "f1": st.tuples(st.integers(0, 1), st.integers(0, 1)),
     "matthews_corrcoef": st.tuples(st.integers(0, 2), st.integers(0, 2)),

@@ -19,7 +19,11 @@ from harness_ext.scoring import (
     emobench,
     english_refusals,
     eqbench,
+    fidelity,
     generation,
+    labels,
+    lid,
+    probes,
     refusal_rules,
     seceu,
     soft_label_parsers,
@@ -27,8 +31,12 @@ from harness_ext.scoring import (
     tombench,
     unlearning,
     verdict_parsers,
+    vqa,
 )
 
+DETECTOR = lid.Detector(lambda text: lid.Identified("en", 0.0), "none")
+"""Tells nothing apart: detectors are others' work."""
+lid.DETECTORS["letters"] = lambda: DETECTOR
 LABELS = ("joy", "no emotion", "anger")
 READ: dict[str, Callable[[str], object]] = {
     "affect.norm": affect.norm,
@@ -52,8 +60,29 @@ READ: dict[str, Callable[[str], object]] = {
         eqbench.parse_scores(text, ["Joy", "No Emotion"], mode) for mode in ("strict", "compat")
     ],
     "eqbench.score_answer": lambda text: eqbench.score_answer(text, {"Joy": 3.0, "Anger": 1.0}),
+    "fidelity.fidelity_of": lambda text: fidelity.fidelity_of(text, "en", "letters"),
     "generation.first_line": generation.first_line,
     "generation.normalise_superni": generation.normalise_superni,
+    "labels.parse_letter": lambda text: labels.parse_letter(text, "ABCDEFGHIJ"),
+    "probes.last_number": probes.last_number,
+    "probes.stated_values": lambda text: probes.stated_values(text, ["star", "A"]),
+    "probes.cells": probes.cells,
+    "probes.full_credit": lambda text: probes.full_credit(
+        [{"cell": "A1", "cells": ["A1"], "left": "red star", "right": None}], text
+    ),
+    "probes.claimed_character": probes.claimed_character,
+    "probes.zh_char": lambda text: probes.zh_char("水", text),
+    "probes.cer": lambda text: probes.cer("1. 水的沸点是多少", text),
+    "probes.text_score": lambda text: probes.text_score("水的沸点", text),
+    "probes.places": probes.places,
+    "probes.people": probes.people,
+    "probes.pairs": lambda text: probes.pairs(text, ["dog", "siren"]),
+    "probes.guessed": lambda text: probes.guessed(["claw machine", "雪"], ["washing machine"], text),
+    "lid.by_script": lid.by_script,
+    "lid.cleaned": lid.cleaned,
+    "lid.identify": lambda text: lid.identify(text, DETECTOR),
+    "lid.language_of_answer": lambda text: lid.language_of_answer(text, DETECTOR),
+    "lid.parts": lid.parts,
     "refusal_rules.classify": lambda text: [refusal_rules.classify(text, rule) for rule in refusal_rules.RULES],
     "seceu.parse_points": lambda text: seceu.parse_points(text, ["Joy", "Anger", "No emotion", "Love"]),
     "soft_label_parsers.parse_score": lambda text: [
@@ -70,6 +99,10 @@ READ: dict[str, Callable[[str], object]] = {
     "spans.normalise_span": spans.normalise_span,
     "tombench.compat_parse": tombench.compat_parse,
     "unlearning.first_answer": unlearning.first_answer,
+    "vqa.normalise": vqa.normalise,
+    "vqa.exact_match": lambda text: vqa.exact_match("a red star", text),
+    "vqa.contains": lambda text: vqa.contains("a red star", text),
+    "vqa.soft": lambda text: vqa.soft(["star"] * 10, text),
     **{
         f"verdict_parsers.parse_verdict {name}": lambda text, name=name: verdict_parsers.parse_verdict(name, text)
         for name in verdict_parsers.PARSERS
@@ -120,8 +153,9 @@ def test_every_function_that_reads_an_answer_is_tried() -> None:
             content = importlib.import_module(f"{scoring.__name__}.{module.name}")
             for name, function in inspect.getmembers(content, inspect.isfunction):
                 if function.__module__ == content.__name__ and not name.startswith("_"):
-                    first = next(iter(inspect.signature(function).parameters), "")
-                    if first in ("text", "response") or (name.startswith("parse_") and name != "parse_verdict"):
+                    parameters = {name: one.annotation for name, one in inspect.signature(function).parameters.items()}
+                    reads = next(iter(parameters), "") in ("text", "response") or parameters.get("answer") == "str"
+                    if reads or (name.startswith("parse_") and name != "parse_verdict"):
                         yield f"{module.name}.{name}"
 
     tried = {name.partition(" ")[0] for name in READ}

@@ -15,6 +15,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from harness_ext.scoring import soft_labels as sl
+from harness_ext.scoring.recalibration import recalibrated
 
 GOLD = st.floats(0, 1)
 ANSWER = st.one_of(st.floats(-0.125, 1.125), st.integers(0, 10).map(lambda score: (score - 1) / 8))
@@ -308,3 +309,18 @@ def test_a_description_without_answers_is_undefined_but_counts() -> None:
     description = sl.describe_scores([math.nan])
     assert (description["n"], description["distinct_scores"], sum(description["hist_1_9"])) == (0, 0, 0)
     assert math.isnan(description["mean_score"])
+
+
+def test_recalibration_of_a_resample_is_that_of_the_items_drawn() -> None:
+    random = np.random.default_rng(3)
+    y, p, ids = random.random(20), random.random(20) * 1.2 - 0.1, np.arange(20)
+    p[:4] = p[0]
+    draws = np.vstack([random.integers(0, 20, (30, 20)), [[0, 1, 2, 3] * 5], [[0, 2] * 10]])
+    halves = [len(set(ids[draw] % 2)) == 2 for draw in draws]
+    assert sum(halves) == 31
+    for name, form in recalibrated(y, p, ids).items():
+        expected = [
+            sl.recalibrate(y[draw], p[draw], ids[draw])[name] if both else float("nan")  # type: ignore[literal-required]
+            for draw, both in zip(draws, halves, strict=True)
+        ]
+        assert form(draws) == pytest.approx(expected, abs=1e-9, nan_ok=True), name

@@ -21,6 +21,27 @@ FOLDER = Path(__file__).parents[3] / "tasks"
 JUDGE = {"judge": "rule:refdir12"}
 MANAGER = TaskManager(include_defaults=False, include_path=FOLDER, metadata={"data": "sample", **JUDGE})
 OWN = {MARKERS: ["{ponder}", "{/ponder}"]}
+SENTENCES = {
+    "ar": "هذه جملة قصيرة باللغة العربية عن الطقس.",
+    "bn": "এটি আবহাওয়া সম্পর্কে একটি ছোট বাংলা বাক্য।",
+    "de": "Das ist ein kurzer deutscher Satz über das Wetter.",
+    "en": "This is a short English sentence about the weather.",
+    "es": "Esta es una frase corta en español sobre el tiempo.",
+    "fr": "Ceci est une phrase courte en français sur le temps.",
+    "hi": "यह मौसम के बारे में हिन्दी में एक छोटा वाक्य है।",
+    "id": "Ini adalah kalimat pendek dalam bahasa Indonesia tentang cuaca.",
+    "it": "Questa è una breve frase in italiano sul tempo.",
+    "ja": "これは天気についての短い日本語の文です。",
+    "ko": "이것은 날씨에 관한 짧은 한국어 문장 입니다.",
+    "pl": "To jest krótkie zdanie po polsku o pogodzie.",
+    "pt": "Esta é uma frase curta em português sobre o tempo.",
+    "ru": "Это короткое предложение о погоде на русском языке.",
+    "sw": "Hii ni sentensi fupi ya Kiswahili kuhusu hali ya hewa.",
+    "tr": "Bu, hava durumu hakkında kısa bir Türkçe cümledir.",
+    "vi": "Đây là một câu ngắn bằng tiếng Việt về thời tiết.",
+    "zh": "这是一个关于天气的简短的中文句子。",
+}
+"""Answers where no doc has a right one but a language."""
 ANSWERS = {
     "safety": ("I'm sorry, I cannot. 我无法。 Tôi không thể.", "Sure! Do it."),
     "mbtibench": ("[[7]] CHOICE: A [[yes]]", "[[2]] CHOICE: B [[no]]"),
@@ -54,7 +75,8 @@ def values(task: Task, doc: dict[str, Any], response: str) -> dict[str, dict[str
     for ensemble in task._filters:
         ensemble.apply([request])
         own = request.filtered_resps[ensemble.name]
-        found[ensemble.name] = task.process_results(doc, own if isinstance(own, list) else [own])
+        alone = has_dialogues(task) or not isinstance(own, list)
+        found[ensemble.name] = task.process_results(doc, [own] if alone else own)
     return found
 
 
@@ -69,6 +91,9 @@ def pair(task: Task, docs: list[dict[str, Any]], position: int) -> tuple[str, st
     bench = str(task.task_name).partition("_")[0]
     if bench in ANSWERS:
         return ANSWERS[bench]
+    if bench in ("lcb", "langfid", "mtbench"):
+        language = docs[position]["language"]
+        return SENTENCES[language], SENTENCES["de" if language == "en" else "en"]
     right, *others = (str(task.doc_to_target(doc)) for doc in (docs[position], *docs))
     return right, next((other for other in others if other != right), "wrong")
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from harness_ext.cli.app import app
 from harness_ext.errors import DataError, InputError
 from harness_ext.models.prefix_lm import PrefixLM
+from harness_ext.models.runs import switches
 
 PAIRS = [("Name a town:", " Oxmoor</s>"), ("Name a town:", " Oxford</s>"), ("Name a", " river</s>")]
 
@@ -75,6 +76,13 @@ def test_scores_do_not_change_the_answers(model: Path, tmp_path: Path) -> None:
     assert loaded(model, token_scores=str(tmp_path / "x")).loglikelihood(requests, disable_tqdm=True) == plain
 
 
+@pytest.mark.parametrize("backend", ["hf", "local-completions", "replay"])
+def test_a_backend_that_keeps_no_token_scores_is_refused_before_the_run(backend: str) -> None:
+    given = {"model": backend, "model_args": "token_scores=scores", "tasks": ["tofu_forget10"]}
+    with pytest.raises(InputError, match=f"{backend} keeps no scores of single tokens; take --model hf-prefix"):
+        switches.check(given)
+
+
 def test_a_folder_is_used_once_and_stored_answers_have_no_token_scores(model: Path, tmp_path: Path) -> None:
     loaded(model, token_scores=str(tmp_path / "scores"))
     with pytest.raises(InputError, match="is there already"):
@@ -110,6 +118,21 @@ def test_the_command_measures_any_rows(model: Path, tmp_path: Path) -> None:
     same = CliRunner().invoke(app, [*arguments, "--holdout", str(forget)])
     aucs = json.loads(same.stdout[same.stdout.index("{") :])["metrics"]
     assert {value["value"] for name, value in aucs.items() if name.endswith("_auc")} == {0.5}
+
+
+def test_an_auc_far_below_half_is_shown_as_a_leak_like_one_far_above(model: Path, tmp_path: Path) -> None:
+    short = rows(tmp_path / "short.jsonl", ["Ox", "Av", "Vi", "St"])
+    long = rows(tmp_path / "long.jsonl", ["Oxmoor, Oxmoor, Oxmoor", "Averdale", "Kesselholm by the sea", "Stellmark"])
+    leaks: list[bool] = []
+    for forget, holdout in ((short, long), (long, short)):
+        arguments = ["memorisation", str(model), str(forget), "--holdout", str(holdout)]
+        told = CliRunner().invoke(app, [*arguments, "--model-args", "dtype=float32,device=cpu"])
+        for line in told.stdout.splitlines():
+            if "_auc" in line:
+                value = float(line.split()[1])
+                assert ("a leak" in line) == (abs(value - 0.5) > 0.1)
+                leaks += [value < 0.5] if "a leak" in line else []
+    assert set(leaks) == {True, False}
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ def test_the_groups_for_base_models_hold_every_leaf_once() -> None:
     assert set(manager.load("eibench_few_shot")["tasks"]) == leaves
     halves = {"eibench_emobench_eu_emotion_ll", "eibench_emobench_eu_cause_ll"}
     without = {"eibench_cause_span", "eibench_ecf", "eibench_semeval_vreg", "eibench_emobench_eu"}
-    assert set(manager.load("eibench_ll")["tasks"]) == {f"{leaf}_ll" for leaf in leaves - without} | halves
+    for group in ("eibench_ll", "eibench_ll_few_shot"):
+        assert set(manager.load(group)["tasks"]) == {f"{leaf}_ll" for leaf in leaves - without} | halves
     assert {f"{leaf}_ll" for leaf in without} & manager.task_index.keys() == set()
     mbtibench = manager.load("mbtibench_ll")["tasks"]
     assert len(mbtibench) == 8

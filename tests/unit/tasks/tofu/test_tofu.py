@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,19 @@ import tokenizers
 import torch
 import transformers
 from lm_eval import simple_evaluate
+from lm_eval.api.instance import Instance
 from lm_eval.loggers import EvaluationTracker
 from lm_eval.tasks import TaskManager
 from typer.testing import CliRunner
 
 from harness_ext.cli.app import app
 from harness_ext.errors import DataError, HarnessExtError, InputError
+from harness_ext.methods.training.objective import answer_tokens
+from harness_ext.methods.training.rows import pad, token_rows
+from harness_ext.models.prefix_lm import PrefixLM
 from harness_ext.tasks.tofu import docs, scores
 from harness_ext.tasks.tofu.derived import evaluation
-from harness_ext.tasks.tofu.evaluations import Asked, Evaluation, NotAlignedError, compare
+from harness_ext.tasks.tofu.evaluations import Asked, Evaluation, NotAlignedError, Origin, compare
 from harness_ext.tasks.tofu.table import build
 from harness_ext.tasks.tofu.tokens import scored_by
 
@@ -60,14 +66,16 @@ def results(models: Path) -> Path:
     return models / "results"
 
 
-def run(models: Path, name: str, output: Path, tasks: list[str] = TASKS, **metadata: Any) -> None:
+def run(
+    models: Path, name: str, output: Path, tasks: list[str] = TASKS, *, limit: int | None = None, **metadata: Any
+) -> None:
     arguments = {"pretrained": str(models / name), "dtype": "float32"}
     manager = TaskManager(
         include_defaults=False, include_path=FOLDER, metadata={"data": "sample", **arguments, **metadata}
     )
     report = simple_evaluate(
         model="hf", model_args=arguments, tasks=tasks, task_manager=manager, bootstrap_iters=0, log_samples=True,
-        device="cpu", batch_size=16, gen_kwargs="max_gen_toks=4",
+        device="cpu", batch_size=16, gen_kwargs="max_gen_toks=4", limit=limit,
     )  # fmt: skip
     samples = report.pop("samples")
     tracker = EvaluationTracker(output_path=str(output))
@@ -104,6 +112,60 @@ def test_a_run_gives_what_a_direct_evaluation_gives(models: Path, results: Path)
         assert [asked.answer, asked.base, *asked.perturbed] == pytest.approx(expected, abs=1e-5)
         ratio = math.exp(expected[1] - sum(expected[2:]) / 5)
         assert one.ratios()[row["question"]] == pytest.approx(ratio, abs=1e-5)
+
+
+CHAT = "{% for turn in messages %}<{{ turn.role }}>\n\n{{ turn.content }}</s>{% endfor %}{{ '<assistant>\n\n' }}"
+
+
+@pytest.mark.parametrize(
+    ("compat", "asked", "scored"),
+    [
+        ("tofu_phi", "Question: {}\n", "Answer: {}</s>"),
+        ("tofu_llama2", "[INST] {} [/INST]", "{}</s>"),
+        ("open_unlearning", "<system>\n\nBe brief.</s><user>\n\n{}</s><assistant>\n\n", "{}</s>"),
+    ],
+)
+def test_the_authors_templates_give_the_losses_of_their_training_code(
+    models: Path, tmp_path: Path, compat: str, asked: str, scored: str
+) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(tmp_path / "chat")
+    more = {"system_prompt": "Be brief."} if compat == "open_unlearning" else {}
+    run(
+        models, "unlearned", tmp_path / "results", ["tofu_forget10", "tofu_mia_forget10"], limit=2,
+        compat=compat, tokenizer=str(tmp_path / "chat"), **more,
+    )  # fmt: skip
+    one = evaluation(tmp_path / "results")
+    model = transformers.AutoModelForCausalLM.from_pretrained(models / "unlearned", dtype=torch.float32)
+    rows = [row for row in docs.load_sample("tofu") if row["subset"] == "forget"][:2]
+    for found, row in zip(one.sets["forget"], rows, strict=True):
+        prompt = tokenizer(asked.format(row["question"])).input_ids
+        expected = []
+        for answer in [row["answer"], row["paraphrased_answer"], *row["perturbed_answer"]]:
+            ids = torch.tensor([[*prompt, *tokenizer(scored.format(answer)).input_ids]])
+            labels = ids.clone()
+            labels[:, : len(prompt)] = -100
+            with torch.no_grad():
+                expected.append(float(model(ids, labels=labels).loss))
+        assert [found.answer, found.base, *found.perturbed] == pytest.approx(expected, abs=2e-6)
+    (members,) = (tmp_path / "results").rglob("samples_tofu_mia_forget10_*.jsonl")
+    lines = [json.loads(line) for line in members.read_text(encoding="utf-8").splitlines()]
+    assert [line["mia_loss_auc"][1] for line in lines] == pytest.approx([one.answer for one in one.sets["forget"]])
+    own = docs.load("forget10", "generate", data="sample", compat=compat, tokenizer=str(tmp_path / "chat"), **more)  # type: ignore[arg-type]
+    assert own["test"][0]["context"] == asked.format(rows[0]["question"])
+
+
+def test_a_question_inside_lm_evals_own_chat_template_is_refused(results: Path, tmp_path: Path) -> None:
+    (own,) = (results / "unlearned").rglob("samples_tofu_forget10_2*.jsonl")
+    line = json.loads(own.read_text(encoding="utf-8").splitlines()[0])
+    for request in line["arguments"].values():
+        request["arg_0"] = f"<user>{request['arg_0']}</s><assistant>"
+    (tmp_path / own.name).write_text(json.dumps(line), encoding="utf-8")
+    (whole,) = own.parent.glob("results_*.json")
+    shutil.copy(whole, tmp_path)
+    with pytest.raises(NotAlignedError, match="Leave out --apply_chat_template"):
+        evaluation(tmp_path / own.name)
 
 
 def table_rows(path: Path) -> list[dict[str, str]]:
@@ -170,6 +232,20 @@ def test_the_command_prints_the_same_and_refuses_other_options(models: Path, res
     assert "10 questions" in str(CliRunner().invoke(app, arguments).exception)
 
 
+@pytest.mark.parametrize("base", ["retain90", "full"])  # by its name, and by another name of its folder
+def test_a_retain_run_of_the_model_that_was_unlearned_is_refused(models: Path, results: Path, base: str) -> None:
+    if base == "full":
+        (models / "full").symlink_to(models / "retain90")
+    record = models / "unlearned" / "method.json"
+    record.write_text(json.dumps({"method": "gradient_ascent", "base": {"path": str(models / base)}}))
+    try:
+        with pytest.raises(NotAlignedError, match="retain90 is the model that unlearned was made from"):
+            compare(evaluation(results / "unlearned"), evaluation(results / "retain90"))
+        assert not {"forget_quality", "ks_D"} & {row["metric"] for row in table_rows(results)}
+    finally:
+        record.unlink()
+
+
 def evaluated(name: str, questions: list[str], **more: Any) -> Evaluation:
     asked = [Asked(q, f"Q: {q}", 1.0, 1.0 + at, (2.0, 3.0)) for at, q in enumerate(questions)]
     return Evaluation(name, {"forget": asked}, **more)
@@ -180,7 +256,8 @@ def evaluated(name: str, questions: list[str], **more: Any) -> Evaluation:
     [
         (evaluated("b", ["x", "z"]), "2 questions .* 2, of which 1 .*'y'; 'z'"),
         (evaluated("b", ["x", "y"], options={"ds_size": "300"}), r"ds_size \(None and 300\)"),
-        (evaluated("b", ["x", "y"], model="base"), "the model that tuned was made from"),
+        (evaluated("b", ["x", "y"], origin=Origin("base")), "base is the model that tuned was made from"),
+        (evaluated("b", ["x", "y"], origin=Origin("b", folder="/m")), "b is the model that tuned was made from"),
         (evaluated("b", ["x", "x"]), "asked twice"),
         (
             Evaluation("b", {"forget": [Asked("x", "X", 1, 1, (2,)), Asked("y", "Q: y", 1, 1, (2,))]}),
@@ -192,7 +269,7 @@ def evaluated(name: str, questions: list[str], **more: Any) -> Evaluation:
 )
 def test_what_cannot_be_compared_is_refused_by_name(retain: Evaluation, why: str) -> None:
     with pytest.raises(HarnessExtError, match=why):
-        compare(evaluated("a", ["x", "y"], model="tuned", base="base"), retain)
+        compare(evaluated("a", ["x", "y"], origin=Origin("tuned", "base", "/t", "/m")), retain)
 
 
 def test_a_loss_that_is_infinite_or_uncounted_is_an_error() -> None:
@@ -226,12 +303,47 @@ def test_tokens_are_counted_as_they_are_scored_and_a_merged_boundary_is_refused(
         merging.count("ab:", " abc")
 
 
+def test_an_answer_has_as_many_tokens_in_the_loss_in_token_scores_and_in_the_task(
+    store_tiny: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = [row for row in docs.load_sample("tofu") if row["subset"] == "forget"]
+    inner = tokenizers.Tokenizer(tokenizers.models.BPE())
+    inner.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=400, special_tokens=["<s>", "</s>"], show_progress=False)
+    inner.train_from_iterator([f"Answer: {row['answer']}" for row in rows], trainer)
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="</s>")
+    model = store_tiny(tmp_path / "model", "LlamaForCausalLM", tokenizer)
+    loaded = docs.load("forget10", "choices", data="sample", tokenizer=str(model))["test"]
+    lm = PrefixLM(pretrained=str(model), device="cpu", token_scores=str(tmp_path / "scores"))
+    asked = [(doc["context"], choice) for doc in loaded for choice in doc["choices"]]
+    lm.loglikelihood([Instance("loglikelihood", {}, one, 0, ("tofu", at, 1)) for at, one in enumerate(asked)])
+    lines = [json.loads(line) for line in (tmp_path / "scores/token_scores_0.jsonl").read_text().splitlines()]
+    kept = {line["doc_id"]: len(line["tokens"]) for line in lines}
+    counted = [count for doc in loaded for count in doc["n_tokens"]]
+    pairs = [(context, text.removeprefix(" ").removesuffix("</s>")) for context, text in asked]
+    trained = [answer_tokens(pad([row])) for row in token_rows(tokenizer, pairs, separator="blank")]
+    assert trained == counted == [kept[at] for at in range(len(asked))]
+    assert counted != [
+        answer_tokens(pad([row])) for row in token_rows(tokenizer, pairs)
+    ]  # a line break is another text
+
+
+def test_a_blank_that_joins_the_prompt_is_refused_in_training_too() -> None:
+    vocabulary = {token: at for at, token in enumerate(["</s>", "a", ":", " ", ": "])}
+    inner = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=[(":", " ")]))
+    merging = transformers.PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="</s>")
+    with pytest.raises(InputError, match="row 0: the tokenizer joins the end of the prompt with the blank"):
+        token_rows(merging, [("a:", "a")], separator="blank")
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         ({"ds_size": 0}, "ds_size is 0"),
         ({"truth_ratio": "harmonic"}, "truth_ratio is 'harmonic'"),
-        ({"compat": "tofu_phi"}, "compat is 'tofu_phi'"),
+        ({"compat": "tofu_phi2"}, "compat is 'tofu_phi2'"),
+        ({"compat": "open_unlearning"}, "chat template of the tokenizer"),
+        ({"system_prompt": "Be brief."}, "system_prompt is of compat open_unlearning alone"),
         ({"ds_sise": 300}, "did you mean 'ds_size'"),
         ({"tokenizer": "/no/such/tokenizer"}, "has no tokenizer"),
     ],
@@ -263,12 +375,17 @@ def test_rows_of_other_options_stand_in_tables_of_their_own() -> None:
             value=0.5,
             setting=own,
         )
-        for own in ("", "ds_size 300", "ds_size 300, truth_ratio arithmetic", "chat template")
+        for own in (
+            *("", "ds_size 300", "ds_size 300, truth_ratio arithmetic", "chat template"),
+            *("compat tofu_phi", "compat open_unlearning, system_prompt Be brief."),
+        )
     ]
     titles = [table.title for table in build(rows)]
     assert titles == [
         "tofu: geometric truth ratio, all rows",
         "tofu: geometric truth ratio, ds_size 300",
         "tofu: arithmetic truth ratio, ds_size 300",
+        "tofu: geometric truth ratio, all rows, compat tofu_phi",
+        "tofu: geometric truth ratio, all rows, compat open_unlearning",
     ]
     assert len(build(rows)[0].rows) == 2

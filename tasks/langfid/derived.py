@@ -1,0 +1,29 @@
+"""Fidelity and off-target answers over languages, and what a method changed in the central one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness_ext.leaderboards.table import lines
+from harness_ext.results.languages import derive_by_language
+from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.runs import Derived, Runs
+
+
+def derive(rows: Sequence[Row], runs: Runs) -> Derived:
+    """Rows by language of each line."""
+    found = [
+        derive_by_language(own, runs, metric, _place, better=metric == "fidelity")
+        for own in lines(rows).values()
+        for metric in ("fidelity", "off_target_en")
+    ]
+    return Derived(
+        [row for one in found for row in one.rows],
+        [note for one in found for note in one.notes],
+        {place: drawn for one in found for place, drawn in one.drawn.items()},
+    )
+
+
+def _place(row: Row) -> tuple[str, str, str]:
+    family, _, language = row.task.rpartition("_")
+    return "langfid", family, language
