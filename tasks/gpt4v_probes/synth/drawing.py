@@ -45,7 +45,8 @@ def shape(picture: Image.Image, name: str, colour: str, x: int, y: int, r: int) 
 
 
 def _corners(name: str, x: int, y: int, r: int) -> list[tuple[int, int]]:
-    radii = {"triangle": [r] * 3, "diamond": [r] * 4, "star": [r, 0.42 * r] * 5}[name]
+    count = {"triangle": 3, "diamond": 4}.get(name)
+    radii: list[float] = [r] * count if count else [r, 0.42 * r] * 5
     turns = ((radius, 2 * pi * number / len(radii)) for number, radius in enumerate(radii))
     return [(round(x + radius * sin(turn)), round(y - radius * cos(turn))) for radius, turn in turns]
 

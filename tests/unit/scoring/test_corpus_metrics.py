@@ -397,7 +397,7 @@ OWN: dict[str, st.SearchStrategy[Any]] = {
     ),
     **dict.fromkeys(["mean", "median", "perplexity"], number),
     "agg_share": number | nan,
-    "agg_share_of_turns": st.tuples(count.map(float), count.map(float)),
+    "agg_share_of_turns": st.sampled_from([(0.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1.0, 2.0), (2.0, 2.0)]),
     "agg_member_auc": st.tuples(st.integers(0, 1), number),
     "f1": st.tuples(st.integers(0, 1), st.integers(0, 1)),
     "matthews_corrcoef": st.tuples(st.integers(0, 2), st.integers(0, 2)),
