@@ -146,7 +146,9 @@ def describe(lines: Sequence[Cost]) -> str:
       task or group  docs  requests  tokens asked  distinct  in the prefix tree  new tokens
       toy               2         4         1,200       900                 400           -
     """
-    rows = [("task or group", "docs", "requests", "tokens asked", "distinct", "in the prefix tree", "new tokens")]
+    rows: list[tuple[str, ...]] = [
+        ("task or group", "docs", "requests", "tokens asked", "distinct", "in the prefix tree", "new tokens")
+    ]
     for line in lines:
         new = f"<= {line.new_tokens:,}" if line.new_tokens else "-"
         rows.append((line.name, *(f"{number:,}" for number in line[1:-1]), new))

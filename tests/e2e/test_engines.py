@@ -212,7 +212,7 @@ def test_replicas_behind_one_address_and_tasks_divided_give_the_answers_of_one_p
         assert texts(folder, task) == texts(alone, task)
         assert results(folder)[task] == pytest.approx(results(alone)[task], nan_ok=True)
     assert all("POST /v1/completions" in replica.log.read_text() for replica in replicas)
-    joined = read(tmp_path).to_pandas()
+    joined = read(tmp_path).frame
     assert joined["model"].nunique() == 1
     assert {ANSWERS, GENERATED} <= set(joined["task"])
 
