@@ -131,6 +131,10 @@ def _drawn(table: Table, console: Console) -> Text:
     natural = _natural(table)
     for _ in range(min(spare, sum(natural) - sum(widths))):
         widths[max(texts, key=lambda at: natural[at] / widths[at])] += 1
+    whole_words = [max(map(cell_len, column.name.split()), default=0) for column in table.columns]
+    for at, (column, needed) in enumerate(zip(table.columns, whole_words, strict=True)):
+        if column.numeric and 0 < needed - widths[at] <= console.width - sum(widths) - _GAP * len(widths):
+            widths[at] = needed
     columns = list(zip(table.columns, widths, strict=True))
 
     def line(cells: Sequence[str], styles: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -139,7 +143,10 @@ def _drawn(table: Table, console: Console) -> Text:
             yield cell, style
         yield " \n", ""
 
-    names = [_with_joints(column.name, _HEADING) if column.numeric else column.name for column in table.columns]
+    names = [
+        _with_joints(column.name, _HEADING) if column.numeric and needed > width else column.name
+        for (column, width), needed in zip(columns, whole_words, strict=True)
+    ]
     heads = [_lines(name, *column, console) for name, column in zip(names, columns, strict=True)]
     height = max(map(len, heads))
     heads = [[" " * width] * (height - len(own)) + own for own, width in zip(heads, widths, strict=True)]

@@ -2,7 +2,8 @@
 
 The files are described, not their records: nearly every source has a defect that a generic reader would read into the
 records (rows that are no data, labels that need mending, files that pair up by line), and mending those is what the
-tasks' converters are for.
+tasks' converters are for. Lines as they are would not do either: mlcroissant 1.1 reads them as comma-separated, and
+each line of JSON Lines as often as there are lines.
 """
 
 from __future__ import annotations

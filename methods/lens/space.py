@@ -35,7 +35,7 @@ def subspaces(means: torch.Tensor, rank: int | None = None) -> tuple[torch.Tenso
         InputError: fewer than two languages, or a rank that they do not have.
 
     >>> ms, ma = subspaces(torch.tensor([[1.0, 1.0], [2.0, -2.0], [0.0, 0.0]]))
-    >>> ms.abs().squeeze().tolist(), ma.tolist()
+    >>> ms.abs().squeeze().round(decimals=6).tolist(), ma.tolist()
     ([0.0, 1.0, 0.0], [1.0, 0.0, 0.0])
     """
     languages = means.shape[1]

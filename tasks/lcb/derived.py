@@ -76,11 +76,10 @@ def _ranges(setting: str, cells: Cells, entry: Entry, runs: Runs) -> tuple[list[
     known = _by_detector(cells, runs)
     if not known:
         return [], []
-    found = []
+    found: list[Row] = []
     for where, row in cells.items():
-        values = [own[where] for own in known.values() if not math.isnan(own[where])]
-        if values:
-            found += _ends(row, values, {})
+        if here := [own[where] for own in known.values() if not math.isnan(own[where])]:
+            found += _ends(row, here, {})
     leaves = [*cells.values()]
     macros = {name: averages(own)["all", "all"] for name, own in known.items()}
     found += _ends(leaves[0], [*macros.values()], {"task": f"lcb_{setting}_macro", "part": "all", **_group(leaves)})

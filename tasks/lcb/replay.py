@@ -40,11 +40,12 @@ def answers(file: Path) -> Answers:
     Raises:
         DataError: it is no such file, or has two completions for one prompt.
     """
-    rows, given = [], defaultdict(set)
+    rows: list[dict[str, Any]] = []
+    given: dict[str, set[Any]] = defaultdict(set)
     for number, row in enumerate(_records(file), start=1):
         setting, subset = _SETTINGS.get(row["task"], ""), SUBSETS.get(row["source"], row["source"])
         leaf = f"lcb_{setting}_{subset}_{row['language']}"
-        if row["language"] not in LANGUAGES.get((setting, subset), ()):  # type: ignore[call-overload]
+        if row["language"] not in LANGUAGES.get((setting, subset), ()):  # type: ignore[arg-type]
             raise DataError(f"{file.name} row {number}: there is no {leaf}. Give a file of the benchmark's outputs.")
         if row["id"] in given[leaf]:
             raise DataError(f"{file.name} row {number}: {leaf} {row['id']} stands there twice. Leave one out.")

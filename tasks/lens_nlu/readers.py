@@ -115,23 +115,23 @@ def jmmlu() -> list[Record]:
 def xstorycloze(language: str) -> list[Record]:
     """Four sentences of a story and two endings, from the hub."""
     rows = _hub("juletxara/xstory_cloze", language, "eval")
-    return [row | {"label": int(row["answer_right_ending"]) - 1} for row in rows]
+    return [{**row, "label": int(row["answer_right_ending"]) - 1} for row in rows]
 
 
 def m_mmlu(language: str) -> list[Record]:
     """Questions with four options, from the hub."""
-    return [row | {"label": _LETTERS.index(row["answer"])} for row in _hub("alexandrainst/m_mmlu", language, "test")]
+    return [{**row, "label": _LETTERS.index(row["answer"])} for row in _hub("alexandrainst/m_mmlu", language, "test")]
 
 
 def kmmlu() -> list[Record]:
     """Questions with four options, subject by subject, from the hub."""
     rows = (row for subject in KMMLU_SUBJECTS for row in _hub("HAERAE-HUB/KMMLU", subject, "test"))
-    return [row | {"label": int(row["answer"]) - 1} for row in rows]
+    return [{**row, "label": int(row["answer"]) - 1} for row in rows]
 
 
 def hub_xwinograd(language: str) -> list[Record]:
     """The hub's Winograd schemas, of which Chinese has 504 and the raw file 16."""
-    return [row | {"label": int(row["answer"]) - 1} for row in _hub("Muennighoff/xwinograd", language, "test")]
+    return [{**row, "label": int(row["answer"]) - 1} for row in _hub("Muennighoff/xwinograd", language, "test")]
 
 
 def _hub(name: str, configuration: str, split: str) -> list[Mapping[str, Any]]:

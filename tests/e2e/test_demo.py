@@ -106,6 +106,8 @@ def test_the_demo_compares_a_model_that_it_makes_with_its_base(cache: Path, tmp_
     shares = [scores[leaf].get("invalid,none", scores[leaf].get("parse_failure,none")) for leaf in leaves]
     assert sum(share <= 0.05 for share in shares) >= 15
     assert scores["eibench_emobench_eu"]["invalid,none"] < 1
+    base = results(folder / "base", "eibench_ll_few_shot")["results"]["eibench_ll_few_shot"]
+    assert {"ei_score,none", "ei_score,calibrated"} <= base.keys()
     cut = results(folder / "tuned", "eibench_few_shot")["usage"]["cut"]
     assert cut.keys() == set(leaves)
     assert all(own["answers"] == scores[leaf]["sample_len"] for leaf, own in cut.items())

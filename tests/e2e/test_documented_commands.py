@@ -22,7 +22,10 @@ from warm_python import python
 from harness_ext.cli.app import app
 
 CHECKOUT = Path(__file__).parents[2]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "tasks/*/README.md", "examples/*/README.md", "benchmarks/*.md")
+PAGES = (
+    "README.md", "CONTRIBUTING.md", "docs/*.md", "docs/extending/*.md", "tasks/*/README.md",
+    "examples/*/README.md", "benchmarks/*.md",
+)  # fmt: skip
 
 _INLINE = re.compile(r"`((?:harness-ext|lm_eval)\s[^`]+)`")
 _EXAMPLE = re.compile(r"^- `(.*)`$", re.MULTILINE)  # in the help of a command

@@ -122,9 +122,9 @@ class Engine:
             yield
 
     @contextmanager
-    def choosing(self) -> Iterator[list[Any]]:
-        """What a forward pass runs in of which only the most likely tokens are wanted; see `Head.choosing`."""
-        with torch.no_grad(), self.autocast(), self.head.choosing(self.model) as chosen:
+    def choosing(self, rows: int) -> Iterator[list[Any]]:
+        """What a forward pass runs in that is asked only for the likeliest token of each row; see `Head.choosing`."""
+        with torch.no_grad(), self.autocast(), self.head.choosing(self.model, rows) as chosen:
             yield chosen
 
     def logits(self, real: int, **arguments: Any) -> Any:

@@ -25,8 +25,9 @@ MOST = 16
 GAIN = 0.9
 """More rows, or another library, are asked where they take at most so much of the time: less is noise, and moves last
 digits."""
-PAYS = 32
-"""Choices of a token after which a copy of the head in 16 bits is made: it takes about as long as it then saves."""
+PAYS = 48
+"""Choices of a token after which a copy of the head in 16 bits is made: it takes about as long as as many steps save.
+Steps with several rows save more, and up to four are counted."""
 _TOKENS = 8192
 """Tokens of the vocabulary that are timed: they take as the whole head does, and a fifth of a second in all."""
 _REPEATS = 3
@@ -69,7 +70,7 @@ class Head:
             yield
 
     @contextmanager
-    def choosing(self, model: Any) -> Iterator[list[Any]]:
+    def choosing(self, model: Any, rows: int) -> Iterator[list[Any]]:
         """While this lasts, a call of the model puts the most likely token of each row into the list that is given.
 
         The logits that it returns mean nothing then. Without a copy of the head in 16 bits the list stays empty, and
@@ -84,8 +85,9 @@ class Head:
             chosen.append(tokens)
             return states[..., :1]  # the model may scale logits and bend them, and never learns how few these are
 
-        self._choices += 1
-        if self._choices == PAYS and self.module is not None and _fits(self.module.weight):
+        before = self._choices
+        self._choices += min(rows, 4)
+        if before < PAYS <= self._choices and self.module is not None and _fits(self.module.weight):
             screen = self._screen = Screen(self.module.weight)
             if not self._pays(screen, model, choose, chosen):
                 self._screen = None

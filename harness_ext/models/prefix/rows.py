@@ -43,16 +43,19 @@ class Stops:
         stop: texts that end an answer.
         vocabulary: how many tokens there are.
         ends: tokens that end an answer whatever their text is.
+        device: of ``may_end``.
     """
 
-    def __init__(self, tokenizer: Any, stop: Sequence[str], vocabulary: int, ends: Collection[int] = ()) -> None:
+    def __init__(
+        self, tokenizer: Any, stop: Sequence[str], vocabulary: int, ends: Collection[int] = (), device: Any = None
+    ) -> None:
         self._tokenizer = tokenizer
         self._stop = stop
         self._ends = frozenset(ends)
         self._last = {text[-1:] for text in stop}
         self._back = 2 + max((len(tokenizer.encode(text, add_special_tokens=False)) for text in stop), default=0)
         self._known: set[int] = set()
-        self.may_end = torch.ones(vocabulary, dtype=torch.bool)
+        self.may_end = torch.ones(vocabulary, dtype=torch.bool, device=device)
         """For each token whether an answer may end with it, as far as is known."""
 
     def reached(self, tokens: Sequence[int]) -> bool:
@@ -147,7 +150,7 @@ class Rows:
         self._selects = {"logits_to_keep": 1} if engine.selects_logits() else {}
         ends = self._plain_ends()
         self._is_plain = ends is not None
-        self._stops = Stops(engine.tokenizer, decoding.stop, engine.vocabulary, ends or ())
+        self._stops = Stops(engine.tokenizer, decoding.stop, engine.vocabulary, ends or (), engine.device)
 
     def __len__(self) -> int:
         """Rows that are not done, or of which nobody has heard it."""
@@ -258,7 +261,7 @@ class Rows:
         arguments: dict[str, Any] = {"input_ids": ids.to(device), "past_key_values": cache, "use_cache": True}
         if mask is not None:
             arguments |= {"attention_mask": mask.to(device), "position_ids": positions.to(device)}
-        with self._engine.choosing() as chosen:
+        with self._engine.choosing(len(ids)) as chosen:
             logits = self._engine.model(**arguments, **self._selects).logits
         self._engine.work.count(ids.numel(), real)
         return chosen.pop() if chosen else logits[:, -1].float().argmax(-1)

@@ -99,7 +99,9 @@ def _require_eyes(backend: Any, tasks: Sequence[Task]) -> None:
             "local-chat-completions with --apply_chat_template."
         )
     most = getattr(backend, "max_images", None)
-    for task in seeing if isinstance(most, int) else ():
+    if not isinstance(most, int):
+        return
+    for task in seeing:
         shown = max((len(task.doc_to_image(doc) or ()) for doc in task.eval_docs), default=0)
         if shown > most:
             raise InputError(

@@ -119,10 +119,15 @@ class GroupRun:
     times: Mapping[str, int] = field(default_factory=dict)
     """How often the reported means count each leaf: once for each subgroup that it is in."""
 
+    def reporting(self, measure: tuple[str, str], tasks: Mapping[str, TaskRun]) -> list[str]:
+        """The leaves that have a measure at all: lm-eval's mean is over these."""
+        return [leaf for leaf in self.leaves if leaf not in tasks or measure in tasks[leaf].rows]
+
     def weightings(self, measure: tuple[str, str], tasks: Mapping[str, TaskRun]) -> list[tuple[float, ...]]:
-        """Weights of the leaves, equal or by size, with which their values give the reported one; often just one."""
-        rows = [tasks[leaf].rows[measure] for leaf in self.leaves]
-        return weightings(self.rows[measure], rows, [self.times.get(leaf, 1) for leaf in self.leaves])
+        """Weights, equal or by size, with which the values of these leaves give the reported one; often just one."""
+        leaves = self.reporting(measure, tasks)
+        rows = [tasks[leaf].rows[measure] for leaf in leaves]
+        return weightings(self.rows[measure], rows, [self.times.get(leaf, 1) for leaf in leaves])
 
 
 def weightings(group: Row, leaves: Sequence[Row], times: Sequence[int] = ()) -> list[tuple[float, ...]]:

@@ -152,12 +152,13 @@ def run_drawn(
                 known.keep(key, drawn[key])
     for name, group in run.groups.items():
         for measure in group.rows:
-            if any((leaf, *measure) not in found for leaf in group.leaves):
+            leaves = group.reporting(measure, run.tasks)
+            if any((leaf, *measure) not in found for leaf in leaves):
                 notes.append(f"{name}, {measure[0]}: no interval, because some of its tasks have none.")
             elif max(group.times.values(), default=1) > 1:
                 notes.append(f"{name}, {measure[0]}: no interval, because it counts tasks of two subgroups twice.")
             elif ways := group.weightings(measure, run.tasks):
-                found[(name, *measure)] = weighted([found[(leaf, *measure)] for leaf in group.leaves], ways[0])
+                found[(name, *measure)] = weighted([found[(leaf, *measure)] for leaf in leaves], ways[0])
             else:
                 notes.append(f"{name}, {measure[0]}: no interval, because it is not the mean of its tasks.")
     return found, notes

@@ -48,8 +48,10 @@ class Table:
     def __init__(self, logits: Any) -> None:
         self._logits = double(logits)
 
-    def __call__(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> Any:
         return SimpleNamespace(logits=self._logits[input_ids.sum(1) % 7])
+
+    __call__ = forward
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def python(script: str, *arguments: str, home: Path, **environment: str) -> subp
     told = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "XDG_"))}
     told |= {"HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1", **environment}
     command = [sys.executable, "-c", script, *arguments]
-    return subprocess.run(command, env=told, capture_output=True, text=True, timeout=240, check=False)
+    return subprocess.run(command, env=told, capture_output=True, text=True, timeout=900, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,8 @@ from typer.testing import CliRunner
 from harness_ext.cli.app import app
 from harness_ext.errors import InputError
 from harness_ext.leaderboards.evidence import Evidence
-from harness_ext.results.reading.runs import load_run, read
+from harness_ext.results.reading.frame import Row
+from harness_ext.results.reading.runs import GroupRun, load_run, read
 from harness_ext.results.statistics.compare import compare
 
 DATE = "2026-05-01T10-00-0{}.000001"
@@ -407,3 +409,23 @@ def test_a_local_path_is_shortened_wherever_it_is_written(tmp_path: Path, monkey
     assert list(zip(frame.model, frame.base, strict=True)) == [("base", ""), ("tuned", "base")]
     done = CliRunner().invoke(app, ["table", "runs", "--format", "md"])
     assert "+0.1000" in done.stdout
+
+
+def test_a_groups_mean_is_over_the_tasks_that_report_its_metric() -> None:
+    measure = ("ei_score", "none")
+
+    def row(value: float) -> Row:
+        return Row(
+            origin="measured", model="m", bench="b", task="t", metric=measure[0], filter="none", value=value, n=4
+        )
+
+    tasks: Any = {name: SimpleNamespace(rows={measure: row(value)}) for name, value in (("a", 10.0), ("b", 30.0))}
+    tasks["reply"] = SimpleNamespace(rows={})
+    group = GroupRun(("a", "reply", "b"), {measure: row(20.0)})
+    assert group.reporting(measure, tasks) == ["a", "b"]
+    assert group.weightings(measure, tasks) == [(0.5, 0.5), (0.5, 0.5)]
+    assert group.reporting(measure, {}) == [
+        "a",
+        "reply",
+        "b",
+    ]  # of a task that nothing is known of, nothing is left out

@@ -98,10 +98,10 @@ def test_a_model_that_looks_at_its_logits_is_given_them(checkpoint: Any, monkeyp
         return output
 
     head = Head(lm.model.lm_head, [Way(0), Way(1)])
-    with torch.no_grad(), head.choosing(lm.model):
+    with torch.no_grad(), head.choosing(lm.model, 1):
         assert head._screen is not None
     head = Head(lm.model.lm_head, [Way(0), Way(1)])
-    with torch.no_grad(), head.choosing(forbidding):
+    with torch.no_grad(), head.choosing(forbidding, 1):
         assert head._screen is None
 
 

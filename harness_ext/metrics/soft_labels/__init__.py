@@ -1,0 +1,1 @@
+"""A module of `evaluate`; see :mod:`harness_ext.metrics`."""
