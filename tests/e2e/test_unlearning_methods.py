@@ -51,7 +51,7 @@ def test_the_example_trains_unlearns_asks_and_compares(runs: tuple[Path, dict[st
     with (folder / "table.csv").open(encoding="utf-8", newline="") as lines:
         rows = {(row["model"], row["metric"]): float(row["value"]) for row in csv.DictReader(lines)}
     assert {model for model, metric in rows if metric == "forget_quality"} == {"full", "rkld", "npo"}
-    assert rows["full", "prob"] > 0.5 > 2 * rows["retain", "prob"]  # it was taught what the other one was not
+    assert rows["full", "prob"] > 10 * rows["retain", "prob"]  # it was taught what the other one was not
     for name in ("rkld", "npo"):
         assert rows[name, "prob"] == pytest.approx(told(printed, name)["forget_prob"], abs=1e-6)
         assert rows[name, "prob"] < 0.8 * rows["full", "prob"]
