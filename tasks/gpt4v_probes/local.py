@@ -78,8 +78,12 @@ def _table(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         text = read_text(file)
     except FileError as error:
         raise InputError(f"{file}: {error}. Mend the file.") from error
-    csv.field_size_limit(_LARGEST_TABLE)
-    for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t"), start=2):
+    before = csv.field_size_limit(_LARGEST_TABLE)  # pictures in base64 are longer than Python's limit
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t"))
+    finally:
+        csv.field_size_limit(before)
+    for number, row in enumerate(rows, start=2):
         filled = [letter for letter in ascii_uppercase if cell(row, letter)]
         answer = cell(row, "answer")
         item: dict[str, Any] = {
