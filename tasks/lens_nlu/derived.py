@@ -16,12 +16,7 @@ from harness_ext.results.reading.runs import Derived, Runs
 
 def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     """Rows by language of each line."""
-    found = [derive_by_language(own, runs, "acc", _place) for own in lines(rows).values()]
-    return Derived(
-        [row for one in found for row in one.rows],
-        [note for one in found for note in one.notes],
-        {place: drawn for one in found for place, drawn in one.drawn.items()},
-    )
+    return Derived.joined(derive_by_language(own, runs, "acc", _place) for own in lines(rows).values())
 
 
 def _place(row: Row) -> tuple[str, str, str]:

@@ -12,15 +12,10 @@ from harness_ext.results.reading.runs import Derived, Runs
 
 def derive(rows: Sequence[Row], runs: Runs) -> Derived:
     """Rows by language of each line."""
-    found = [
+    return Derived.joined(
         derive_by_language(own, runs, metric, _place, better=metric == "fidelity")
         for own in lines(rows).values()
         for metric in ("fidelity", "off_target_en")
-    ]
-    return Derived(
-        [row for one in found for row in one.rows],
-        [note for one in found for note in one.notes],
-        {place: drawn for one in found for place, drawn in one.drawn.items()},
     )
 
 

@@ -230,6 +230,16 @@ class Derived(NamedTuple):
     """What becomes of each when docs are drawn again (:class:`~harness_ext.results.statistics.bootstrap.Drawn`),
     by run, task, metric, filter and part: for its difference to the base model."""
 
+    @classmethod
+    def joined(cls, several: Iterable[Derived]) -> Derived:
+        """What was derived of several lines of a table."""
+        parts = list(several)
+        return cls(
+            [row for part in parts for row in part.rows],
+            [note for part in parts for note in part.notes],
+            {place: drawn for part in parts for place, drawn in part.drawn.items()},
+        )
+
 
 Visit = Callable[[Sequence[Row], Runs], tuple[Sequence[Row | None], Sequence[Row]]]
 """What is done with the numbers of one model asked in one way while its samples are at hand: each comes back with its
